@@ -1,0 +1,454 @@
+//! Grants: what one call may do.
+//!
+//! A [`Grant`] has no public constructor but [`Grant::narrow`], which intersects what a call asks for with the ceiling
+//! of every layer, and no operation but [`Grant::attenuate`], which shrinks it. So a grant can only shrink: no function
+//! takes one and returns a wider one.
+//!
+//! A layer that does not cover what was asked *refuses*, by name, instead of silently taking it away: a tool that runs
+//! with less than it was promised fails in ways nobody understands. Obligations of policies do shrink silently; they
+//! are written in the record.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::capability::Access;
+use crate::capability::Asked;
+use crate::capability::Ceiling;
+use crate::capability::FilesystemCeiling;
+use crate::capability::Folder;
+use crate::capability::GuestPath;
+use crate::capability::LimitCeiling;
+use crate::capability::contains;
+use crate::decision::Narrowing;
+use crate::limits;
+
+/// Who bounds a grant, in the order the layers are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// The host itself: what is refused to everybody.
+    Host,
+    /// The tool's manifest: what its author asks for.
+    Manifest,
+    /// The operator's configuration.
+    Operator,
+    /// The ring the call runs in.
+    Ring,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "host",
+            Self::Manifest => "manifest",
+            Self::Operator => "operator",
+            Self::Ring => "ring",
+        })
+    }
+}
+
+/// A capability that was asked for and refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// An environment variable.
+    Environment {
+        /// Its name.
+        name: String,
+    },
+    /// A folder, with this access.
+    Folder(Folder),
+    /// Folders that can't be granted together: the same guest path twice, or one tree both to read and to write.
+    FolderPair(Folder, Folder),
+    /// A limit above the ceiling.
+    Limit {
+        /// Its name, as in the configuration.
+        name: &'static str,
+        /// What was asked for.
+        value: u64,
+    },
+    /// More folders than any grant holds.
+    TooManyFolders(usize),
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |folder: &Folder| format!("`{}` as `{}` ({})", folder.host, folder.guest, folder.access);
+        match self {
+            Self::Environment { name } => write!(f, "environment variable `{name}`"),
+            Self::Folder(folder) => write!(f, "folder {}", shown(folder)),
+            Self::FolderPair(one, other) => write!(f, "folder {} together with {}", shown(one), shown(other)),
+            Self::Limit { name, value } => write!(f, "`{name}` of {value}"),
+            Self::TooManyFolders(count) => write!(f, "{count} folders"),
+        }
+    }
+}
+
+/// What a layer says no to: what was asked, and the nearest it would allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Who refused.
+    pub layer: Layer,
+    /// What was asked for.
+    pub wanted: Wanted,
+    /// The nearest that the layer allows, in a few words.
+    pub nearest: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} was asked for, but the {} layer allows {}", self.wanted, self.layer, self.nearest)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Upper bounds on what one call may use; every one of them is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Units of fuel.
+    pub fuel: u64,
+    /// Open handles.
+    pub handles: u64,
+    /// Bytes of memory and tables, all of them together.
+    pub memory_bytes: u64,
+    /// Bytes of standard output, of standard error and of the returned value, each.
+    pub output_bytes: u64,
+    /// Milliseconds of wall-clock time.
+    pub wall_ms: u64,
+}
+
+/// How far a grant reaches into the world. The order is that of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// It can touch nothing: what it does is gone when it ends.
+    Nothing,
+    /// It can read, and change nothing.
+    Reads,
+    /// It can change something.
+    Writes,
+}
+
+/// What one call may do: folders, environment variables, limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Grant {
+    environment: BTreeMap<String, String>,
+    folders: Vec<Folder>,
+    limits: Limits,
+}
+
+impl Grant {
+    /// Narrows what is asked by every layer. `host_state` are folders of the host's own (its home, its caches): nothing
+    /// that holds one or lies under one is ever granted (FS-26).
+    pub fn narrow(asked: &Asked, layers: &[(Layer, Ceiling)], host_state: &[String]) -> Result<Self, Box<Refusal>> {
+        refuse_host_state(&asked.folders, host_state)?;
+        refuse_overlaps(&asked.folders)?;
+        for (layer, ceiling) in layers {
+            asked.folders.iter().try_for_each(|folder| check_folder(*layer, ceiling, folder))?;
+            asked.environment.keys().try_for_each(|name| check_variable(*layer, ceiling, name))?;
+            check_limits(*layer, &ceiling.limits, &asked.limits)?;
+        }
+        let bounds = layers.iter().fold(asked.limits, |bounds, (_, ceiling)| bounds.intersect(&ceiling.limits));
+        Ok(Self {
+            environment: asked.environment.clone(),
+            folders: asked.folders.clone(),
+            limits: Limits::from_bounds(&bounds),
+        })
+    }
+
+    /// A grant that touches nothing, within limits.
+    pub fn nothing(limits: Limits) -> Self {
+        Self { environment: BTreeMap::new(), folders: Vec::new(), limits }
+    }
+
+    /// Shrinks the grant as an obligation says. What the obligation does not mention stays.
+    #[must_use]
+    pub fn attenuate(mut self, narrowing: &Narrowing) -> Self {
+        if let Some(roots) = &narrowing.folders {
+            // A folder above a root can't be cut down to it, so it goes as a whole.
+            self.folders.retain(|folder| roots.iter().any(|root| root.contains(&folder.guest)));
+        }
+        if narrowing.access == Some(Access::Read) {
+            self.folders.iter_mut().for_each(|folder| folder.access = Access::Read);
+        }
+        if let Some(names) = &narrowing.environment {
+            self.environment.retain(|name, _| names.contains(name));
+        }
+        let limits = &mut self.limits;
+        limits.memory_bytes = narrowing.memory_bytes.unwrap_or(u64::MAX).min(limits.memory_bytes);
+        limits.fuel = narrowing.fuel.unwrap_or(u64::MAX).min(limits.fuel);
+        limits.wall_ms = narrowing.wall_ms.unwrap_or(u64::MAX).min(limits.wall_ms);
+        self
+    }
+
+    /// The folders.
+    pub fn folders(&self) -> &[Folder] {
+        &self.folders
+    }
+
+    /// The environment variables.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How far it reaches into the world, whatever the tool says of itself.
+    pub fn reach(&self) -> Reach {
+        let of = |folder: &Folder| match folder.access {
+            Access::Read => Reach::Reads,
+            Access::ReadWrite => Reach::Writes,
+        };
+        self.folders.iter().map(of).max().unwrap_or(Reach::Nothing)
+    }
+}
+
+impl Limits {
+    /// The bounds, and for a missing one what nobody may exceed.
+    pub fn from_bounds(bounds: &LimitCeiling) -> Self {
+        let at_most = |bound: Option<u64>, max: u64| bound.unwrap_or(max).min(max);
+        Self {
+            fuel: at_most(bounds.fuel, limits::FUEL_PER_CALL_MAX),
+            handles: at_most(bounds.handles, limits::HANDLES_MAX),
+            memory_bytes: at_most(bounds.memory_bytes, 1024 * limits::MIB),
+            output_bytes: at_most(bounds.output_bytes, limits::OUTPUT_BYTES_MAX),
+            wall_ms: at_most(bounds.wall_ms, 600_000),
+        }
+    }
+}
+
+fn refuse_host_state(folders: &[Folder], host_state: &[String]) -> Result<(), Box<Refusal>> {
+    let touches = |folder: &&Folder| {
+        host_state.iter().any(|state| contains(state, &folder.host) || contains(&folder.host, state))
+    };
+    let Some(folder) = folders.iter().find(touches) else { return Ok(()) };
+    Err(Box::new(Refusal {
+        layer: Layer::Host,
+        wanted: Wanted::Folder(folder.clone()),
+        nearest: "no folder that holds its own state or lies under it".to_owned(),
+    }))
+}
+
+/// FS-12: one tree granted twice could be read-only by one name and writable by the other.
+fn refuse_overlaps(folders: &[Folder]) -> Result<(), Box<Refusal>> {
+    if folders.len() > limits::FOLDERS_MAX {
+        return Err(Box::new(Refusal {
+            layer: Layer::Host,
+            wanted: Wanted::TooManyFolders(folders.len()),
+            nearest: format!("at most {} folders", limits::FOLDERS_MAX),
+        }));
+    }
+    for (index, one) in folders.iter().enumerate() {
+        for other in folders.iter().skip(index + 1) {
+            let nested = contains(&one.host, &other.host) || contains(&other.host, &one.host);
+            if one.guest == other.guest || (nested && one.access != other.access) {
+                return Err(Box::new(Refusal {
+                    layer: Layer::Host,
+                    wanted: Wanted::FolderPair(one.clone(), other.clone()),
+                    nearest: "each guest path once, and no tree both to read and to write".to_owned(),
+                }));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_folder(layer: Layer, ceiling: &Ceiling, folder: &Folder) -> Result<(), Box<Refusal>> {
+    let refuse = |nearest: String| Err(Box::new(Refusal { layer, wanted: Wanted::Folder(folder.clone()), nearest }));
+    match ceiling.filesystem.map(FilesystemCeiling::access) {
+        Some(None) => return refuse("no folders".to_owned()),
+        Some(Some(access)) if access < folder.access => return refuse(format!("folders to {access} only")),
+        _ => {}
+    }
+    match &ceiling.folders {
+        Some(roots) if roots.is_empty() => refuse("no folders".to_owned()),
+        Some(roots) if !roots.iter().any(|root| contains(root, &folder.host)) => {
+            refuse(format!("folders under {}", listed(roots)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_variable(layer: Layer, ceiling: &Ceiling, name: &str) -> Result<(), Box<Refusal>> {
+    let Some(names) = &ceiling.environment else { return Ok(()) };
+    if names.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let nearest = if names.is_empty() { "none".to_owned() } else { listed(names) };
+    Err(Box::new(Refusal { layer, wanted: Wanted::Environment { name: name.to_owned() }, nearest }))
+}
+
+fn check_limits(layer: Layer, ceiling: &LimitCeiling, asked: &LimitCeiling) -> Result<(), Box<Refusal>> {
+    for (name, ceiling, asked) in [
+        ("memory-bytes", ceiling.memory_bytes, asked.memory_bytes),
+        ("fuel", ceiling.fuel, asked.fuel),
+        ("wall-ms", ceiling.wall_ms, asked.wall_ms),
+        ("output-bytes", ceiling.output_bytes, asked.output_bytes),
+        ("handles", ceiling.handles, asked.handles),
+    ] {
+        if let (Some(max), Some(value)) = (ceiling, asked)
+            && value > max
+        {
+            let nearest = format!("at most {max}");
+            return Err(Box::new(Refusal { layer, wanted: Wanted::Limit { name, value }, nearest }));
+        }
+    }
+    Ok(())
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether `roots` hold `path`: for callers that have a guest path and a narrowing.
+pub fn within(roots: &[GuestPath], path: &GuestPath) -> bool {
+    roots.iter().any(|root| root.contains(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ring::Ring;
+
+    fn folder(host: &str, guest: &str, access: Access) -> Folder {
+        Folder { access, guest: GuestPath::new(guest).expect("a guest path"), host: host.to_owned() }
+    }
+
+    fn asked(folders: Vec<Folder>) -> Asked {
+        Asked { folders, ..Asked::default() }
+    }
+
+    fn refusal(asked: &Asked, layers: &[(Layer, Ceiling)]) -> Refusal {
+        *Grant::narrow(asked, layers, &["/home/ringfence".to_owned()]).expect_err("a refusal")
+    }
+
+    #[test]
+    fn covered_folder_is_granted() {
+        let wanted = folder("/srv/docs", "/docs", Access::Read);
+        let layers = [(Layer::Ring, Ring::Sandbox.ceiling())];
+        let grant = Grant::narrow(&asked(vec![wanted.clone()]), &layers, &[]).expect("a grant");
+        assert_eq!(grant.folders(), [wanted]);
+        assert_eq!(grant.reach(), Reach::Reads);
+    }
+
+    #[test]
+    fn refusing_layer_is_named() {
+        let write = asked(vec![folder("/srv/docs", "/docs", Access::ReadWrite)]);
+        let operator = Ceiling { folders: Some(vec!["/srv/other".to_owned()]), ..Ceiling::default() };
+        let manifest = Ceiling { filesystem: Some(FilesystemCeiling::None), ..Ceiling::default() };
+        for (layer, ceiling, nearest) in [
+            (Layer::Ring, Ring::Sandbox.ceiling(), "folders to read only"),
+            (Layer::Operator, operator, "folders under `/srv/other`"),
+            (Layer::Manifest, manifest, "no folders"),
+        ] {
+            let refusal = refusal(&write, &[(layer, ceiling)]);
+            assert_eq!((refusal.layer, refusal.nearest.as_str()), (layer, nearest));
+        }
+    }
+
+    #[test]
+    fn overlapping_trees_are_refused() {
+        // FS-12
+        let read = folder("/data", "/data", Access::Read);
+        for other in [
+            folder("/data/tmp", "/tmp", Access::ReadWrite),
+            folder("/", "/all", Access::ReadWrite),
+            folder("/other", "/data", Access::Read),
+        ] {
+            let refused = Grant::narrow(&asked(vec![read.clone(), other.clone()]), &[], &[]).expect_err("a refusal");
+            assert!(matches!(refused.wanted, Wanted::FolderPair(..)), "{other:?}");
+        }
+        let beside = folder("/data-2", "/two", Access::ReadWrite);
+        assert!(Grant::narrow(&asked(vec![read, beside]), &[], &[]).is_ok());
+    }
+
+    #[test]
+    fn host_state_is_never_granted() {
+        // FS-26
+        for host in ["/home/ringfence", "/home/ringfence/cache", "/home", "/"] {
+            assert_eq!(refusal(&asked(vec![folder(host, "/x", Access::Read)]), &[]).layer, Layer::Host, "{host}");
+        }
+        assert!(Grant::narrow(&asked(vec![folder("/home/r", "/x", Access::Read)]), &[], &["/home/rf".into()]).is_ok());
+    }
+
+    #[test]
+    fn limit_above_ceiling_is_refused() {
+        let limits = LimitCeiling { memory_bytes: Some(1 << 40), ..LimitCeiling::default() };
+        let refusal = refusal(&Asked { limits, ..Asked::default() }, &[(Layer::Ring, Ring::Sandbox.ceiling())]);
+        assert_eq!(
+            refusal.to_string(),
+            "`memory-bytes` of 1099511627776 was asked for, but the ring layer allows at most 268435456"
+        );
+    }
+
+    #[test]
+    fn lowest_limit_of_all_layers_holds() {
+        let ceiling = |fuel| Ceiling { limits: LimitCeiling { fuel, ..LimitCeiling::default() }, ..Ceiling::default() };
+        let layers =
+            [(Layer::Operator, ceiling(Some(7))), (Layer::Ring, ceiling(Some(9))), (Layer::Manifest, ceiling(None))];
+        assert_eq!(Grant::narrow(&Asked::default(), &layers, &[]).expect("a grant").limits().fuel, 7);
+    }
+
+    #[test]
+    fn variable_must_be_listed() {
+        let wanted = Asked { environment: [("KEY".to_owned(), "v".to_owned())].into(), ..Asked::default() };
+        let ceiling =
+            |names: Option<Vec<String>>| (Layer::Manifest, Ceiling { environment: names, ..Ceiling::default() });
+        assert!(Grant::narrow(&wanted, &[ceiling(None)], &[]).is_ok());
+        assert!(Grant::narrow(&wanted, &[ceiling(Some(vec!["KEY".into()]))], &[]).is_ok());
+        assert_eq!(refusal(&wanted, &[ceiling(Some(Vec::new()))]).nearest, "none");
+    }
+
+    #[test]
+    fn narrowing_takes_folders_away() {
+        let folders = vec![folder("/a", "/docs", Access::ReadWrite), folder("/b", "/secret", Access::ReadWrite)];
+        let grant = Grant::narrow(&asked(folders), &[], &[]).expect("a grant");
+        let roots = Some(vec![GuestPath::new("/docs").expect("a path")]);
+        let narrowed =
+            grant.attenuate(&Narrowing { folders: roots, access: Some(Access::Read), ..Narrowing::default() });
+        assert_eq!(narrowed.folders(), [folder("/a", "/docs", Access::Read)]);
+        assert_eq!(narrowed.reach(), Reach::Reads);
+    }
+
+    proptest! {
+        #[test]
+        fn attenuation_never_widens(
+            access in prop::option::of(prop_oneof![Just(Access::Read), Just(Access::ReadWrite)]),
+            roots in prop::option::of(prop::collection::vec(prop::sample::select(vec!["/", "/docs", "/docs/a", "/x"]), 0..3)),
+            names in prop::option::of(prop::collection::vec(prop::sample::select(vec!["A", "B"]), 0..3)),
+            limits in (prop::option::of(any::<u64>()), prop::option::of(any::<u64>()), prop::option::of(any::<u64>())),
+        ) {
+            let wanted = Asked {
+                folders: vec![folder("/a", "/docs", Access::Read), folder("/b", "/x", Access::ReadWrite)],
+                environment: [("A".to_owned(), String::new())].into(),
+                ..Asked::default()
+            };
+            let before = Grant::narrow(&wanted, &[], &[]).expect("a grant");
+            let narrowing = Narrowing {
+                access,
+                folders: roots.map(|roots| roots.into_iter().map(|r| GuestPath::new(r).expect("a path")).collect()),
+                environment: names.map(|names| names.into_iter().map(str::to_owned).collect()),
+                memory_bytes: limits.0,
+                fuel: limits.1,
+                wall_ms: limits.2,
+            };
+            let after = before.clone().attenuate(&narrowing);
+            let held = |folder: &Folder| before.folders().iter().any(|b| b.guest == folder.guest && b.access >= folder.access);
+            prop_assert!(after.folders().iter().all(held));
+            prop_assert!(after.environment().keys().all(|name| before.environment().contains_key(name)));
+            prop_assert!(after.limits().fuel <= before.limits().fuel);
+            prop_assert!(after.limits().memory_bytes <= before.limits().memory_bytes);
+            prop_assert!(after.limits().wall_ms <= before.limits().wall_ms);
+            prop_assert!(after.reach() <= before.reach());
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! JSON, read once and strictly, written in one way.
+//!
+//! [`parse`] refuses what two readers could understand differently: duplicate keys, numbers that would lose digits or
+//! size, text after the end, nesting without end. [`canonical`] is RFC 8785 (JCS), with one difference: an integer
+//! beyond ±2^53 keeps all its digits, where JCS would round it and give two inputs one digest.
+
+use std::fmt;
+
+use serde::de::DeserializeSeed;
+use serde::de::Error as _;
+use serde::de::MapAccess;
+use serde::de::SeqAccess;
+use serde::de::Visitor;
+use serde_json::Map;
+use serde_json::Number;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::limits::JSON_DEPTH_MAX;
+
+/// Why a text is not JSON that this system reads.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{problem} at line {line}, column {column}")]
+pub struct JsonError {
+    problem: String,
+    line: usize,
+    column: usize,
+}
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
+        let text = error.to_string();
+        let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem).to_owned();
+        Self { problem, line: error.line(), column: error.column() }
+    }
+}
+
+/// Parses one JSON text.
+pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = Strict { depth: 0, path: String::new() }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    refuse_rounded_integers(text)?;
+    Ok(value)
+}
+
+/// The canonical bytes of a value: RFC 8785, but with every digit of large integers.
+pub fn canonical(value: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_canonical(value, &mut out);
+    out
+}
+
+fn write_canonical(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(number) => write_number(number, out),
+        Value::String(text) => write_string(text, out),
+        Value::Array(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(b']');
+        }
+        Value::Object(members) => write_object(members, out),
+    }
+}
+
+fn write_object(members: &Map<String, Value>, out: &mut Vec<u8>) {
+    let mut sorted: Vec<_> = members.iter().collect();
+    // RFC 8785, 3.2.3: by UTF-16 code units, not by bytes.
+    sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    out.push(b'{');
+    for (index, (key, value)) in sorted.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_string(key, out);
+        out.push(b':');
+        write_canonical(value, out);
+    }
+    out.push(b'}');
+}
+
+fn write_number(number: &Number, out: &mut Vec<u8>) {
+    if number.is_f64() {
+        // A `Number` is finite, so the library has no reason to refuse it; `null` would be its spelling of the rest.
+        out.extend(serde_json_canonicalizer::to_vec(number).unwrap_or_else(|_| b"null".to_vec()));
+    } else {
+        out.extend_from_slice(number.to_string().as_bytes());
+    }
+}
+
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    // serde_json's escapes are those of RFC 8785, 3.2.2.2; writing into memory can't fail.
+    out.extend(serde_json::to_vec(text).unwrap_or_default());
+}
+
+/// An integer of more digits than 64 bits hold would come out of the parser as the nearest float: a silent change of
+/// what was asked. Strings are skipped; the text is known to be JSON.
+fn refuse_rounded_integers(text: &[u8]) -> Result<(), JsonError> {
+    let (mut line, mut column, mut in_string, mut escaped) = (1, 0, false, false);
+    let mut digits = Vec::new();
+    for byte in text.iter().copied().chain([b' ']) {
+        column += 1;
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+        } else if byte.is_ascii_digit()
+            || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E') && !digits.is_empty()
+            || byte == b'-'
+        {
+            digits.push(byte);
+        } else {
+            if is_rounded_integer(&digits) {
+                let problem = format!("`{}` is beyond 64 bits", String::from_utf8_lossy(&digits));
+                return Err(JsonError { problem, line, column: column - 1 });
+            }
+            digits.clear();
+            in_string = byte == b'"';
+        }
+        if byte == b'\n' {
+            (line, column) = (line + 1, 0);
+        }
+    }
+    Ok(())
+}
+
+fn is_rounded_integer(digits: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(digits) else { return false };
+    let is_integer = !text.is_empty() && !text.contains(['.', 'e', 'E']);
+    is_integer && text.parse::<i64>().is_err() && text.parse::<u64>().is_err()
+}
+
+/// Builds a [`Value`] and refuses duplicate keys and bottomless nesting.
+struct Strict {
+    depth: usize,
+    path: String,
+}
+
+impl Strict {
+    fn below(&self, token: &str) -> Self {
+        let token = token.replace('~', "~0").replace('/', "~1");
+        Self { depth: self.depth + 1, path: format!("{}/{token}", self.path) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.depth > JSON_DEPTH_MAX {
+            return Err(D::Error::custom(format!("more than {JSON_DEPTH_MAX} levels of nesting")));
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element_seed(self.below(&array.len().to_string()))? {
+            array.push(item);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = members.next_key::<String>()? {
+            let below = self.below(&key);
+            if object.contains_key(&key) {
+                return Err(A::Error::custom(format!("duplicate key at `{}`", below.path)));
+            }
+            let value = members.next_value_seed(below)?;
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        parse(text.as_bytes()).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn ambiguous_texts_are_refused() {
+        // POL-07, POL-08
+        for (text, wanted) in [
+            (r#"{"a":1,"b":{"c":1,"c":2}}"#, "duplicate key at `/b/c`"),
+            (r#"[{"x/y":1,"x/y":1}]"#, "duplicate key at `/0/x~1y`"),
+            ("1 2", "trailing characters"),
+            ("\u{feff}1", "expected value"),
+            ("1e309", "number out of range"),
+            ("18446744073709551616", "beyond 64 bits"),
+            (r#"{"a":[1,-9223372036854775809]}"#, "beyond 64 bits"),
+            ("{'a':1}", "key must be a string"),
+            ("[1,]", "trailing comma"),
+            ("// x\n1", "expected value"),
+            ("NaN", "expected value"),
+            (r#""\ud800""#, "hex escape"),
+            ("", "EOF"),
+        ] {
+            assert!(problem(text).contains(wanted), "{text}: {}", problem(text));
+        }
+        let deep = "[".repeat(100_000);
+        assert!(problem(&deep).contains("nesting"));
+    }
+
+    #[test]
+    fn digits_in_strings_are_text() {
+        let text = r#"{"a\"1":"99999999999999999999 \\","b":[18446744073709551615]}"#;
+        assert!(parse(text.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn errors_say_line_and_column() {
+        assert_eq!(problem("{\n  \"a\": 1,\n  \"a\": 2}"), "duplicate key at `/a` at line 3, column 5");
+    }
+
+    #[test]
+    fn sixty_four_bits_stay_exact() {
+        for text in ["9007199254740993", "18446744073709551615", "-9223372036854775808"] {
+            assert_eq!(canonical(&parse(text.as_bytes()).expect("an integer")), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn rfc_8785_sample_is_reproduced() {
+        // RFC 8785, 3.2.4
+        let text = r#"{"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],
+            "string":"\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/","literals":[null,true,false]}"#;
+        let wanted = concat!(
+            r#"{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"#,
+            r#""string":"€$\u000f\nA'B\"\\\\\"/"}"#
+        );
+        assert_eq!(String::from_utf8_lossy(&canonical(&parse(text.as_bytes()).expect("JSON"))), wanted);
+    }
+
+    #[test]
+    fn spelling_does_not_change_bytes() {
+        // IDM-11
+        let one = canonical(&parse(br#"{"b":1.0,"a":"\u0061"}"#).expect("JSON"));
+        assert_eq!(one, canonical(&parse(b"{ \"a\" : \"a\", \"b\" : 1e0 }").expect("JSON")));
+        assert_eq!(one, br#"{"a":"a","b":1}"#);
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-(1i64 << 53)..(1i64 << 53)).prop_map(Value::from),
+            any::<f64>().prop_filter_map("finite", |f| Number::from_f64(f).map(Value::Number)),
+            ".*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 64, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                prop::collection::vec((".*", inner), 0..8).prop_map(|m| Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_agrees_with_library(value in any_json()) {
+            let library = serde_json_canonicalizer::to_vec(&value).expect("finite JSON");
+            prop_assert_eq!(String::from_utf8(canonical(&value)), String::from_utf8(library));
+        }
+
+        #[test]
+        fn canonical_bytes_are_a_fixed_point(value in any_json()) {
+            let once = canonical(&value);
+            if let Ok(again) = parse(&once) {
+                prop_assert_eq!(canonical(&again), once);
+            }
+        }
+
+        #[test]
+        fn parse_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            let _ = parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Every maximum in the system, named with its unit.
+//!
+//! A limit lives here and nowhere else; relations between limits are asserted when this crate is compiled. Limits that
+//! an operator may lower are the defaults of a ring's ceiling ([`crate::ring::Ring::ceiling`]); nobody raises them.
+
+/// Bytes in a mebibyte.
+pub const MIB: u64 = 1024 * 1024;
+
+/// Bytes of a component file.
+pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
+/// Bytes of a manifest.
+pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024;
+/// Bytes of the operator's configuration.
+pub const CONFIG_BYTES_MAX: u64 = MIB;
+/// Functions of one tool.
+pub const FUNCTIONS_PER_TOOL_MAX: usize = 1_024;
+/// Bytes of a JSON Schema that a described tool brings along.
+pub const SCHEMA_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of a principal's name.
+pub const PRINCIPAL_NAME_BYTES_MAX: usize = 256;
+/// Bytes of a tool's or a function's name.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+/// Bytes of a call's JSON input.
+pub const INPUT_BYTES_MAX: u64 = 4 * MIB;
+/// Bytes of a command's standard input.
+pub const STDIN_BYTES_MAX: u64 = 64 * MIB;
+/// Arguments of a command.
+pub const ARGUMENTS_MAX: usize = 1_024;
+/// Bytes of all arguments of a command, or of all its environment variables.
+pub const ARGUMENT_BYTES_MAX: usize = 256 * 1024;
+/// Levels of nesting of a JSON text; deeper than any sensible input, shallower than any stack.
+pub const JSON_DEPTH_MAX: usize = 96;
+/// Folders in one grant.
+pub const FOLDERS_MAX: usize = 64;
+/// Bytes of a host or guest path in a grant.
+pub const PATH_BYTES_MAX: usize = 4_096;
+
+/// Units of fuel of one call; about one each WebAssembly instruction.
+pub const FUEL_PER_CALL_MAX: u64 = 1_000_000_000_000;
+/// Units of fuel after which a tool lets other work on its thread go on; this bounds how late a deadline is noticed.
+pub const FUEL_YIELD_INTERVAL: u64 = 5_000_000;
+/// Bytes of standard output, of standard error and of the returned value of one call, each.
+pub const OUTPUT_BYTES_MAX: u64 = 8 * MIB;
+/// Open handles of one call.
+pub const HANDLES_MAX: u64 = 1_024;
+/// Bytes the host may allocate for one value that passes between guest and host.
+pub const HOST_CALL_BYTES_MAX: u64 = 64 * MIB;
+/// Bytes of random data a guest may ask for at once.
+pub const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+/// Table elements of one call.
+pub const TABLE_ELEMENTS_MAX: usize = 100_000;
+/// Core instances, memories and tables in one component.
+pub const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
+/// Calls and decisions that hold an instance at the same time.
+pub const INSTANCES_MAX: u32 = 256;
+/// Bytes of a guest's stack.
+pub const STACK_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of the native stack a guest and the host calls below it share.
+pub const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
+/// Host calls kept in a trace; later ones are only counted.
+pub const TRACE_EVENTS_MAX: usize = 256;
+/// Bytes of one line of a guest's own text that is repeated in an error message.
+pub const GUEST_TEXT_BYTES_MAX: usize = 512;
+
+/// Fuel of one policy decision: about a fifth of a second at worst.
+pub const POLICY_FUEL_MAX: u64 = 200_000_000;
+/// Bytes of memory of one policy decision.
+pub const POLICY_MEMORY_BYTES_MAX: u64 = 64 * MIB;
+/// Bytes the host may allocate for one verdict.
+pub const POLICY_REPLY_BYTES_MAX: u64 = 256 * 1024;
+/// Policies in one set.
+pub const POLICIES_PER_SET_MAX: usize = 64;
+/// Reasons in one verdict.
+pub const REASONS_MAX: usize = 32;
+/// Bytes of a reason's code.
+pub const REASON_CODE_BYTES_MAX: usize = 64;
+/// Bytes of a reason's text.
+pub const REASON_TEXT_BYTES_MAX: usize = 512;
+/// Obligations in one verdict.
+pub const OBLIGATIONS_MAX: usize = 32;
+
+/// Bytes of one ledger entry: what an auditor has to hold in memory at a time.
+pub const ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a checkpoint.
+pub const CHECKPOINT_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a receipt.
+pub const RECEIPT_BYTES_MAX: u64 = MIB;
+/// Hashes in an inclusion proof: enough for 2^64 entries.
+pub const PROOF_HASHES_MAX: usize = 64;
+/// The largest integer an entry may hold: every JSON reader keeps it exactly (RFC 7493).
+pub const ENTRY_INTEGER_MAX: u64 = (1 << 53) - 1;
+
+const _: () = {
+    assert!(STACK_BYTES_MAX * 2 <= ASYNC_STACK_BYTES, "host calls need stack below the guest's");
+    assert!(OUTPUT_BYTES_MAX <= HOST_CALL_BYTES_MAX, "a value within its limit must fit through a host call");
+    assert!(FUEL_PER_CALL_MAX <= ENTRY_INTEGER_MAX, "fuel used is written in entries");
+    assert!(FUEL_YIELD_INTERVAL < FUEL_PER_CALL_MAX);
+    assert!(POLICY_FUEL_MAX < FUEL_PER_CALL_MAX);
+    assert!(REASONS_MAX * (REASON_CODE_BYTES_MAX + 64) * 2 < ENTRY_BYTES_MAX, "reason codes must fit an entry");
+    assert!(JSON_DEPTH_MAX < 128, "the parser's own limit must not strike first");
+    assert!(INPUT_BYTES_MAX <= HOST_CALL_BYTES_MAX);
+};

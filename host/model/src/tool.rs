@@ -1,0 +1,163 @@
+//! Tools: what a component offers, and what its manifest asks for.
+//!
+//! A tool is named by the digest of its file; the name beside it is for people. Asking grants nothing: a
+//! [`Manifest`] is a ceiling its author puts on the tool, one layer among those that [`crate::grant`] narrows by.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::capability::Ceiling;
+use crate::capability::FilesystemCeiling;
+use crate::digest::Digest;
+use crate::ring::Ring;
+
+/// A tool, pinned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolRef {
+    /// SHA-256 of the component file as it was given.
+    pub digest: Digest,
+    /// The name the operator knows it by.
+    pub name: String,
+}
+
+/// The three shapes of component that are tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// Exports `wasi:cli/run`.
+    Command,
+    /// Exports `ringfence:tool/tool`, which describes its functions at run time.
+    Described,
+    /// Exports plain functions.
+    Typed,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Command => "command",
+            Self::Described => "described",
+            Self::Typed => "typed",
+        })
+    }
+}
+
+/// What a function may do to the world, at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// Changes the host itself.
+    Administrative,
+    /// Changes something that can't be put back.
+    External,
+    /// Computes from its input alone.
+    None,
+    /// Reads what it was granted and changes nothing.
+    Reads,
+    /// Nobody has said. The grant still bounds what it can do.
+    #[default]
+    Unknown,
+    /// Changes something that can be put back.
+    Writes,
+}
+
+impl Effect {
+    /// The least privileged ring a function with this effect may run in. A function of unknown effect may run in the
+    /// sandbox: that ring's ceiling holds it to reading, whatever it would like to do.
+    pub const fn required_ring(self) -> Ring {
+        match self {
+            Self::Administrative => Ring::Root,
+            Self::External => Ring::Privileged,
+            Self::Writes => Ring::Standard,
+            Self::None | Self::Reads | Self::Unknown => Ring::Sandbox,
+        }
+    }
+}
+
+/// What a tool's author says of it: TOML beside the component, or embedded in it as the custom section
+/// `ringfence:manifest`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Manifest {
+    /// The tool's name, in kebab-case.
+    pub name: String,
+    /// The tool's own version (semantic versioning).
+    pub version: String,
+    /// What it is for, in a sentence or two.
+    #[serde(default)]
+    pub description: String,
+    /// The most it will ever ask for.
+    #[serde(default)]
+    pub capabilities: ManifestCapabilities,
+    /// What is known of its functions, by name.
+    #[serde(default)]
+    pub functions: BTreeMap<String, ManifestFunction>,
+}
+
+/// The capabilities a manifest asks for. What is missing is not asked for: it is nothing, not everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ManifestCapabilities {
+    /// The most it does with any folder.
+    #[serde(default)]
+    pub filesystem: FilesystemCeiling,
+    /// The environment variables it reads.
+    #[serde(default)]
+    pub environment: Vec<String>,
+}
+
+/// What a manifest says of one function.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ManifestFunction {
+    /// What it does, in a sentence or two.
+    #[serde(default)]
+    pub description: String,
+    /// What it may do to the world.
+    #[serde(default)]
+    pub effect: Effect,
+    /// Whether calling it twice with the same input does no more than calling it once.
+    #[serde(default)]
+    pub idempotent: bool,
+}
+
+impl Manifest {
+    /// The manifest as a layer that narrows grants.
+    pub fn ceiling(&self) -> Ceiling {
+        Ceiling {
+            filesystem: Some(self.capabilities.filesystem),
+            environment: Some(self.capabilities.environment.clone()),
+            ..Ceiling::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn required_ring_follows_the_table() {
+        for (effect, ring) in [
+            (Effect::Administrative, 0),
+            (Effect::External, 1),
+            (Effect::Writes, 2),
+            (Effect::Reads, 3),
+            (Effect::None, 3),
+            (Effect::Unknown, 3),
+        ] {
+            assert_eq!(effect.required_ring().number(), ring, "{effect:?}");
+        }
+    }
+
+    #[test]
+    fn manifest_that_asks_nothing_allows_nothing() {
+        let ceiling = Manifest::default().ceiling();
+        assert_eq!(ceiling.filesystem, Some(FilesystemCeiling::None));
+        assert_eq!(ceiling.environment, Some(Vec::new()));
+    }
+}
