@@ -63,6 +63,7 @@ prepare() {
     trap 'rm -rf "$work"' EXIT
     say '[1/3] looking for a Rust compiler that can build WebAssembly'
     ensure_host_linker
+    fetch_crates
     choose_rust
     say '[3/3] looking for a C compiler that can build WebAssembly'
     choose_c
@@ -184,18 +185,23 @@ rust_by_debian() {
 }
 
 build_std() {
-    local empty=$work/std
+    local empty=$work/std cargo=$rustc_sysroot/bin/cargo home=${CARGO_HOME:-$HOME/.cargo} flags folder
     say '[2/3] building the standard library for WebAssembly, about a minute'
     mkdir -p "$empty/src"
     : >"$empty/src/lib.rs"
     printf '%s\n' '[package]' 'name = "empty"' 'edition = "2021"' '[workspace]' >"$empty/Cargo.toml"
+    # Names of source files end up in guests; they are not to depend on where this machine keeps them.
+    flags="--remap-path-prefix=$("$DEBIAN_RUSTC" --print sysroot)/lib/rustlib/src/rust=rust"
+    for folder in "$home"/registry/src/*; do
+        flags="$flags --remap-path-prefix=$folder=crates"
+    done
     # No backtrace code: a guest has no symbols to print, and building it takes as long as all the rest.
-    (cd "$empty" && RUSTC=$DEBIAN_RUSTC RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$empty/target \
-        RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
+    (cd "$empty" && RUSTC=$DEBIAN_RUSTC RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$empty/target RUSTFLAGS=$flags \
         CARGO_PROFILE_RELEASE_PANIC=abort CARGO_PROFILE_RELEASE_OPT_LEVEL=s \
-        "$rustc_sysroot/bin/cargo" build --quiet --release -Zbuild-std=std,panic_abort -Zbuild-std-features= \
+        "$cargo" build --quiet --release -Zbuild-std=std,panic_abort -Zbuild-std-features= \
         --target wasm32-wasip1 --target "$POLICY_TARGET" >&2) ||
-        fail 'the standard library for WebAssembly did not build' 'look at the messages above; the sources of its dependencies are fetched over the network'
+        fail 'the standard library for WebAssembly did not build' \
+            'look at the messages above; the sources of its dependencies are fetched over the network'
 }
 
 collect_std() { # target, sysroot
@@ -245,6 +251,12 @@ newest_debian_clang() {
 }
 
 # --- the host ---
+
+# What guests are made of; from then on they build without a network, and cargo's folder of sources is there.
+fetch_crates() {
+    "$rustc_sysroot/bin/cargo" fetch --quiet --locked --manifest-path "$repo/guests/Cargo.toml" >&2 ||
+        fail 'the crates that guests need could not be fetched' 'look at the message above'
+}
 
 ensure_host_linker() {
     command -v cc >/dev/null || install_packages gcc libc6-dev ||

@@ -60,6 +60,11 @@ impl Principal {
         Ok(Self { kind, name: name.to_owned() })
     }
 
+    /// An agent nobody has named: what a policy's case stands for when it does not say who calls.
+    pub fn anonymous() -> Self {
+        Self { kind: PrincipalKind::Agent, name: "anonymous".to_owned() }
+    }
+
     /// What kind of actor it is.
     pub fn kind(&self) -> PrincipalKind {
         self.kind

@@ -1,0 +1,160 @@
+//! What entries say of calls: an end has a beginning, and only one.
+//!
+//! Only calls that have begun and not finished are kept, so memory follows the calls that run at one time, not the
+//! length of the log.
+
+use std::collections::HashMap;
+
+use ringfence_model::id::CallId;
+use ringfence_model::time::Timestamp;
+
+use crate::finding::FINDINGS_MAX;
+use crate::finding::Findings;
+use crate::finding::Kind;
+use crate::scan::Facts;
+use crate::scan::What;
+
+/// Calls that may be open at one time before pairing is given up: a log made to fill the reader's memory ends here.
+const OPEN_CALLS_MAX: usize = 1 << 16;
+
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    open: HashMap<CallId, u64>,
+    /// Set when there were too many open calls; ends are no longer paired.
+    gave_up: bool,
+    last: Option<(u64, Timestamp)>,
+}
+
+impl Calls {
+    /// Takes in the entry that stands at `index`. `is_damaged` tells of entries that findings were made about already:
+    /// what follows from those is not news.
+    pub(crate) fn check(
+        &mut self,
+        index: u64,
+        facts: &Facts,
+        findings: &mut Findings,
+        is_damaged: impl Fn(u64) -> bool,
+    ) {
+        self.check_time(index, facts.time, findings);
+        if (index == 0) != matches!(facts.what, What::Opened(_)) {
+            let text = if index == 0 {
+                "entry `0` is not `opened`, which every log begins with".to_owned()
+            } else {
+                format!("entry `{index}` is `opened`, which only entry `0` may be")
+            };
+            findings.failure(Kind::Misplaced, index, text);
+        }
+        match facts.what {
+            What::Begun(call) => self.begin(index, call, findings, is_damaged),
+            What::Finished { begun, call } if !is_damaged(begun) => self.end(index, begun, call, findings),
+            What::Finished { call, .. } => {
+                self.open.remove(&call);
+            }
+            What::Opened(_) | What::Refused => {}
+        }
+    }
+
+    /// Reports calls that never ended.
+    pub(crate) fn finish(self, findings: &mut Findings) {
+        let mut open: Vec<_> = self.open.into_iter().map(|(call, index)| (index, call)).collect();
+        open.sort_unstable();
+        for (index, call) in open.into_iter().take(FINDINGS_MAX) {
+            findings.info(Kind::Unfinished, index, format!("entry `{index}` begins `{call}`, and nothing finishes it"));
+        }
+    }
+
+    fn check_time(&mut self, index: u64, time: Timestamp, findings: &mut Findings) {
+        if let Some((before, earlier)) = self.last
+            && time < earlier
+        {
+            let text = format!("entry `{index}` says {time}, which is before entry `{before}`, {earlier}");
+            findings.warning(Kind::TimeRegression, index, text);
+        }
+        self.last = Some((index, time));
+    }
+
+    fn begin(&mut self, index: u64, call: CallId, findings: &mut Findings, is_damaged: impl Fn(u64) -> bool) {
+        if self.open.len() >= OPEN_CALLS_MAX && !self.gave_up {
+            self.gave_up = true;
+            let text = format!("more than {OPEN_CALLS_MAX} calls are open: ends are not paired from here on");
+            findings.warning(Kind::Unpaired, index, text);
+        }
+        if self.gave_up {
+            return;
+        }
+        if let Some(before) = self.open.insert(call, index)
+            && !is_damaged(before)
+        {
+            let text = format!("entry `{index}` begins `{call}`, which entry `{before}` began and nothing finished");
+            findings.failure(Kind::Unpaired, index, text);
+        }
+    }
+
+    fn end(&mut self, index: u64, begun: u64, call: CallId, findings: &mut Findings) {
+        match self.open.remove(&call) {
+            Some(at) if at == begun => {}
+            Some(at) => {
+                // The call is left open for the entry that does finish it.
+                self.open.insert(call, at);
+                let text = format!("entry `{index}` says `{call}` began at entry `{begun}`, but it began at `{at}`");
+                findings.failure(Kind::Unpaired, index, text);
+            }
+            None if self.gave_up => {}
+            None => {
+                let text = format!("entry `{index}` finishes `{call}`, which is not open there");
+                findings.failure(Kind::Unpaired, index, text);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringfence_model::digest::Digest;
+
+    use super::*;
+    use crate::finding::Severity;
+
+    fn facts(index: u64, what: What) -> Facts {
+        Facts { index, prev: Digest::ZERO, time: Timestamp::from_millis(0), what }
+    }
+
+    fn call(index: u64) -> CallId {
+        CallId::from_random(u128::from(index).to_be_bytes())
+    }
+
+    #[test]
+    fn open_calls_stay_bounded() {
+        // AUD-22
+        let (mut calls, mut findings) = (Calls::default(), Findings::default());
+        let last = OPEN_CALLS_MAX as u64 + 100;
+        for index in 1..last {
+            calls.check(index, &facts(index, What::Begun(call(index))), &mut findings, |_| false);
+        }
+        assert_eq!(calls.open.len(), OPEN_CALLS_MAX);
+        let end = What::Finished { begun: last - 1, call: call(last - 1) };
+        calls.check(last, &facts(last, end), &mut findings, |_| false);
+        let (kept, _) = findings.into_parts();
+        assert_eq!(kept.iter().map(|f| (f.severity, f.kind)).collect::<Vec<_>>(), [(Severity::Warning, Kind::Unpaired)]);
+    }
+
+    #[test]
+    fn end_names_its_own_beginning() {
+        let (mut calls, mut findings) = (Calls::default(), Findings::default());
+        let finished = |begun| What::Finished { begun, call: call(7) };
+        calls.check(1, &facts(1, What::Begun(call(7))), &mut findings, |_| false);
+        calls.check(2, &facts(2, finished(0)), &mut findings, |_| false);
+        calls.check(3, &facts(3, finished(1)), &mut findings, |_| false);
+        calls.finish(&mut findings);
+        let (kept, _) = findings.into_parts();
+        assert_eq!(kept.iter().map(|f| (f.kind, f.index)).collect::<Vec<_>>(), [(Kind::Unpaired, Some(2))]);
+    }
+
+    #[test]
+    fn damaged_beginning_is_no_news() {
+        let (mut calls, mut findings) = (Calls::default(), Findings::default());
+        let finished = What::Finished { begun: 1, call: call(7) };
+        calls.check(2, &facts(2, finished), &mut findings, |index| index == 1);
+        assert!(findings.into_parts().0.is_empty());
+    }
+}

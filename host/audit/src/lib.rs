@@ -1,0 +1,39 @@
+//! The record, checked by anyone.
+//!
+//! An entry's [`hash`] links it into a [`chain`] and is a leaf of a Merkle [`tree`]; a [`proof`] shows that a leaf
+//! belongs to a root; a [`checkpoint`] states size and root, and a [`signer`] puts it under a signed [`note`]. A
+//! [`receipt`] carries one entry with its proof; [`verify`] reads a whole log and says what is wrong with it, and where.
+//!
+//! Deliberately absent: files, sockets, clocks and randomness. Whoever checks a log brings its bytes and the keys to
+//! trust; the answer depends on nothing else.
+//!
+//! ```
+//! use ringfence_audit::verify::Kind;
+//! use ringfence_audit::verify::LogCheck;
+//! use ringfence_audit::verify::Options;
+//!
+//! let mut check = LogCheck::new(Options::default());
+//! check.entry(b"{}");
+//! let report = check.finish();
+//! assert!(!report.is_intact());
+//! assert_eq!(report.findings[0].kind, Kind::Malformed);
+//! assert_eq!(report.findings[0].index, Some(0));
+//! ```
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod hash;
+pub mod chain;
+pub mod tree;
+pub mod proof;
+pub mod note;
+pub mod checkpoint;
+pub mod signer;
+pub mod receipt;
+pub mod verify;
+
+mod anchor;
+mod calls;
+mod finding;
+mod scan;

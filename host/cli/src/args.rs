@@ -1,0 +1,319 @@
+//! The command line. Doc comments here are the help text.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args as ClapArgs;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueEnum;
+use ringfence_model::capability::Access;
+use ringfence_model::capability::GuestPath;
+use ringfence_model::digest::Digest;
+
+/// Run untrusted tools as WebAssembly components, in privilege rings, under policies, with a record that verifies.
+#[derive(Debug, Parser)]
+#[command(name = "ringfence", version = version(), propagate_version = true, max_term_width = 100)]
+pub struct Args {
+    /// The folder of this host's state [default: $RINGFENCE_HOME, else the platform's data folder]
+    #[arg(long, global = true, value_name = "DIR", env = "RINGFENCE_HOME", hide_env = true)]
+    pub home: Option<PathBuf>,
+
+    /// How results and errors are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    pub format: Format,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results and errors are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// One JSON object on standard output.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a home: keys, an empty log and a commented configuration
+    Init(InitArgs),
+    /// Check that this home and this machine can do their work
+    Doctor,
+    /// Show what a component is: shape, functions, schemas, imports, required ring, digest
+    Inspect(InspectArgs),
+    /// Run one function of a component, or a command, in a ring
+    Run(Box<RunArgs>),
+    /// List, test and ask policies
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Read, verify and export the log
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Check what a caller kept of a call
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+    /// Measure each part against its floor, in one process
+    Bench(BenchArgs),
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct InitArgs {
+    /// The log's permanent name, as it stands in every checkpoint [default: a random one]
+    #[arg(long, value_name = "NAME")]
+    pub origin: Option<String>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct InspectArgs {
+    /// A component, or a preview-1 core module
+    pub file: PathBuf,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct RunArgs {
+    /// A component, or a preview-1 core module
+    pub file: PathBuf,
+
+    /// The function; not needed for a command or if there is only one
+    pub function: Option<String>,
+
+    /// The function's input: JSON, `@FILE`, or `-` for standard input [default: {}]
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    pub input: Option<String>,
+
+    /// The ring to run in, 0 to 3: 3 reads only and has no network [default: 3, or `[run] ring` of the configuration]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub ring: Option<u8>,
+
+    /// Open a folder of this machine to the tool, to read (`ro`, the default) or to read and write (`rw`)
+    #[arg(long = "dir", value_name = "HOST::GUEST[:ro|rw]")]
+    pub dirs: Vec<DirArg>,
+
+    /// Set an environment variable of the tool
+    #[arg(long, value_name = "K=V")]
+    pub env: Vec<EnvArg>,
+
+    /// Standard input of a command: a file, or `-` for this command's own
+    #[arg(long, value_name = "FILE|-")]
+    pub stdin: Option<PathBuf>,
+
+    /// Ask this policy too: a built-in one or one of the configuration
+    #[arg(long, value_name = "NAME")]
+    pub policy: Vec<String>,
+
+    /// Memory the tool may use, all of it together
+    #[arg(long, value_name = "MiB")]
+    pub memory: Option<u64>,
+
+    /// Fuel the tool may use; about one unit each instruction
+    #[arg(long, value_name = "N")]
+    pub fuel: Option<u64>,
+
+    /// Wall-clock time the tool may take
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<Seconds>,
+
+    /// Run once under this key: a repeat gets the recorded answer
+    #[arg(long, value_name = "K")]
+    pub idempotency_key: Option<String>,
+
+    /// Write the receipt to a file as well
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+
+    /// Arguments of a command
+    #[arg(last = true)]
+    pub args: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// List the policies that are built in or configured, and which are in force
+    List,
+    /// Run the cases of a policy's folder (`cases.toml`)
+    Test {
+        /// The folder
+        dir: PathBuf,
+        /// The policy's component [default: what `cases.toml` names, else the built-in policy of that name]
+        #[arg(long, value_name = "FILE")]
+        component: Option<PathBuf>,
+    },
+    /// Ask one policy about a request, without running anything
+    Eval {
+        /// A built-in policy, one of the configuration, or a component file
+        name: String,
+        /// The request: JSON, as recorded for a call
+        #[arg(long, value_name = "FILE")]
+        request: PathBuf,
+        /// Settings, as JSON [default: those of the configuration, else {}]
+        #[arg(long, value_name = "JSON")]
+        settings: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Show entries
+    Show {
+        /// The first entry to show
+        #[arg(long, value_name = "INDEX")]
+        from: Option<u64>,
+        /// How many to show [default: the last 20]
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+    },
+    /// Check every entry, link, hash and checkpoint: of this home, or of an exported file
+    Verify {
+        /// An export; without it, the log of this home
+        file: Option<PathBuf>,
+        /// A checkpoint that the log must extend [default for an export: FILE.checkpoint, if it is there]
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Vec<PathBuf>,
+        /// The key that must have signed the checkpoints [default: the home's, or for an export the log's own]
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+    },
+    /// Write one entry a line, exactly the bytes that are hashed
+    Export {
+        /// The file to write, with a checkpoint beside it [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Sign a checkpoint over everything recorded, and print it
+    Checkpoint,
+    /// Print the receipt of an entry: the entry, its inclusion proof and the checkpoint
+    Prove {
+        /// The entry
+        index: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ReceiptCommand {
+    /// Check a receipt, offline
+    Verify {
+        /// The receipt, or what `run --format json` printed
+        file: PathBuf,
+        /// The key that must have signed its checkpoint [default: the home's]
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+    },
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct BenchArgs {
+    /// Measure for about this long at each row
+    #[arg(long, value_name = "SECONDS", default_value = "2")]
+    pub seconds: Seconds,
+    /// Entries of the log that is verified
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub entries: u64,
+}
+
+/// `HOST::GUEST[:ro|rw]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirArg {
+    pub host: PathBuf,
+    pub guest: GuestPath,
+    pub access: Access,
+}
+
+impl FromStr for DirArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, rest) = text.split_once("::").ok_or("write HOST::GUEST, as in `./docs::/docs`")?;
+        let (guest, access) = match rest.rsplit_once(':') {
+            Some((guest, "ro")) => (guest, Access::Read),
+            Some((guest, "rw")) => (guest, Access::ReadWrite),
+            Some((_, other)) => return Err(format!("`{other}` is neither `ro` nor `rw`")),
+            None => (rest, Access::Read),
+        };
+        if host.is_empty() {
+            return Err("the folder of this machine is missing before `::`".to_owned());
+        }
+        let guest = GuestPath::new(guest).map_err(|error| error.to_string())?;
+        Ok(Self { host: host.into(), guest, access })
+    }
+}
+
+/// `K=V`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvArg {
+    pub name: String,
+    pub value: String,
+}
+
+impl FromStr for EnvArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Self { name: name.to_owned(), value: value.to_owned() }),
+            _ => Err("write NAME=VALUE".to_owned()),
+        }
+    }
+}
+
+/// Seconds, with decimals, as milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seconds {
+    pub millis: u64,
+}
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "write a number of seconds from 0.001 to 86400".to_owned();
+        let seconds: f64 = text.parse().map_err(|_| wrong())?;
+        if !(0.001..=86_400.0).contains(&seconds) {
+            return Err(wrong());
+        }
+        Ok(Self { millis: (seconds * 1000.0).round() as u64 })
+    }
+}
+
+/// The version, with that of the engine: what an advisory is about is told by the patch level.
+fn version() -> &'static str {
+    concat!(env!("CARGO_PKG_VERSION"), " (wasmtime 48.0.8)")
+}
+
+/// A tool's name from its file: without folder and extension.
+pub fn tool_name(file: &std::path::Path, digest: &Digest) -> String {
+    file.file_stem().and_then(|stem| stem.to_str()).map_or_else(|| digest.short(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn folders_are_read_strictly() {
+        let dir: DirArg = "./docs::/docs:rw".parse().expect("a folder");
+        assert_eq!((dir.guest.as_str(), dir.access), ("/docs", Access::ReadWrite));
+        assert_eq!("a::/b".parse::<DirArg>().expect("a folder").access, Access::Read);
+        for text in ["", "a", "a::b", "::/b", "a::/b:rx", "a::/../b", "a::/b:", "a:/b"] {
+            assert!(text.parse::<DirArg>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_bounded() {
+        assert_eq!("0.25".parse::<Seconds>().expect("seconds").millis, 250);
+        for text in ["", "-1", "0", "inf", "NaN", "1e9", "one"] {
+            assert!(text.parse::<Seconds>().is_err(), "{text}");
+        }
+    }
+}

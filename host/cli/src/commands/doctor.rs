@@ -1,0 +1,89 @@
+//! `ringfence doctor`: does this home, and this machine, do its work?
+
+use std::path::Path;
+
+use ringfence_runtime::engine::Engine;
+use serde_json::json;
+
+use crate::commands;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::home::Home;
+use crate::output::Output;
+
+/// One thing that was looked at.
+struct Check {
+    name: &'static str,
+    result: Result<String, CommandError>,
+}
+
+pub fn run(folder: &Path, output: Output) -> Result<Exit, CommandError> {
+    let home = Home::open(folder)?;
+    let checks = [
+        Check { name: "engine", result: engine(&home) },
+        Check { name: "keys", result: keys(&home) },
+        Check { name: "policies", result: policies(&home) },
+        Check { name: "log", result: log(&home, output) },
+        Check { name: "disk", result: disk(&home) },
+    ];
+    let failed = checks.iter().filter(|check| check.result.is_err()).count();
+    if output.is_json() {
+        let shown = |check: &Check| match &check.result {
+            Ok(text) => json!({ "check": check.name, "ok": true, "text": text }),
+            Err(error) => json!({ "check": check.name, "ok": false, "text": error.message, "hints": error.hints }),
+        };
+        output.json(&checks.iter().map(shown).collect::<Vec<_>>());
+    } else {
+        for Check { name, result } in &checks {
+            match result {
+                Ok(text) => output.line(&format!("ok      {name:<9} {text}")),
+                Err(error) => {
+                    output.line(&format!("FAILED  {name:<9} {}", error.message));
+                    output.hints(&error.hints);
+                }
+            }
+        }
+    }
+    Ok(if failed == 0 { Exit::Done } else { Exit::Environment })
+}
+
+fn engine(home: &Home) -> Result<String, CommandError> {
+    home.engine()?;
+    Engine::new().map_err(|error| CommandError::environment(error.to_string()))?;
+    Ok("wasmtime 48.0.8, pooling allocator".to_owned())
+}
+
+fn keys(home: &Home) -> Result<String, CommandError> {
+    Ok(format!("checkpoints are signed by {}", home.verifier()?))
+}
+
+fn policies(home: &Home) -> Result<String, CommandError> {
+    let policies = commands::policies_in_force(&home.engine()?, home)?;
+    if policies.is_empty() {
+        return Err(CommandError::environment("no policy is in force, so nothing is permitted")
+            .hint("put one in force: [policies.ring-default]"));
+    }
+    let names: Vec<_> = policies.iter().map(|policy| policy.reference().name.as_str()).collect();
+    Ok(format!("in force: {}", names.join(", ")))
+}
+
+fn log(home: &Home, output: Output) -> Result<String, CommandError> {
+    let (ledger, _) = commands::open_log(home, output)?;
+    Ok(format!("{} entries, not behind its head", ledger.len()))
+}
+
+/// Writes and syncs a file: what every call will need.
+fn disk(home: &Home) -> Result<String, CommandError> {
+    use std::io::Write as _;
+    let path = home.folder().join(format!("doctor-{}", std::process::id()));
+    let written = std::fs::File::create_new(&path).and_then(|mut file| {
+        file.write_all(b"can this home be written?")?;
+        file.sync_all()
+    });
+    let removed = std::fs::remove_file(&path);
+    written.and(removed).map_err(|error| {
+        CommandError::environment(format!("the home can't be written: {error}"))
+            .hint("nothing runs that can't be written down: free space, or make the home writable")
+    })?;
+    Ok("a file was written and synced".to_owned())
+}

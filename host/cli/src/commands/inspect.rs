@@ -1,0 +1,128 @@
+//! `ringfence inspect`: what a component is, by looking at it.
+//!
+//! A described tool is asked to describe itself, with nothing granted; nothing else of a tool is run.
+
+use std::path::Path;
+
+use ringfence_model::digest::Digest;
+use ringfence_runtime::engine::Engine;
+use ringfence_runtime::toolbox::Function;
+use ringfence_runtime::toolbox::Tool;
+use ringfence_runtime::toolbox::ToolFile;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::args::InspectArgs;
+use crate::args::tool_name;
+use crate::commands;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::home::Home;
+use crate::output::Output;
+
+pub fn run(home: Option<&Path>, args: &InspectArgs, output: Output) -> Result<Exit, CommandError> {
+    // A home is of use for its cache only: inspecting needs none.
+    let engine = match home.map(Home::open) {
+        Some(Ok(home)) => home.engine()?,
+        _ => Engine::new().map_err(|error| CommandError::environment(error.to_string()))?,
+    };
+    let bytes = commands::read(&args.file)?;
+    let tool = load(&engine, &args.file, &bytes, output)?;
+    if output.is_json() {
+        output.json(&described(&tool));
+    } else {
+        print(&tool, output);
+    }
+    Ok(Exit::Done)
+}
+
+fn load(engine: &Engine, path: &Path, bytes: &[u8], output: Output) -> Result<Tool, CommandError> {
+    let name = tool_name(path, &Digest::of(bytes));
+    let manifest = manifest_beside(path);
+    announce_compilation(engine, &name, bytes, output);
+    let file = ToolFile { name: &name, bytes, manifest: manifest.as_deref(), strict_imports: false };
+    commands::block_on(async { Ok(Tool::load(engine, file).await?) })
+}
+
+/// The text of `NAME.toml` beside `NAME.wasm`.
+pub(super) fn manifest_beside(path: &Path) -> Option<Vec<u8>> {
+    std::fs::read(path.with_extension("toml")).ok()
+}
+
+/// Compiling takes seconds for a large component; who waits should know what for.
+pub(super) fn announce_compilation(engine: &Engine, name: &str, bytes: &[u8], output: Output) {
+    if bytes.len() > 1_000_000 && !engine.is_compiled(&Digest::of(bytes)) {
+        output.note(&format!("compiling `{name}` ({} MiB); this is done once", bytes.len() / (1024 * 1024)));
+    }
+}
+
+fn described(tool: &Tool) -> Value {
+    let reference = tool.reference();
+    json!({
+        "name": reference.name,
+        "digest": reference.digest,
+        "shape": tool.shape(),
+        "lifted": tool.is_lifted(),
+        "bytes": tool.bytes(),
+        "summary": tool.summary(),
+        "imports": tool.imports(),
+        "manifest": tool.manifest(),
+        "functions": tool.functions().iter().map(described_function).collect::<Vec<_>>(),
+    })
+}
+
+fn described_function(function: &Function) -> Value {
+    json!({
+        "name": function.name,
+        "description": function.description,
+        "effect": function.effect,
+        "idempotent": function.idempotent,
+        "required_ring": function.effect.required_ring(),
+        "input_schema": function.input_schema,
+        "output_schema": function.output_schema,
+        "unsupported": function.unsupported,
+    })
+}
+
+fn print(tool: &Tool, output: Output) {
+    let reference = tool.reference();
+    let lifted = if tool.is_lifted() { ", lifted from a preview-1 core module" } else { "" };
+    output.line(&format!("name      {}", reference.name));
+    output.line(&format!("digest    {}", reference.digest));
+    output.line(&format!("shape     {}{lifted}", tool.shape()));
+    output.line(&format!("size      {} bytes", tool.bytes()));
+    if !tool.summary().is_empty() {
+        output.line(&format!("summary   {}", tool.summary()));
+    }
+    if let Some(manifest) = tool.manifest() {
+        let asked = &manifest.capabilities;
+        let environment = if asked.environment.is_empty() { "none".to_owned() } else { asked.environment.join(", ") };
+        output.line(&format!("asks for  filesystem: {}; environment: {environment}", asked.filesystem));
+    }
+    output.line(if tool.imports().is_empty() { "imports   none" } else { "imports" });
+    for import in tool.imports() {
+        output.line(&format!("  {import}"));
+    }
+    output.line("functions");
+    for function in tool.functions() {
+        print_function(function, output);
+    }
+}
+
+fn print_function(function: &Function, output: Output) {
+    let effect = serde_json::to_value(function.effect).unwrap_or_default();
+    let effect = effect.as_str().unwrap_or_default();
+    output.line(&format!("  {}  (effect: {effect}; ring {})", function.name, function.effect.required_ring()));
+    if !function.description.is_empty() {
+        output.line(&format!("    {}", function.description));
+    }
+    if let Some(what) = &function.unsupported {
+        output.line(&format!("    can't be called from outside: {what}"));
+    }
+    if let Some(schema) = &function.input_schema {
+        output.line(&format!("    input   {schema}"));
+    }
+    if let Some(schema) = &function.output_schema {
+        output.line(&format!("    output  {schema}"));
+    }
+}

@@ -1,0 +1,291 @@
+//! `ringfence log`: read, verify and export the log.
+//!
+//! Verification is the audit crate's; this file brings it bytes and prints what it finds.
+
+use std::fs;
+use std::io::BufReader;
+use std::io::BufWriter;
+use std::io::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use ringfence_audit::note::Verifier;
+use ringfence_audit::verify::Finding;
+use ringfence_audit::verify::LogCheck;
+use ringfence_audit::verify::Options;
+use ringfence_audit::verify::Report;
+use ringfence_audit::verify::Severity;
+use ringfence_model::limits;
+use ringfence_runtime::ledger::Ledger;
+use ringfence_runtime::ledger::LedgerError;
+use ringfence_runtime::ledger::backend::Backend as _;
+use ringfence_runtime::ledger::backend::StoredEntry;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::args::LogCommand;
+use crate::commands;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::home;
+use crate::home::Home;
+use crate::output::Output;
+
+/// Entries that are read from the store at a time.
+const PAGE: usize = 1024;
+
+pub fn run(home: Option<&Path>, command: LogCommand, output: Output) -> Result<Exit, CommandError> {
+    let home = || Home::open(&home.map_or_else(|| home::folder(None), |folder| Ok(folder.to_owned()))?);
+    match command {
+        LogCommand::Show { from, limit } => show(&home()?, from, limit, output),
+        LogCommand::Verify { file: None, checkpoint, key } => {
+            let home = home()?;
+            let keys = keys(key.as_deref(), || Ok(vec![home.verifier()?]))?;
+            let report = verify_home(&home, &checkpoint, keys, output)?;
+            Ok(print_report(&report, output))
+        }
+        LogCommand::Verify { file: Some(file), checkpoint, key } => {
+            let keys = keys(key.as_deref(), || Ok(Vec::new()))?;
+            let report = verify_file(&file, &checkpoint, keys)?;
+            Ok(print_report(&report, output))
+        }
+        LogCommand::Export { output: file } => export(&home()?, file.as_deref(), output),
+        LogCommand::Checkpoint => {
+            let (ledger, sequencer) = commands::open_log(&home()?, output)?;
+            let note = sequencer.publish(&ledger)?;
+            output.bytes(note.as_bytes());
+            Ok(Exit::Done)
+        }
+        LogCommand::Prove { index } => prove(&home()?, index, output),
+    }
+}
+
+/// The key on the command line, else those that are at hand.
+pub(super) fn keys(
+    key: Option<&str>,
+    otherwise: impl FnOnce() -> Result<Vec<Verifier>, CommandError>,
+) -> Result<Vec<Verifier>, CommandError> {
+    let Some(key) = key else { return otherwise() };
+    let key = key.trim().parse::<Verifier>().map_err(|error| {
+        CommandError::command_line(format!("`{key}` is not a verifier key: {error}"))
+            .hint("`ringfence init` printed it, and the log's first entry holds it")
+    })?;
+    Ok(vec![key])
+}
+
+fn show(home: &Home, from: Option<u64>, limit: Option<u64>, output: Output) -> Result<Exit, CommandError> {
+    let ledger = home.ledger_read_only()?;
+    let limit = limit.unwrap_or(20);
+    let from = from.unwrap_or_else(|| ledger.len().saturating_sub(limit));
+    let mut shown = Vec::new();
+    for_each_entry(&ledger, from, |entry| {
+        if (shown.len() as u64) < limit {
+            shown.push(serde_json::from_slice::<Value>(&entry.bytes).unwrap_or(Value::Null));
+        }
+        Ok((shown.len() as u64) < limit)
+    })?;
+    if output.is_json() {
+        output.json(&shown);
+    } else {
+        shown.iter().for_each(|entry| output.line(&summary(entry)));
+    }
+    Ok(Exit::Done)
+}
+
+/// One entry on one line.
+fn summary(entry: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let body = &entry["body"];
+    let detail = match entry["kind"].as_str() {
+        Some("begun") => format!(
+            "{}  {} {}  ring {}  {}",
+            text(&body["call"]),
+            text(&body["tool"]["name"]),
+            text(&body["function"]),
+            body["ring"],
+            text(&body["principal"])
+        ),
+        Some("finished") => {
+            format!("{}  {}  {} ms", text(&body["call"]), text(&body["code"]), body["used"]["wall_ms"])
+        }
+        Some("refused") => format!(
+            "{}  {} {}  ring {}  {}",
+            text(&body["call"]),
+            text(&body["tool"]["name"]),
+            text(&body["function"]),
+            body["ring"],
+            text(&body["code"])
+        ),
+        _ => text(&body["origin"]),
+    };
+    format!("{:>6}  {}  {:<8}  {detail}", entry["index"], text(&entry["time"]), text(&entry["kind"]))
+}
+
+/// Goes through the entries from an index on, until there are no more or the visitor has had enough.
+fn for_each_entry(
+    ledger: &Ledger,
+    from: u64,
+    mut visit: impl FnMut(&StoredEntry) -> Result<bool, CommandError>,
+) -> Result<(), CommandError> {
+    let mut next = from;
+    loop {
+        let page = ledger.entries(next, PAGE)?;
+        for entry in &page {
+            next = entry.index.saturating_add(1);
+            if !visit(entry)? {
+                return Ok(());
+            }
+        }
+        if page.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+fn verify_home(
+    home: &Home,
+    checkpoints: &[PathBuf],
+    keys: Vec<Verifier>,
+    output: Output,
+) -> Result<Report, CommandError> {
+    let backend = home.backend_read_only()?;
+    let mut check = LogCheck::new(Options { keys });
+    if let Some(checkpoint) = backend.latest_checkpoint().map_err(LedgerError::from)? {
+        check.checkpoint(&checkpoint.note);
+    }
+    // The head in its second place is what tells that the end of the log, or all of it, has been taken back.
+    match fs::read_to_string(home.head_path()) {
+        Ok(head) => check.checkpoint(&head),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(CommandError::file(&home.head_path(), &error)),
+    }
+    for path in checkpoints {
+        check.checkpoint(&String::from_utf8_lossy(&commands::read(path)?));
+    }
+    let mut next = 0;
+    loop {
+        let page = backend.entries(next, PAGE).map_err(LedgerError::from)?;
+        for StoredEntry { index, hash, bytes } in &page {
+            check.entry_with_hash(bytes, hash);
+            next = index.saturating_add(1);
+        }
+        if page.is_empty() {
+            break;
+        }
+        if next % (PAGE as u64 * 256) == 0 {
+            output.note(&format!("{next} entries checked"));
+        }
+    }
+    Ok(check.finish())
+}
+
+fn verify_file(path: &Path, checkpoints: &[PathBuf], keys: Vec<Verifier>) -> Result<Report, CommandError> {
+    let mut check = LogCheck::new(Options { keys });
+    let beside = checkpoint_beside(path);
+    let checkpoints = if checkpoints.is_empty() && beside.exists() { &[beside][..] } else { checkpoints };
+    for path in checkpoints {
+        check.checkpoint(&String::from_utf8_lossy(&commands::read(path)?));
+    }
+    let file = fs::File::open(path).map_err(|error| CommandError::file(path, &error))?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // A line that is too long is no entry: what of it is read is enough to say so, and the rest is skipped.
+        let read = read_line(&mut reader, &mut line).map_err(|error| CommandError::file(path, &error))?;
+        if !read {
+            return Ok(check.finish());
+        }
+        check.entry(&line);
+    }
+}
+
+/// Reads a line without its end, keeping no more of it than an entry may have and one byte.
+fn read_line(reader: &mut impl std::io::BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+    let mut any = false;
+    loop {
+        let available = reader.fill_buf()?;
+        if available.is_empty() {
+            return Ok(any);
+        }
+        any = true;
+        let end = available.iter().position(|byte| *byte == b'\n');
+        let part = available.get(..end.unwrap_or(available.len())).unwrap_or_default();
+        let room = (limits::ENTRY_BYTES_MAX + 1).saturating_sub(line.len());
+        line.extend_from_slice(part.get(..room).unwrap_or(part));
+        let consumed = part.len() + usize::from(end.is_some());
+        reader.consume(consumed);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+fn checkpoint_beside(export: &Path) -> PathBuf {
+    let mut name = export.as_os_str().to_owned();
+    name.push(".checkpoint");
+    PathBuf::from(name)
+}
+
+/// Prints a report, and says by the exit code whether the evidence is intact.
+pub(super) fn print_report(report: &Report, output: Output) -> Exit {
+    let intact = report.is_intact();
+    if output.is_json() {
+        let mut shown = json!(report);
+        shown["intact"] = json!(intact);
+        output.json(&shown);
+    } else {
+        for Finding { severity, kind, index, text } in &report.findings {
+            let at = index.map(|index| format!("entry {index}: ")).unwrap_or_default();
+            let mark = match severity {
+                Severity::Failure => "FAILED ",
+                Severity::Warning => "warning",
+                Severity::Info => "note   ",
+            };
+            output.line(&format!("{mark}  {at}{text} [{kind}]"));
+        }
+        if report.omitted > 0 {
+            output.line(&format!("         and {} more", report.omitted));
+        }
+        let entries = report.entries;
+        let verdict = if intact { "intact" } else { "NOT INTACT" };
+        output.line(&format!("{verdict}: {entries} entries, {} under a signed checkpoint", report.vouched));
+    }
+    if intact { Exit::Done } else { Exit::Evidence }
+}
+
+fn export(home: &Home, file: Option<&Path>, output: Output) -> Result<Exit, CommandError> {
+    let ledger = home.ledger_read_only()?;
+    let Some(path) = file else {
+        for_each_entry(&ledger, 0, |entry| {
+            output.bytes(&entry.bytes);
+            output.bytes(b"\n");
+            Ok(true)
+        })?;
+        return Ok(Exit::Done);
+    };
+    let failed = |error: std::io::Error| CommandError::file(path, &error);
+    let mut writer = BufWriter::new(fs::File::create_new(path).map_err(failed)?);
+    for_each_entry(&ledger, 0, |entry| {
+        writer.write_all(&entry.bytes).and_then(|()| writer.write_all(b"\n")).map_err(failed)?;
+        Ok(true)
+    })?;
+    writer.flush().map_err(failed)?;
+    if let Ok(head) = fs::read(home.head_path()) {
+        let beside = checkpoint_beside(path);
+        fs::write(&beside, head).map_err(|error| CommandError::file(&beside, &error))?;
+        output.note(&format!("checkpoint: {}", beside.display()));
+    }
+    Ok(Exit::Done)
+}
+
+fn prove(home: &Home, index: u64, output: Output) -> Result<Exit, CommandError> {
+    let (ledger, sequencer) = commands::open_log(home, output)?;
+    if index >= ledger.len() {
+        return Err(CommandError::command_line(format!("there is no entry `{index}`: the log has {}", ledger.len()))
+            .hint("`ringfence log show` lists the last entries"));
+    }
+    sequencer.publish(&ledger)?;
+    output.json(&sequencer.receipt(&ledger, index)?);
+    Ok(Exit::Done)
+}

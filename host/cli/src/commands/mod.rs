@@ -1,0 +1,108 @@
+//! The commands, one file each: arguments in, data out, an exit code.
+
+mod bench;
+mod doctor;
+mod init;
+mod inspect;
+mod log;
+mod policy;
+mod receipt;
+mod run;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ringfence_runtime::engine::Engine;
+use ringfence_runtime::ledger::Ledger;
+use ringfence_runtime::ledger::recovery;
+use ringfence_runtime::policy::Policy;
+use ringfence_runtime::sequencer::Sequencer;
+
+use crate::args::Args;
+use crate::args::Command;
+use crate::config::Config;
+use crate::config::PolicyTable;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::home;
+use crate::home::Home;
+use crate::output::Output;
+
+/// Runs a command.
+pub fn run(args: Args, output: &Output) -> Result<Exit, CommandError> {
+    let folder = || home::folder(args.home.as_deref());
+    match args.command {
+        Command::Init(init) => init::run(&folder()?, &init, *output),
+        Command::Doctor => doctor::run(&folder()?, *output),
+        Command::Inspect(inspect) => inspect::run(folder().ok().as_deref(), &inspect, *output),
+        Command::Run(run) => run::run(&Home::open(&folder()?)?, *run, *output),
+        Command::Policy(policy) => policy::run(folder().ok().as_deref(), policy, *output),
+        Command::Log(log) => log::run(folder().ok().as_deref(), log, *output),
+        Command::Receipt(receipt) => receipt::run(folder().ok().as_deref(), receipt, *output),
+        Command::Bench(bench) => bench::run(&bench, *output),
+    }
+}
+
+/// Runs async work to its end. What still blocks on a file when the work is done is left behind: a guest must not be
+/// able to keep the command from ending (FS-14).
+fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| CommandError::environment(format!("threads can't be started: {error}")))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+/// Reads a file, whole.
+fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+    std::fs::read(path).map_err(|error| CommandError::file(path, &error))
+}
+
+/// Opens the log to write to it, settles what an earlier process left open, and checks it against its head.
+fn open_log(home: &Home, output: Output) -> Result<(Ledger, Sequencer), CommandError> {
+    let ledger = home.ledger()?;
+    let sequencer = Sequencer::open(&ledger, Arc::new(home.signer()?), Some(home.head_path()))?;
+    for settled in recovery::settle(&ledger)? {
+        output.note(&format!("note: `{}` was cut off; it is settled by entry {}", settled.recorded.call, settled.recorded.index));
+    }
+    Ok((ledger, sequencer))
+}
+
+/// The policies that the configuration puts in force.
+fn policies_in_force(engine: &Engine, home: &Home) -> Result<Vec<Policy>, CommandError> {
+    match &home.config().policies {
+        None => Ok(vec![named_policy(engine, home.folder(), home.config(), "ring-default")?]),
+        Some(tables) => tables.keys().map(|name| named_policy(engine, home.folder(), home.config(), name)).collect(),
+    }
+}
+
+/// A policy by name: the configuration's, else a built-in one with empty settings.
+fn named_policy(engine: &Engine, folder: &Path, config: &Config, name: &str) -> Result<Policy, CommandError> {
+    let table = config.policies.as_ref().and_then(|tables| tables.get(name));
+    let settings = table.map_or_else(|| serde_json::json!({}), |table| table.settings.clone());
+    let component = match table.and_then(|table| table.component.as_ref()) {
+        Some(path) => read(&folder.join(path))?,
+        None => builtin(name)?.to_vec(),
+    };
+    check_pin(name, table, &component)?;
+    Ok(Policy::load(engine, name, &component, &settings)?)
+}
+
+fn builtin(name: &str) -> Result<&'static [u8], CommandError> {
+    let found = ringfence_policies::ALL.iter().find(|policy| policy.name == name);
+    found.map(|policy| policy.component).ok_or_else(|| {
+        let names: Vec<_> = ringfence_policies::ALL.iter().map(|policy| format!("`{}`", policy.name)).collect();
+        CommandError::environment(format!("there is no policy `{name}`"))
+            .hint(format!("built in are {}; others are named in the configuration under [policies]", names.join(", ")))
+    })
+}
+
+fn check_pin(name: &str, table: Option<&PolicyTable>, component: &[u8]) -> Result<(), CommandError> {
+    let Some(pinned) = table.and_then(|table| table.digest) else { return Ok(()) };
+    let actual = ringfence_model::digest::Digest::of(component);
+    if actual == pinned {
+        return Ok(());
+    }
+    Err(CommandError::environment(format!("policy `{name}` is `{actual}`, but `{pinned}` is pinned"))
+        .hint("review the new component, then pin its digest"))
+}

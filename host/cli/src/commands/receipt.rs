@@ -1,0 +1,41 @@
+//! `ringfence receipt verify`: check what a caller kept, offline.
+
+use std::path::Path;
+
+use ringfence_audit::receipt::Receipt;
+use ringfence_model::json;
+use serde_json::Value;
+
+use crate::args::ReceiptCommand;
+use crate::commands;
+use crate::commands::log::keys;
+use crate::commands::log::print_report;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::home::Home;
+use crate::output::Output;
+
+pub fn run(home: Option<&Path>, command: ReceiptCommand, output: Output) -> Result<Exit, CommandError> {
+    let ReceiptCommand::Verify { file, key } = command;
+    let bytes = commands::read(&file)?;
+    let receipt = receipt(&bytes).map_err(|why| {
+        CommandError::evidence(format!("`{}` is not a receipt: {why}", file.display()))
+            .hint("`ringfence log prove INDEX` makes one again, from the log")
+    })?;
+    let keys = keys(key.as_deref(), || match home.map(Home::open) {
+        Some(Ok(home)) => Ok(vec![home.verifier()?]),
+        _ => Err(CommandError::environment("there is no key to check the receipt by")
+            .hint("pass the log's verifier key with `--key`; its operator has it from `ringfence init`")),
+    })?;
+    Ok(print_report(&receipt.verify(&keys), output))
+}
+
+/// A receipt, or the output of `run --format json`, which holds one.
+fn receipt(bytes: &[u8]) -> Result<Receipt, String> {
+    if let Ok(Value::Object(mut printed)) = json::parse(bytes)
+        && let Some(receipt) = printed.remove("receipt")
+    {
+        return Receipt::parse(&json::canonical(&receipt)).map_err(|error| error.to_string());
+    }
+    Receipt::parse(bytes).map_err(|error| error.to_string())
+}

@@ -1,0 +1,255 @@
+//! `ringfence run`: one call, from a file to a receipt.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ringfence_audit::receipt::Receipt;
+use ringfence_model::call::CallRequest;
+use ringfence_model::call::IdempotencyKey;
+use ringfence_model::call::Input;
+use ringfence_model::capability::Asked;
+use ringfence_model::capability::Folder;
+use ringfence_model::capability::LimitCeiling;
+use ringfence_model::digest::Digest;
+use ringfence_model::id::CallId;
+use ringfence_model::json;
+use ringfence_model::limits;
+use ringfence_model::outcome::Outcome;
+use ringfence_model::outcome::OutcomeKind;
+use ringfence_model::principal::Principal;
+use ringfence_model::principal::PrincipalKind;
+use ringfence_model::ring::Ring;
+use ringfence_runtime::host::Host;
+use ringfence_runtime::host::HostConfig;
+use ringfence_runtime::host::HostParts;
+use ringfence_runtime::ledger::SystemRandom;
+use ringfence_runtime::pipeline::Response;
+use ringfence_runtime::policy::PolicySet;
+use ringfence_runtime::toolbox::ToolFile;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::args::DirArg;
+use crate::args::RunArgs;
+use crate::args::tool_name;
+use crate::commands;
+use crate::commands::inspect::announce_compilation;
+use crate::commands::inspect::manifest_beside;
+use crate::error::CommandError;
+use crate::error::denial_hints;
+use crate::exit::Exit;
+use crate::home::Home;
+use crate::home::SystemClock;
+use crate::output::Output;
+
+pub fn run(home: &Home, args: RunArgs, output: Output) -> Result<Exit, CommandError> {
+    let ring = ring(home, &args)?;
+    let bytes = commands::read(&args.file)?;
+    let (host, more) = host(home, &args, output)?;
+    let request = request(&args, ring, host.new_call_id()?)?;
+    let name = tool_name(&args.file, &Digest::of(&bytes));
+    let manifest = manifest_beside(&args.file);
+    announce_compilation(host.engine(), &name, &bytes, output);
+    let file = ToolFile { name: &name, bytes: &bytes, manifest: manifest.as_deref(), strict_imports: false };
+    let response = commands::block_on(async {
+        let tool = host.load(file, ring).await?;
+        Ok(host.call(&tool, request, &more).await?)
+    })?;
+    let receipt = receipt(&host, &response, output)?;
+    if let Some(path) = &args.receipt {
+        let bytes = receipt.to_bytes().map_err(|error| CommandError::environment(error.to_string()))?;
+        std::fs::write(path, bytes).map_err(|error| CommandError::file(path, &error))?;
+    }
+    let hints = response.denial.as_ref().map(|denial| denial_hints(denial, ring, &home.config_path()));
+    let hints = hints.unwrap_or_default();
+    if output.is_json() {
+        output.json(&rendered(&response, &receipt, &hints));
+    } else {
+        print(&response, &receipt, &hints, output);
+    }
+    Ok(exit(&response.outcome))
+}
+
+fn host(home: &Home, args: &RunArgs, output: Output) -> Result<(Host, PolicySet), CommandError> {
+    let engine = home.engine()?;
+    let policies = commands::policies_in_force(&engine, home)?;
+    let named = |name: &String| commands::named_policy(&engine, home.folder(), home.config(), name);
+    let more = args.policy.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+    let (ledger, sequencer) = commands::open_log(home, output)?;
+    let config = home.config();
+    let host = Host::new(HostParts {
+        engine,
+        config: HostConfig {
+            operator: config.operator.clone(),
+            rings: config.ring_configs(),
+            host_state: home.state_folders(),
+        },
+        policies: PolicySet::new(policies),
+        ledger,
+        ledger_blocks: true,
+        sequencer,
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    });
+    Ok((host, PolicySet::new(more)))
+}
+
+fn ring(home: &Home, args: &RunArgs) -> Result<Ring, CommandError> {
+    match args.ring {
+        Some(number) => Ring::try_from(number).map_err(|error| CommandError::command_line(error.to_string())),
+        None => Ok(home.config().run.ring),
+    }
+}
+
+fn request(args: &RunArgs, ring: Ring, call: CallId) -> Result<CallRequest, CommandError> {
+    let key = args.idempotency_key.as_deref().map(IdempotencyKey::new).transpose();
+    let key = key.map_err(|error| CommandError::command_line(error.to_string()))?;
+    // Whoever runs this command operates the host; the system's own number for them can't be set like a variable.
+    let user = format!("uid-{}", rustix::process::getuid().as_raw());
+    let principal = Principal::new(PrincipalKind::Operator, &user);
+    Ok(CallRequest {
+        call,
+        principal: principal.map_err(|error| CommandError::environment(error.to_string()))?,
+        ring,
+        session: None,
+        function: args.function.clone(),
+        input: input(args)?,
+        asked: asked(args)?,
+        idempotency_key: key,
+        claimed: Vec::new(),
+    })
+}
+
+fn input(args: &RunArgs) -> Result<Input, CommandError> {
+    if args.input.as_deref() == Some("-") && args.stdin.as_deref() == Some(Path::new("-")) {
+        return Err(CommandError::command_line("`--input -` and `--stdin -` can't both read standard input"));
+    }
+    let value = args.input.as_deref().map(json_input).transpose()?;
+    let stdin = args.stdin.as_deref().map(|path| bounded(path, limits::STDIN_BYTES_MAX)).transpose()?;
+    Ok(Input { value, arguments: args.args.clone(), stdin: stdin.unwrap_or_default() })
+}
+
+fn json_input(text: &str) -> Result<Value, CommandError> {
+    let bytes = match text.strip_prefix('@') {
+        Some(path) => bounded(Path::new(path), limits::INPUT_BYTES_MAX)?,
+        None if text == "-" => bounded(Path::new("-"), limits::INPUT_BYTES_MAX)?,
+        None => text.as_bytes().to_vec(),
+    };
+    json::parse(&bytes).map_err(|error| {
+        CommandError::command_line(format!("the input is not JSON that can be read in one way: {error}"))
+            .hint("`--input` takes JSON, `@FILE`, or `-` for standard input")
+    })
+}
+
+/// Reads a file, or standard input for `-`, up to a limit.
+fn bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CommandError> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(bytes_max + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| CommandError::file(path, &error))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(CommandError::command_line(format!("`{}` is larger than {bytes_max} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+fn asked(args: &RunArgs) -> Result<Asked, CommandError> {
+    let mut environment = std::collections::BTreeMap::new();
+    for variable in &args.env {
+        if environment.insert(variable.name.clone(), variable.value.clone()).is_some() {
+            return Err(CommandError::command_line(format!("`--env {}` is given twice", variable.name)));
+        }
+    }
+    Ok(Asked {
+        folders: args.dirs.iter().map(folder).collect::<Result<_, _>>()?,
+        environment,
+        limits: LimitCeiling {
+            memory_bytes: args.memory.map(|mebibytes| mebibytes.saturating_mul(limits::MIB)),
+            fuel: args.fuel,
+            wall_ms: args.timeout.map(|seconds| seconds.millis),
+            ..LimitCeiling::default()
+        },
+    })
+}
+
+/// Links are resolved here, once: what the grant names is where the folder really is.
+fn folder(dir: &DirArg) -> Result<Folder, CommandError> {
+    let host: PathBuf = dir.host.canonicalize().map_err(|error| CommandError::file(&dir.host, &error))?;
+    if !host.is_dir() {
+        return Err(CommandError::environment(format!("`{}` is not a folder", dir.host.display()))
+            .hint("`--dir` opens folders; put the file into one"));
+    }
+    let host = host.into_os_string().into_string().map_err(|_| {
+        CommandError::environment(format!("`{}` is not a path of Unicode text", dir.host.display()))
+    })?;
+    Ok(Folder { access: dir.access, guest: dir.guest.clone(), host })
+}
+
+/// The receipt, under a checkpoint signed now. The call is recorded already: if no checkpoint can be signed, the receipt
+/// is pending, and that is said.
+fn receipt(host: &Host, response: &Response, output: Output) -> Result<Receipt, CommandError> {
+    if let Err(error) = host.publish() {
+        output.note(&format!("warning: no checkpoint could be signed, so the receipt is pending: {error}"));
+    }
+    let mut receipt = host.receipt(response.recorded.index)?;
+    if let Some(opening) = response.recorded.output {
+        receipt = receipt.with_opening("output", &opening.nonce);
+    }
+    if let Some(opening) = response.recorded.input.filter(|_| response.denial.is_some()) {
+        receipt = receipt.with_opening("input", &opening.nonce);
+    }
+    Ok(receipt)
+}
+
+fn rendered(response: &Response, receipt: &Receipt, hints: &[String]) -> Value {
+    let mut outcome = json!(response.outcome);
+    if let (false, Some(Value::Object(error))) = (hints.is_empty(), outcome.get_mut("error")) {
+        error.insert("hints".to_owned(), json!(hints));
+    }
+    json!({ "call": response.call, "outcome": outcome, "receipt": receipt })
+}
+
+fn print(response: &Response, receipt: &Receipt, hints: &[String], output: Output) {
+    let outcome = &response.outcome;
+    if let Some(stdout) = &outcome.stdout {
+        output.guest_bytes(&stdout.0);
+    }
+    if let Some(stderr) = &outcome.stderr {
+        output.guest_errors(&stderr.0);
+    }
+    match &outcome.value {
+        Some(Value::String(text)) => output.guest_bytes(format!("{text}\n").as_bytes()),
+        Some(value) => output.line(&serde_json::to_string_pretty(value).unwrap_or_default()),
+        None => {}
+    }
+    if let Some(error) = &outcome.error {
+        let what = match outcome.kind {
+            OutcomeKind::Denied => "denied",
+            OutcomeKind::Cancelled => "cancelled",
+            _ => "error",
+        };
+        output.note(&format!("{what}: {} [{}]", error.message, error.code));
+        output.hints(hints);
+    }
+    let covered = match receipt.size {
+        Some(size) => format!("under a signed checkpoint of {size} entries"),
+        None => "pending: no checkpoint covers it yet".to_owned(),
+    };
+    let recorded = &response.recorded;
+    output.note(&format!("receipt: entry {} {}, {covered}", recorded.index, recorded.hash));
+}
+
+fn exit(outcome: &Outcome) -> Exit {
+    match outcome.kind {
+        OutcomeKind::Returned => Exit::Done,
+        OutcomeKind::Denied if outcome.code().starts_with("caller.") => Exit::CommandLine,
+        OutcomeKind::Denied => Exit::Denied,
+        OutcomeKind::Cancelled => Exit::Environment,
+        OutcomeKind::Limit | OutcomeKind::ToolError | OutcomeKind::Trapped => Exit::ToolFailed,
+    }
+}

@@ -1,0 +1,184 @@
+//! The operator's configuration, `ringfence.toml` in the home: read strictly, every key known.
+//!
+//! `docs/reference.toml` shows every key with its default; a test reads it with this very code. The configuration
+//! lowers and pins; it has no key that grants a tool anything.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+
+use ringfence_model::capability::Ceiling;
+use ringfence_model::capability::FilesystemCeiling;
+use ringfence_model::capability::LimitCeiling;
+use ringfence_model::digest::Digest;
+use ringfence_model::limits;
+use ringfence_model::ring::Ring;
+use ringfence_runtime::host::RingConfig;
+use serde::Deserialize;
+use serde_json::Value;
+use thiserror::Error;
+
+/// Why a configuration can't be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// It can't be read.
+    #[error("the configuration `{path}` can't be read: {why}")]
+    Unreadable { path: String, why: String },
+    /// It is not what it should be.
+    #[error("the configuration `{path}` is wrong at line {line}: {why}")]
+    Malformed { path: String, line: usize, why: String },
+}
+
+/// Everything the operator can configure.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Config {
+    pub run: RunConfig,
+    pub operator: Ceiling,
+    pub rings: BTreeMap<String, RingTable>,
+    /// Missing: the built-in `ring-default`. Empty: no policy, so nothing is permitted.
+    pub policies: Option<BTreeMap<String, PolicyTable>>,
+    pub log: LogConfig,
+}
+
+/// Defaults of `ringfence run`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct RunConfig {
+    pub ring: Ring,
+}
+
+/// What is lowered in one ring.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct RingTable {
+    pub imports: Imports,
+    pub filesystem: Option<FilesystemCeiling>,
+    pub folders: Option<Vec<String>>,
+    pub environment: Option<Vec<String>>,
+    pub limits: LimitCeiling,
+}
+
+/// What becomes of an import that is not granted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Imports {
+    /// It is linked to a refusal.
+    #[default]
+    Refuse,
+    /// The tool does not load.
+    Strict,
+}
+
+/// A policy in force.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PolicyTable {
+    /// A component file, relative to the home; none for a built-in policy.
+    pub component: Option<PathBuf>,
+    /// The digest the component must have.
+    pub digest: Option<Digest>,
+    #[serde(default = "no_settings")]
+    pub settings: Value,
+}
+
+/// Where the log's head is kept.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct LogConfig {
+    pub head: Option<PathBuf>,
+}
+
+fn no_settings() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+impl Config {
+    /// Reads the configuration of a home. A home without one has every default.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |why: String| ConfigError::Unreadable { path: path.display().to_string(), why };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) if text.len() as u64 > limits::CONFIG_BYTES_MAX => {
+                return Err(unreadable(format!("it is larger than {} bytes", limits::CONFIG_BYTES_MAX)));
+            }
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(unreadable(error.to_string())),
+        };
+        Self::parse(&text).map_err(|(line, why)| ConfigError::Malformed {
+            path: path.display().to_string(),
+            line,
+            why,
+        })
+    }
+
+    /// Reads a configuration's text; an error comes with its line.
+    pub fn parse(text: &str) -> Result<Self, (usize, String)> {
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text.get(..start).unwrap_or_default().matches('\n').count() + 1;
+            (line, error.message().replace('\n', "; "))
+        })?;
+        config.check().map_err(|(key, why)| {
+            let line = text.lines().position(|line| line.contains(&key)).map_or(1, |index| index + 1);
+            (line, why)
+        })?;
+        Ok(config)
+    }
+
+    /// What the shape of the types does not say already.
+    fn check(&self) -> Result<(), (String, String)> {
+        for name in self.rings.keys() {
+            if !matches!(name.as_str(), "0" | "1" | "2" | "3") {
+                return Err((format!("rings.{name}"), format!("`{name}` is not a ring: rings are 0, 1, 2 and 3")));
+            }
+        }
+        let folders = self.rings.values().map(|ring| &ring.folders).chain([&self.operator.folders]);
+        for folder in folders.flatten().flatten() {
+            if !Path::new(folder).is_absolute() {
+                return Err((folder.clone(), format!("folder `{folder}` is not an absolute path")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is lowered in each ring, by number.
+    pub fn ring_configs(&self) -> [RingConfig; 4] {
+        ["0", "1", "2", "3"].map(|number| {
+            let table = self.rings.get(number).cloned().unwrap_or_default();
+            let RingTable { imports, filesystem, folders, environment, limits } = table;
+            RingConfig {
+                ceiling: Ceiling { filesystem, folders, environment, limits },
+                strict_imports: imports == Imports::Strict,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_configurations_name_their_line() {
+        for (text, line, wanted) in [
+            ("[run]\nrign = 2", 2, "unknown field `rign`"),
+            ("[run]\nring = 4", 2, "`4` is not a ring"),
+            ("\n[rings.7]\n", 2, "`7` is not a ring"),
+            ("[operator]\nfolders = [\"docs\"]", 2, "not an absolute path"),
+            ("[policies.x]\ndigest = \"md5:1\"", 2, "not a digest"),
+            ("[run]\nring = 2\nring = 3", 3, "duplicate key"),
+            ("a = ", 1, ""),
+            ("[log]\nhead = 1979-05-27", 2, "invalid type"),
+        ] {
+            let (at, why) = Config::parse(text).expect_err(text);
+            assert!(at == line && why.contains(wanted), "{text}: {at}: {why}");
+        }
+    }
+
+    #[test]
+    fn missing_policies_differ_from_none() {
+        assert!(Config::parse("").expect("a configuration").policies.is_none());
+        assert!(Config::parse("[policies]").expect("a configuration").policies.is_some_and(|table| table.is_empty()));
+    }
+}

@@ -1,0 +1,237 @@
+//! What went wrong with a command, and the way out: the one place hints are written.
+//!
+//! Libraries say what is wrong; here it gets an exit code, a stable code and hints. Messages are one line, lower-case,
+//! without a final period, values in backticks.
+
+use ringfence_model::decision::DenialReason;
+use ringfence_model::grant::Layer;
+use ringfence_model::grant::Refusal;
+use ringfence_model::grant::Wanted;
+use ringfence_model::outcome::one_line;
+use ringfence_model::ring::Ring;
+use ringfence_runtime::ledger::LedgerError;
+use ringfence_runtime::pipeline::CallFailure;
+use ringfence_runtime::pipeline::Denial;
+use ringfence_runtime::policy::PolicyError;
+use ringfence_runtime::sequencer::SequencerError;
+use ringfence_runtime::toolbox::InputProblem;
+use ringfence_runtime::toolbox::ToolError;
+
+use crate::exit::Exit;
+use crate::home::HomeError;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub struct CommandError {
+    pub exit: Exit,
+    /// A stable code for programs.
+    pub code: &'static str,
+    /// One line for people.
+    pub message: String,
+    /// What to do about it.
+    pub hints: Vec<String>,
+}
+
+impl CommandError {
+    pub fn environment(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Environment, code: "host.environment", message: message.into(), hints: Vec::new() }
+    }
+
+    pub fn command_line(message: impl Into<String>) -> Self {
+        Self { exit: Exit::CommandLine, code: "caller.command-line", message: message.into(), hints: Vec::new() }
+    }
+
+    pub fn evidence(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Evidence, code: "audit.evidence", message: message.into(), hints: Vec::new() }
+    }
+
+    /// A file that can't be read or written.
+    pub fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::environment(format!("`{}` can't be used: {error}", path.display()))
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    #[must_use]
+    fn code(mut self, code: &'static str) -> Self {
+        self.code = code;
+        self
+    }
+}
+
+impl From<HomeError> for CommandError {
+    fn from(error: HomeError) -> Self {
+        let message = one_line(&error.to_string());
+        match error {
+            HomeError::NotInitialised(_) => Self::environment(message)
+                .code("host.not-initialised")
+                .hint("create one with `ringfence init`, or name one with `--home DIR`"),
+            HomeError::AlreadyInitialised(_) => {
+                Self::environment(message).code("host.already-initialised").hint("use it, or name another with `--home DIR`")
+            }
+            HomeError::Key { .. } => Self::environment(message)
+                .code("host.key")
+                .hint("a key is readable by its owner alone: `chmod 600` it, if nobody else can have read it"),
+            HomeError::Config(_) => Self::environment(message)
+                .code("host.config")
+                .hint("docs/reference.toml shows every key with its default"),
+            HomeError::Ledger(error) => error.into(),
+            HomeError::File { .. } | HomeError::Engine(_) => Self::environment(message),
+        }
+    }
+}
+
+impl From<LedgerError> for CommandError {
+    fn from(error: LedgerError) -> Self {
+        let message = one_line(&error.to_string());
+        match &error {
+            LedgerError::Corrupt { .. } => Self::evidence(message)
+                .code("audit.corrupt")
+                .hint("`ringfence log verify` says everything that is wrong; nothing runs until the log is whole"),
+            LedgerError::Misuse(_) => Self { exit: Exit::Internal, ..Self::environment(message) }.code("internal.ledger"),
+            _ => Self::environment(message)
+                .code("host.log")
+                .hint("nothing runs that can't be written down: free space, or make the home writable, and try again"),
+        }
+    }
+}
+
+impl From<SequencerError> for CommandError {
+    fn from(error: SequencerError) -> Self {
+        let message = one_line(&error.to_string());
+        match error {
+            SequencerError::Ledger(error) => error.into(),
+            SequencerError::RolledBack { .. } | SequencerError::Forked { .. } | SequencerError::Tree(_) => {
+                Self::evidence(message).code("audit.history").hint(
+                    "restore the newest log; if entries are really lost, keep this home as evidence and start a new one",
+                )
+            }
+            _ => Self::environment(message).code("host.log"),
+        }
+    }
+}
+
+impl From<CallFailure> for CommandError {
+    fn from(error: CallFailure) -> Self {
+        match error {
+            CallFailure::Ledger(error) => error.into(),
+            other => Self { exit: Exit::Internal, ..Self::environment(one_line(&other.to_string())) },
+        }
+    }
+}
+
+impl From<PolicyError> for CommandError {
+    fn from(error: PolicyError) -> Self {
+        let message = one_line(&error.to_string());
+        let hint = match error {
+            PolicyError::BadSettings { .. } => "`ringfence policy list` shows the settings each policy takes",
+            PolicyError::HasImport { .. } => "build it for `wasm32-unknown-unknown`, without a WASI adapter",
+            _ => "a policy is a component of the world `policy` in wit/policy",
+        };
+        Self::environment(message).code("host.policy").hint(hint)
+    }
+}
+
+impl From<ToolError> for CommandError {
+    fn from(error: ToolError) -> Self {
+        let message = one_line(&error.to_string());
+        let hint = match error {
+            ToolError::NotAComponent { .. } => {
+                "a tool is a WebAssembly component, or a core module built for WASI preview 1"
+            }
+            ToolError::Import { .. } => "a tool may import WASI 0.2 and nothing else; `ringfence inspect` lists imports",
+            ToolError::Manifest { .. } => "a manifest has `name`, `version`, `[capabilities]` and `[functions.NAME]`",
+            ToolError::NoFunctions { .. } => {
+                "a tool exports functions, or `ringfence:tool/tool`, or `wasi:cli/run`"
+            }
+            _ => "the tool's author has to mend this",
+        };
+        Self::environment(message).code("host.tool").hint(hint)
+    }
+}
+
+/// What would have let a refused call through. Whoever follows it should look first: that is said each time.
+pub fn denial_hints(denial: &Denial, ring: Ring, config: &std::path::Path) -> Vec<String> {
+    match denial {
+        Denial::Caller(_) => Vec::new(),
+        Denial::Function(error) => vec![format!("it has {}", listed(&error.available))],
+        Denial::Input(InputProblem::Schema { .. }) => {
+            vec!["`ringfence inspect FILE` shows the schema of every function".to_owned()]
+        }
+        Denial::Input(InputProblem::WrongKind { .. }) => {
+            vec!["give a function `--input JSON`; give a command `-- ARGS` and `--stdin FILE`".to_owned()]
+        }
+        Denial::Input(InputProblem::Unsupported { .. }) => Vec::new(),
+        Denial::Key { .. } => vec!["another `--idempotency-key` makes another call".to_owned()],
+        Denial::Policy(reasons) => reasons.iter().flat_map(|reason| policy_hints(reason, ring, config)).collect(),
+        Denial::Layer(refusal) => layer_hints(refusal, ring, config),
+    }
+}
+
+fn policy_hints(reason: &DenialReason, ring: Ring, config: &std::path::Path) -> Vec<String> {
+    let config = config.display();
+    let more_privileged = Ring::ALL.into_iter().rev().find(|other| other.number() < ring.number());
+    match (reason.reason.code.as_str(), more_privileged) {
+        ("ring-not-privileged-enough" | "folder-not-read-only", Some(other)) => vec![
+            format!("review first, then allow it for this call with `--ring {other}`, or for every call in `{config}`:"),
+            "    [run]".to_owned(),
+            format!("    ring = {other}"),
+        ],
+        ("no-permit", _) => vec![
+            format!("review first, then put a policy that permits it in force in `{config}`:"),
+            "    [policies.ring-default]".to_owned(),
+        ],
+        ("path-outside-scope", _) => vec![
+            format!("review first, then widen the policy's settings in `{config}`:"),
+            "    [policies.path-scope]".to_owned(),
+            "    settings = { roots = [\"/FOLDER\"] }".to_owned(),
+        ],
+        _ => match &reason.policy {
+            Some(policy) => vec![format!("the policy is configured in `{config}` under [policies.{policy}]")],
+            None => Vec::new(),
+        },
+    }
+}
+
+fn layer_hints(refusal: &Refusal, ring: Ring, config: &std::path::Path) -> Vec<String> {
+    let config = config.display();
+    let review = format!("review first, then allow it in `{config}`:");
+    match (refusal.layer, &refusal.wanted) {
+        (Layer::Operator, Wanted::Folder(folder)) if refusal.nearest.contains("under") => {
+            vec![review, "    [operator]".to_owned(), format!("    folders = [\"{}\"]", folder.host)]
+        }
+        (Layer::Operator, Wanted::Folder(folder)) => {
+            vec![review, "    [operator]".to_owned(), format!("    filesystem = \"{}\"", folder.access)]
+        }
+        (Layer::Operator, Wanted::Environment { name }) => {
+            vec![review, "    [operator]".to_owned(), format!("    environment = [\"{name}\"]")]
+        }
+        (Layer::Operator, Wanted::Limit { name, value }) => {
+            vec![review, "    [operator.limits]".to_owned(), format!("    {name} = {value}")]
+        }
+        (Layer::Ring, _) => match Ring::ALL.into_iter().rev().find(|other| other.number() < ring.number()) {
+            Some(other) => vec![
+                format!("review first, then allow it for this call with `--ring {other}`, or for every call in `{config}`:"),
+                "    [run]".to_owned(),
+                format!("    ring = {other}"),
+            ],
+            None => vec![format!("`{config}` lowers this ring under [rings.{ring}]")],
+        },
+        (Layer::Manifest, _) => {
+            vec!["the tool's own manifest does not ask for this; its author can change that, an operator can't".to_owned()]
+        }
+        (Layer::Host, Wanted::FolderPair(..)) => {
+            vec!["open the tree once, with the access that is really needed".to_owned()]
+        }
+        (Layer::Host, _) => vec!["this is refused to everybody".to_owned()],
+        (Layer::Operator, _) => Vec::new(),
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,277 @@
+//! The home: the folder that a host's state lives in, and how it is opened.
+//!
+//! ```text
+//! ringfence.toml    the operator's configuration
+//! log.sqlite        the log (with -wal and -shm beside it while it is open)
+//! log.head          the newest checkpoint, in a second place; `[log] head` puts it elsewhere
+//! keys/log.key      signs checkpoints
+//! keys/cache.key    authenticates compiled components
+//! cache/            compiled components
+//! ```
+//!
+//! Nothing security-relevant is created except by `init`. A key that others can read is refused.
+
+use std::fs;
+use std::io;
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ringfence_audit::note::Verifier;
+use ringfence_audit::signer::Signer;
+use ringfence_audit::signer::SoftwareSigner;
+use ringfence_model::entry::Opened;
+use ringfence_model::time::Clock;
+use ringfence_model::time::Timestamp;
+use ringfence_runtime::engine::Engine;
+use ringfence_runtime::engine::EngineError;
+use ringfence_runtime::engine::cache::Cache;
+use ringfence_runtime::ledger::Ledger;
+use ringfence_runtime::ledger::LedgerError;
+use ringfence_runtime::ledger::SystemRandom;
+use ringfence_runtime::ledger::backend::Backend;
+use ringfence_runtime::ledger::backend::sqlite::SqliteBackend;
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::config::ConfigError;
+
+/// What a new home's configuration says: every default, as comments.
+const CONFIG_TEMPLATE: &str = "\
+# The configuration of this Ringfence home. Everything here has a default; docs/reference.toml has every key.
+# The configuration lowers and pins. What a tool is granted stands on the command line.
+
+# [run]
+# ring = 3                      # the ring `ringfence run` uses without --ring
+
+# [operator]                    # a ceiling on every call
+# folders = [\"/srv/docs\"]       # folders that --dir may open; missing: any
+
+# [policies.ring-default]       # the policies in force; missing: just this one
+";
+
+/// Why a home can't be used.
+#[derive(Debug, Error)]
+pub enum HomeError {
+    /// There is none.
+    #[error("`{0}` is not a ringfence home")]
+    NotInitialised(String),
+    /// There is one already.
+    #[error("`{0}` is a ringfence home already")]
+    AlreadyInitialised(String),
+    /// A file of it can't be read or written.
+    #[error("`{path}` can't be used: {why}")]
+    File { path: String, why: String },
+    /// A key can be read by others, or is not a key.
+    #[error("the key `{path}` is refused: {why}")]
+    Key { path: String, why: String },
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The log can't be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The engine can't be set up.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// A home that exists.
+#[derive(Debug)]
+pub struct Home {
+    folder: PathBuf,
+    config: Config,
+}
+
+/// The system's clock.
+#[derive(Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the door time comes in by")]
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The folder that is the home: the one that was named, else the platform's data folder.
+pub fn folder(named: Option<&Path>) -> Result<PathBuf, HomeError> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let from = |name: &str, below: &str| {
+        let folder = std::env::var_os(name).filter(|value| !value.is_empty())?;
+        Some(Path::new(&folder).join(below))
+    };
+    from("XDG_DATA_HOME", "ringfence").or_else(|| from("HOME", ".local/share/ringfence")).ok_or_else(|| {
+        HomeError::NotInitialised("the data folder of this user, which has none,".to_owned())
+    })
+}
+
+impl Home {
+    /// Creates a home: keys, a log with its first entry, a configuration.
+    pub fn init(folder: &Path, origin: Option<&str>) -> Result<Self, HomeError> {
+        let home = Self { folder: folder.to_owned(), config: Config::default() };
+        if home.log_path().exists() || home.key_path("log").exists() {
+            return Err(HomeError::AlreadyInitialised(folder.display().to_string()));
+        }
+        for folder in [folder.to_owned(), folder.join("keys"), folder.join("cache")] {
+            let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+            created.map_err(|error| file_error(&folder, &error))?;
+        }
+        let origin = origin.map_or_else(|| random_bytes::<8>().map(|b| format!("ringfence.local/{}", hex::encode(b))), |o| Ok(o.to_owned()))?;
+        // The seed is written with the name it signs under, so that a key is never used for another log.
+        let seed = random_bytes::<32>()?;
+        let signer = signer(&home.key_path("log"), &origin, &seed)?;
+        write_new(&home.config_path(), CONFIG_TEMPLATE.as_bytes(), 0o600)?;
+        write_new(&home.key_path("cache"), hex::encode(random_bytes::<64>()?).as_bytes(), 0o600)?;
+        write_new(&home.key_path("log"), format!("{origin}\n{}\n", hex::encode(seed)).as_bytes(), 0o600)?;
+        let opened = Opened {
+            host: format!("ringfence {} wasmtime 48.0.8", env!("CARGO_PKG_VERSION")),
+            key: signer.verifier().to_string(),
+            origin,
+        };
+        let backend = SqliteBackend::create(&home.log_path()).map_err(LedgerError::from)?;
+        Ledger::create(Box::new(backend), opened, Arc::new(SystemClock), Arc::new(SystemRandom))?;
+        Ok(home)
+    }
+
+    /// Opens a home and reads its configuration.
+    pub fn open(folder: &Path) -> Result<Self, HomeError> {
+        let config = Config::default();
+        let mut home = Self { folder: folder.to_owned(), config };
+        if !home.log_path().exists() && !home.key_path("log").exists() {
+            return Err(HomeError::NotInitialised(folder.display().to_string()));
+        }
+        home.config = Config::read(&home.config_path())?;
+        Ok(home)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.join("ringfence.toml")
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.join("log.sqlite")
+    }
+
+    /// Where the newest checkpoint is kept a second time.
+    pub fn head_path(&self) -> PathBuf {
+        let configured = self.config.log.head.as_ref().map(|path| self.folder.join(path));
+        configured.unwrap_or_else(|| self.folder.join("log.head"))
+    }
+
+    fn key_path(&self, name: &str) -> PathBuf {
+        self.folder.join("keys").join(format!("{name}.key"))
+    }
+
+    /// The log, to write to.
+    pub fn ledger(&self) -> Result<Ledger, HomeError> {
+        let backend = SqliteBackend::open(&self.log_path()).map_err(LedgerError::from)?;
+        self.open_ledger(Box::new(backend))
+    }
+
+    /// The log, to read only: works on a disk that can't be written.
+    pub fn ledger_read_only(&self) -> Result<Ledger, HomeError> {
+        let backend = SqliteBackend::open_read_only(&self.log_path()).map_err(LedgerError::from)?;
+        self.open_ledger(Box::new(backend))
+    }
+
+    fn open_ledger(&self, backend: Box<dyn Backend>) -> Result<Ledger, HomeError> {
+        Ok(Ledger::open(backend, Arc::new(SystemClock), Arc::new(SystemRandom))?)
+    }
+
+    /// The log's store, to read only, whatever state the log is in: verification looks at it without trusting it.
+    pub fn backend_read_only(&self) -> Result<impl Backend + use<>, HomeError> {
+        Ok(SqliteBackend::open_read_only(&self.log_path()).map_err(LedgerError::from)?)
+    }
+
+    /// What signs this home's checkpoints.
+    pub fn signer(&self) -> Result<SoftwareSigner, HomeError> {
+        let path = self.key_path("log");
+        let text = read_key(&path)?;
+        let wrong = || key_error(&path, "it is not an origin and 64 hexadecimal digits on two lines");
+        let (origin, digits) = text.trim_end().split_once('\n').ok_or_else(wrong)?;
+        let mut seed = [0; 32];
+        hex::decode_to_slice(digits, &mut seed).map_err(|_| wrong())?;
+        signer(&path, origin, &seed)
+    }
+
+    /// The key that this home's checkpoints are checked by.
+    pub fn verifier(&self) -> Result<Verifier, HomeError> {
+        Ok(self.signer()?.verifier().clone())
+    }
+
+    /// The engine, with this home's cache.
+    pub fn engine(&self) -> Result<Engine, HomeError> {
+        let path = self.key_path("cache");
+        let mut key = [0; 64];
+        hex::decode_to_slice(read_key(&path)?.trim_end(), &mut key)
+            .map_err(|_| key_error(&path, "it is not 128 hexadecimal digits"))?;
+        let folder = self.folder.join("cache");
+        let cache = Cache::open(&folder, key).map_err(|error| file_error(&folder, &error))?;
+        Ok(Engine::new()?.with_cache(cache))
+    }
+
+    /// Folders that are never granted to a tool: the home, and where the head is kept.
+    pub fn state_folders(&self) -> Vec<String> {
+        let head = self.head_path();
+        let folders = [Some(self.folder.as_path()), head.parent()];
+        let resolved = folders.into_iter().flatten().filter_map(|folder| folder.canonicalize().ok());
+        resolved.map(|folder| folder.display().to_string()).collect()
+    }
+}
+
+fn signer(path: &Path, origin: &str, seed: &[u8; 32]) -> Result<SoftwareSigner, HomeError> {
+    SoftwareSigner::from_seed(origin, seed).map_err(|error| key_error(path, &error.to_string()))
+}
+
+/// SEC-04: a key that others could read may have been read.
+fn read_key(path: &Path) -> Result<String, HomeError> {
+    let metadata = fs::symlink_metadata(path).map_err(|error| file_error(path, &error))?;
+    if !metadata.is_file() {
+        return Err(key_error(path, "it is not a regular file"));
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(key_error(path, "others than its owner can read or write it"));
+    }
+    fs::read_to_string(path).map_err(|error| file_error(path, &error))
+}
+
+fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), HomeError> {
+    let written = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    written.map_err(|error| file_error(path, &error))
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N], HomeError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| HomeError::File {
+        path: "the system's random source".to_owned(),
+        why: error.to_string(),
+    })?;
+    Ok(bytes)
+}
+
+fn file_error(path: &Path, error: &io::Error) -> HomeError {
+    HomeError::File { path: path.display().to_string(), why: error.to_string() }
+}
+
+fn key_error(path: &Path, why: &str) -> HomeError {
+    HomeError::Key { path: path.display().to_string(), why: why.to_owned() }
+}

@@ -1,0 +1,30 @@
+//! The `ringfence` command: parse, run, exit.
+
+#![forbid(unsafe_code)]
+#![expect(unreachable_pub, reason = "a binary has no public interface; `pub` marks what other modules use")]
+
+mod args;
+mod commands;
+mod config;
+mod error;
+mod exit;
+mod home;
+mod output;
+
+use clap::Parser as _;
+
+use crate::args::Args;
+use crate::exit::Exit;
+
+fn main() -> std::process::ExitCode {
+    exit::catch_panics(|| {
+        let args = Args::parse();
+        let output = output::Output::new(args.format);
+        match commands::run(args, &output) {
+            Ok(exit) => exit,
+            Err(error) => output.error(&error),
+        }
+    })
+    .unwrap_or(Exit::Internal)
+    .into()
+}

@@ -1,0 +1,120 @@
+//! What people and programs see: data on standard output, everything else on standard error.
+
+use std::io;
+use std::io::IsTerminal as _;
+use std::io::Write as _;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::args::Format;
+use crate::error::CommandError;
+use crate::exit::Exit;
+
+/// Where a command writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    format: Format,
+}
+
+impl Output {
+    pub fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    pub fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Data for people, a line.
+    pub fn line(self, text: &str) {
+        self.bytes(format!("{}\n", for_terminal(text.as_bytes(), io::stdout().is_terminal())).as_bytes());
+    }
+
+    /// Data as it is. A reader that has gone away ends the command quietly.
+    pub fn bytes(self, bytes: &[u8]) {
+        let mut stdout = io::stdout().lock();
+        if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
+            std::process::exit(i32::from(Exit::Done.code()));
+        }
+    }
+
+    /// What a guest wrote: as it is for a pipe or a file, made harmless for a terminal (OUT-02).
+    pub fn guest_bytes(self, bytes: &[u8]) {
+        if io::stdout().is_terminal() {
+            self.bytes(for_terminal(bytes, true).as_bytes());
+        } else {
+            self.bytes(bytes);
+        }
+    }
+
+    /// What a guest wrote to its standard error.
+    #[expect(clippy::unused_self, reason = "the twin of `guest_bytes`")]
+    pub fn guest_errors(self, bytes: &[u8]) {
+        let _ = io::stderr().write_all(for_terminal(bytes, true).as_bytes());
+    }
+
+    /// One object for programs.
+    pub fn json(self, value: &impl Serialize) {
+        let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| json!(error.to_string()).to_string());
+        self.bytes(format!("{text}\n").as_bytes());
+    }
+
+    /// Progress and remarks.
+    #[expect(clippy::unused_self, reason = "the twin of `line`")]
+    pub fn note(self, text: &str) {
+        let _ = writeln!(io::stderr(), "{}", for_terminal(text.as_bytes(), true));
+    }
+
+    /// What went wrong, and the exit code that says so.
+    pub fn error(self, error: &CommandError) -> Exit {
+        if self.is_json() {
+            let CommandError { code, message, hints, .. } = error;
+            self.json(&json!({ "error": { "code": code, "message": message, "hints": hints } }));
+        } else {
+            self.note(&format!("error: {}", error.message));
+            self.hints(&error.hints);
+        }
+        error.exit
+    }
+
+    /// The way out.
+    pub fn hints(self, hints: &[String]) {
+        for hint in hints {
+            // A hint that is indented goes on from the one before: lines to copy.
+            let prefix = if hint.starts_with(' ') { "" } else { "hint: " };
+            self.note(&format!("{prefix}{hint}"));
+        }
+    }
+}
+
+/// Text for a terminal: control characters other than line ends and tabs are shown, not obeyed.
+fn for_terminal(bytes: &[u8], is_terminal: bool) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    if !is_terminal {
+        return text.into_owned();
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if (c.is_control() && !matches!(c, '\n' | '\t')) || hidden {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminal_escapes_are_shown() {
+        // OUT-02
+        assert_eq!(for_terminal(b"a\x1b[2J\rb\n\tc", true), "a\\u{1b}[2J\\u{d}b\n\tc");
+        assert_eq!(for_terminal("x\u{202e}y".as_bytes(), true), "x\\u{202e}y");
+        assert_eq!(for_terminal(b"\x1b[2J", false), "\u{1b}[2J");
+    }
+}

@@ -1,0 +1,476 @@
+//! Each part against its floor, interleaved in one process.
+//!
+//! A figure alone says more about the machine than about the code, so every row is a ratio: what we do over the least
+//! that could be done, both timed in turn, so that a machine that slows down slows both. Nothing here asserts a time.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use ringfence_audit::chain::Head;
+use ringfence_audit::signer::Signer as _;
+use ringfence_audit::signer::SoftwareSigner;
+use ringfence_audit::tree::Tree;
+use ringfence_audit::verify::LogCheck;
+use ringfence_audit::verify::Options;
+use ringfence_model::call::CallRequest;
+use ringfence_model::call::Input;
+use ringfence_model::capability::Asked;
+use ringfence_model::decision::AskedSummary;
+use ringfence_model::decision::PolicyRequest;
+use ringfence_model::digest::Digest;
+use ringfence_model::entry::Opened;
+use ringfence_model::grant::Limits;
+use ringfence_model::principal::Principal;
+use ringfence_model::ring::Ring;
+use ringfence_model::time::Clock;
+use ringfence_model::time::Timestamp;
+use ringfence_model::tool::Effect;
+use ringfence_model::tool::ToolRef;
+use serde::Serialize;
+
+use crate::engine::Engine;
+use crate::host::Host;
+use crate::host::HostConfig;
+use crate::host::HostParts;
+use crate::ledger::Ledger;
+use crate::ledger::SystemRandom;
+use crate::ledger::backend::Backend;
+use crate::ledger::backend::memory::MemoryBackend;
+use crate::ledger::backend::sqlite::SqliteBackend;
+use crate::policy::Policy;
+use crate::policy::PolicySet;
+use crate::sequencer::Sequencer;
+use crate::toolbox::Tool;
+use crate::toolbox::ToolFile;
+
+/// What is measured, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Milliseconds for each row.
+    pub millis: u64,
+    /// Entries of the log that is verified.
+    pub entries: u64,
+    /// A policy component: judged by in one row, and called as a typed tool in others.
+    pub policy: &'static [u8],
+}
+
+/// How long something took, over many runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Timing {
+    /// What it is.
+    pub what: &'static str,
+    /// Nanoseconds at the median.
+    pub median_ns: u64,
+    /// Nanoseconds at the 99th percentile.
+    pub p99_ns: u64,
+    /// How often it was run.
+    pub runs: usize,
+}
+
+/// One row: something against its floor.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// What is measured.
+    pub name: &'static str,
+    /// The least that could be done.
+    pub floor: Timing,
+    /// What we do.
+    pub measured: Timing,
+    /// The ratio of the medians: of times, or for a bandwidth its inverse.
+    pub ratio: f64,
+    /// What is aimed at.
+    pub target: &'static str,
+    /// Whether it was reached in this run.
+    pub met: bool,
+}
+
+/// Everything that was measured, and where.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The processor, as the system names it.
+    pub processor: String,
+    /// Processors this process may use.
+    pub processors: usize,
+    /// The kernel.
+    pub kernel: String,
+    /// The rows.
+    pub rows: Vec<Row>,
+}
+
+/// Measures everything; `progress` is told what comes next.
+pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Report, String> {
+    let mut rows = Vec::new();
+    let bench = Bench::new(plan).await?;
+    progress("1/5 a policy decision against a raw instance");
+    rows.push(bench.decision()?);
+    progress("2/5 a governed call in memory against two raw instances");
+    rows.push(bench.governed_call().await?);
+    progress("3/5 a durable call against fdatasync");
+    rows.push(bench.durable_call().await?);
+    progress("4/5 appending against SHA-256");
+    rows.push(bench.append()?);
+    progress("5/5 verifying against SHA-256");
+    rows.push(bench.verify()?);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Report { processor: processor(), processors, kernel: kernel(), rows })
+}
+
+struct Bench<'p> {
+    plan: &'p Plan,
+    engine: Engine,
+    policy: Policy,
+    tool: Tool,
+}
+
+#[derive(Debug)]
+struct StillClock;
+
+impl Clock for StillClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_795_218_613_007)
+    }
+}
+
+impl<'p> Bench<'p> {
+    async fn new(plan: &'p Plan) -> Result<Self, String> {
+        let engine = Engine::new().map_err(text)?;
+        let policy = Policy::load(&engine, "ring-default", plan.policy, &serde_json::json!({})).map_err(text)?;
+        let file = ToolFile { name: "bench", bytes: plan.policy, manifest: None, strict_imports: false };
+        let tool = Tool::load(&engine, file).await.map_err(text)?;
+        Ok(Self { plan, engine, policy, tool })
+    }
+
+    fn decision(&self) -> Result<Row, String> {
+        let set = PolicySet::new(vec![self.policy.clone()]);
+        let request = self.request();
+        let raw = self.policy.raw(&request);
+        let mut failed = None;
+        let (floor, measured) = interleave(
+            self.plan.millis,
+            || failed = raw.run().err().or(failed.take()),
+            || drop(set.decide(&request)),
+        );
+        failed.map_or(Ok(()), Err)?;
+        Ok(Row::of("decision", floor.named("raw instance and call"), measured.named("policy decision"), 2.5))
+    }
+
+    async fn governed_call(&self) -> Result<Row, String> {
+        let host = self.host(Box::new(MemoryBackend::new()), false)?;
+        let raw = self.policy.raw(&self.request());
+        let two_raw = || raw.run().and_then(|()| raw.run());
+        let (floor, measured) = interleave_async(self.plan.millis, two_raw, || self.call(&host)).await?;
+        let (floor, measured) = (floor.named("two raw instances and calls"), measured.named("governed call in memory"));
+        Ok(Row::of("governed call", floor, measured, 5.0))
+    }
+
+    async fn durable_call(&self) -> Result<Row, String> {
+        let folder = tempfile::tempdir().map_err(text)?;
+        let backend = SqliteBackend::create(&folder.path().join("log.sqlite")).map_err(text)?;
+        let host = self.host(Box::new(backend), true)?;
+        let mut file = File::create(folder.path().join("floor")).map_err(text)?;
+        let sync = move || file.write_all(&[0; 4096]).and_then(|()| file.sync_data()).map_err(text);
+        let (floor, measured) = interleave_async(self.plan.millis, sync, || self.call(&host)).await?;
+        Ok(Row::of("durable call", floor.named("append and fdatasync"), measured.named("durable pure call"), 1.3))
+    }
+
+    fn append(&self) -> Result<Row, String> {
+        let log = sample_log(1_000)?;
+        let bodies: Vec<_> =
+            log.iter().map(|bytes| ringfence_model::encoding::decode(bytes)).collect::<Result<_, _>>().map_err(text)?;
+        let (mut head, mut tree) = (Head::empty(), Tree::new());
+        let mut next = (0..bodies.len()).cycle();
+        let mut hashed = (0..log.len()).cycle();
+        let (floor, measured) = interleave(
+            self.plan.millis,
+            || {
+                let bytes = hashed.next().and_then(|index| log.get(index));
+                std::hint::black_box(bytes.map(|bytes| Digest::of(bytes)));
+            },
+            || {
+                let Some(entry) = next.next().and_then(|index| bodies.get(index)) else { return };
+                if let Ok((_, hash)) = head.append(entry.body.clone(), entry.time) {
+                    tree.push(hash);
+                }
+            },
+        );
+        Ok(Row::of("append", floor.named("SHA-256 of the entry"), measured.named("encode, link, hash, tree"), 4.0))
+    }
+
+    fn verify(&self) -> Result<Row, String> {
+        let log = sample_log(self.plan.entries)?;
+        let (floor, measured) = interleave(
+            self.plan.millis.max(1_000),
+            || log.iter().for_each(|bytes| { std::hint::black_box(Digest::of(bytes)); }),
+            || {
+                let mut check = LogCheck::new(Options::default());
+                log.iter().for_each(|bytes| check.entry(bytes));
+                drop(std::hint::black_box(check.finish()));
+            },
+        );
+        let (floor, measured) = (floor.named("SHA-256 of every entry"), measured.named("verify every entry"));
+        let bandwidth = ratio(floor.median_ns, measured.median_ns);
+        Ok(Row { name: "verify", ratio: bandwidth, met: bandwidth >= 0.5, target: "≥ 0.5× of the bandwidth", floor, measured })
+    }
+
+    async fn call(&self, host: &Host) -> Result<(), String> {
+        let request = CallRequest {
+            call: host.new_call_id().map_err(text)?,
+            principal: Principal::anonymous(),
+            ring: Ring::Sandbox,
+            session: None,
+            function: Some("describe".to_owned()),
+            input: Input::default(),
+            asked: Asked::default(),
+            idempotency_key: None,
+            claimed: Vec::new(),
+        };
+        let response = host.call(&self.tool, request, &PolicySet::default()).await.map_err(text)?;
+        match response.outcome.error {
+            None => Ok(()),
+            Some(error) => Err(error.message),
+        }
+    }
+
+    fn host(&self, backend: Box<dyn Backend>, ledger_blocks: bool) -> Result<Host, String> {
+        let signer = Arc::new(SoftwareSigner::from_seed("bench.example/log", &[7; 32]).map_err(text)?);
+        let opened = Opened {
+            host: "bench".to_owned(),
+            key: signer.verifier().to_string(),
+            origin: "bench.example/log".to_owned(),
+        };
+        let (clock, random) = (Arc::new(StillClock), Arc::new(SystemRandom));
+        let ledger = Ledger::create(backend, opened, clock.clone(), random.clone()).map_err(text)?;
+        let sequencer = Sequencer::open(&ledger, signer, None).map_err(text)?;
+        Ok(Host::new(HostParts {
+            engine: self.engine.clone(),
+            config: HostConfig::default(),
+            policies: PolicySet::new(vec![self.policy.clone()]),
+            ledger,
+            ledger_blocks,
+            sequencer,
+            clock,
+            random,
+        }))
+    }
+
+    fn request(&self) -> PolicyRequest {
+        let limits = Limits::from_bounds(&Ring::Sandbox.ceiling().limits);
+        PolicyRequest {
+            arguments: Vec::new(),
+            asked: AskedSummary { environment: Vec::new(), folders: Vec::new(), limits },
+            claimed: Vec::new(),
+            effect: Effect::Reads,
+            function: "describe".to_owned(),
+            input: "{}".to_owned(),
+            principal: Principal::anonymous(),
+            required_ring: Ring::Sandbox,
+            ring: Ring::Sandbox,
+            session: None,
+            time_ms: 0,
+            tool: ToolRef { digest: Digest::ZERO, name: "bench".to_owned() },
+        }
+    }
+}
+
+/// A log of pure calls as they are really written: an opening, then begun and finished in turn.
+fn sample_log(entries: u64) -> Result<Vec<Vec<u8>>, String> {
+    sample::log(entries).map_err(|error| error.to_string())
+}
+
+mod sample {
+    //! Entries of the size and kind a real log has.
+
+    use ringfence_model::digest::Nonce;
+    use ringfence_model::encoding::EncodeError;
+    use ringfence_model::entry::Begun;
+    use ringfence_model::entry::Body;
+    use ringfence_model::entry::DecisionRecord;
+    use ringfence_model::entry::EffectState;
+    use ringfence_model::entry::Finished;
+    use ringfence_model::entry::RulingRecord;
+    use ringfence_model::entry::Used;
+    use ringfence_model::entry::VerdictKind;
+    use ringfence_model::grant::Reach;
+    use ringfence_model::id::CallId;
+    use ringfence_model::outcome::OutcomeKind;
+
+    use super::*;
+
+    pub(super) fn log(entries: u64) -> Result<Vec<Vec<u8>>, EncodeError> {
+        let mut head = Head::empty();
+        let mut log = Vec::new();
+        for index in 0..entries {
+            let time = Timestamp::from_millis(1_795_218_613_007 + index);
+            let body = match index {
+                0 => Body::Opened(Opened {
+                    host: "bench".to_owned(),
+                    key: "bench.example/log+00000000+AA==".to_owned(),
+                    origin: "bench.example/log".to_owned(),
+                }),
+                index if index % 2 == 1 => Body::Begun(Box::new(begun(index))),
+                index => Body::Finished(Box::new(finished(index))),
+            };
+            log.push(head.append(body, time)?.0);
+        }
+        Ok(log)
+    }
+
+    fn call(number: u64) -> CallId {
+        CallId::from_random(u128::from(number).to_be_bytes())
+    }
+
+    fn begun(index: u64) -> Begun {
+        let commitment = Nonce::from_random([1; 16]).commit(&index.to_be_bytes());
+        let ruling = RulingRecord {
+            digest: Digest::of(b"policy"),
+            fuel: 4_321,
+            name: "ring-default".to_owned(),
+            reasons: vec!["within-ring".to_owned()],
+            settings: Digest::of(b"{}"),
+            verdict: VerdictKind::Permit,
+        };
+        Begun {
+            call: call(index),
+            decision: DecisionRecord {
+                allowed: true,
+                policy_set: Digest::of(b"set"),
+                request: commitment,
+                rulings: vec![ruling],
+            },
+            effect: Effect::Reads,
+            function: "describe".to_owned(),
+            grant: commitment,
+            idempotency_key: None,
+            input: commitment,
+            limits: Limits::from_bounds(&Ring::Sandbox.ceiling().limits),
+            principal: Principal::anonymous(),
+            reach: Reach::Nothing,
+            ring: Ring::Sandbox,
+            session: None,
+            tool: ToolRef { digest: Digest::of(b"tool"), name: "bench".to_owned() },
+        }
+    }
+
+    fn finished(index: u64) -> Finished {
+        let commitment = Nonce::from_random([2; 16]).commit(&index.to_be_bytes());
+        Finished {
+            begun: index - 1,
+            call: call(index - 1),
+            code: "returned".to_owned(),
+            effect: EffectState::Committed,
+            outcome: OutcomeKind::Returned,
+            output: commitment,
+            trace: commitment,
+            used: Used { fuel: 12_345, memory_bytes: 1_114_112, output_bytes: 512, wall_ms: 0 },
+        }
+    }
+}
+
+/// Times of one thing.
+#[derive(Default)]
+struct Samples(Vec<u64>);
+
+impl Samples {
+    fn named(mut self, what: &'static str) -> Timing {
+        self.0.sort_unstable();
+        let at = |part: usize| self.0.get((self.0.len().saturating_sub(1)) * part / 100).copied().unwrap_or_default();
+        Timing { what, median_ns: at(50), p99_ns: at(99), runs: self.0.len() }
+    }
+
+    fn push(&mut self, elapsed: Duration) {
+        self.0.push(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+    }
+}
+
+impl Row {
+    fn of(name: &'static str, floor: Timing, measured: Timing, target: f64) -> Self {
+        let ratio = ratio(measured.median_ns, floor.median_ns);
+        let shown = match target {
+            2.5 => "≤ 2.5×",
+            5.0 => "≤ 5×",
+            4.0 => "≤ 4×",
+            _ => "≤ 1.3×",
+        };
+        Self { name, ratio, met: ratio <= target, target: shown, floor, measured }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio of times is printed with two decimals")]
+fn ratio(one: u64, other: u64) -> f64 {
+    one as f64 / other.max(1) as f64
+}
+
+/// Runs two things in turn, one run each at a time, until the time is up; each at least thirty times.
+fn interleave(millis: u64, mut floor: impl FnMut(), mut measured: impl FnMut()) -> (Samples, Samples) {
+    let mut samples = (Samples::default(), Samples::default());
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(millis) || samples.0.0.len() < 30 {
+        samples.0.push(timed(&mut floor));
+        samples.1.push(timed(&mut measured));
+    }
+    samples
+}
+
+fn timed(run: &mut impl FnMut()) -> Duration {
+    let started = Instant::now();
+    run();
+    started.elapsed()
+}
+
+async fn interleave_async<F: Future<Output = Result<(), String>>>(
+    millis: u64,
+    mut floor: impl FnMut() -> Result<(), String>,
+    mut measured: impl FnMut() -> F,
+) -> Result<(Samples, Samples), String> {
+    let mut samples = (Samples::default(), Samples::default());
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(millis) || samples.0.0.len() < 30 {
+        let one = Instant::now();
+        floor()?;
+        samples.0.push(one.elapsed());
+        let other = Instant::now();
+        measured().await?;
+        samples.1.push(other.elapsed());
+    }
+    Ok(samples)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}, {} processors, {}", self.processor, self.processors, self.kernel)?;
+        writeln!(f, "{:<14} {:>8}  {:<24} {:>12} {:>12} {:>12} {:>12}", "", "ratio", "target", "floor p50", "p99", "ours p50", "p99")?;
+        for Row { name, floor, measured, ratio, target, met } in &self.rows {
+            let target = format!("{target}{}", if *met { "" } else { "  MISSED" });
+            let [a, b, c, d] = [floor.median_ns, floor.p99_ns, measured.median_ns, measured.p99_ns].map(duration);
+            writeln!(f, "{name:<14} {ratio:>7.2}×  {target:<24} {a:>12} {b:>12} {c:>12} {d:>12}")?;
+        }
+        writeln!(f)?;
+        for Row { name, floor, measured, .. } in &self.rows {
+            writeln!(f, "{name}: {} ({} runs) over {} ({} runs)", measured.what, measured.runs, floor.what, floor.runs)?;
+        }
+        Ok(())
+    }
+}
+
+fn duration(nanos: u64) -> String {
+    format!("{:.1?}", Duration::from_nanos(nanos))
+}
+
+fn text(error: impl fmt::Display) -> String {
+    error.to_string()
+}
+
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.to_owned())
+}
+
+fn kernel() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{} {}", std::env::consts::OS, release.trim())
+}

@@ -1,0 +1,173 @@
+//! The host: owns the parts, and is what a front end talks to.
+//!
+//! A front end turns bytes into a [`CallRequest`] and a [`Response`] into bytes; everything between happens behind
+//! [`Host::call`]. There is no other way to run a tool.
+
+use std::sync::Arc;
+
+use ringfence_audit::receipt::Receipt;
+use ringfence_model::call::CallRequest;
+use ringfence_model::capability::Ceiling;
+use ringfence_model::grant::Layer;
+use ringfence_model::id::CallId;
+use ringfence_model::ring::Ring;
+use ringfence_model::time::Clock;
+
+use crate::engine::Engine;
+use crate::ledger::Ledger;
+use crate::ledger::LedgerError;
+use crate::ledger::Random;
+use crate::pipeline;
+use crate::pipeline::CallFailure;
+use crate::pipeline::Response;
+use crate::policy::PolicySet;
+use crate::sequencer::Sequencer;
+use crate::sequencer::SequencerError;
+use crate::toolbox::Tool;
+use crate::toolbox::ToolError;
+use crate::toolbox::ToolFile;
+
+/// What the operator has configured, as far as calls are concerned.
+#[derive(Clone, Debug, Default)]
+pub struct HostConfig {
+    /// The operator's ceiling on every call.
+    pub operator: Ceiling,
+    /// What the operator lowers in each ring, by its number.
+    pub rings: [RingConfig; 4],
+    /// Folders of the host's own: never granted.
+    pub host_state: Vec<String>,
+}
+
+/// What the operator lowers in a ring.
+#[derive(Clone, Debug, Default)]
+pub struct RingConfig {
+    /// A ceiling; the ring's own holds as well.
+    pub ceiling: Ceiling,
+    /// Whether a tool with an import that is not granted fails to load.
+    pub strict_imports: bool,
+}
+
+/// The parts that the stages of a call work with.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: HostConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    ledger: Arc<Ledger>,
+    /// Whether the ledger waits for a disk, and so must be kept off the threads that tools run on.
+    ledger_blocks: bool,
+}
+
+impl Parts {
+    pub(crate) fn ring_ceiling(&self, ring: Ring) -> Ceiling {
+        let lowered = self.config.rings.get(usize::from(ring.number())).map(|config| &config.ceiling);
+        lowered.map_or_else(|| ring.ceiling(), |lowered| ring.ceiling().intersect(lowered))
+    }
+
+    /// The layers that bound a call, in the order they are asked.
+    pub(crate) fn layers(&self, tool: &Tool, ring: Ring) -> Vec<(Layer, Ceiling)> {
+        let manifest = tool.manifest().map(|manifest| (Layer::Manifest, manifest.ceiling()));
+        let others = [(Layer::Operator, self.config.operator.clone()), (Layer::Ring, self.ring_ceiling(ring))];
+        manifest.into_iter().chain(others).collect()
+    }
+
+    /// Asks the ledger, on a thread that may block if it has to.
+    pub(crate) async fn on_ledger<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Ledger) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, CallFailure> {
+        if !self.ledger_blocks {
+            return Ok(question(&self.ledger)?);
+        }
+        let ledger = Arc::clone(&self.ledger);
+        let asked = tokio::task::spawn_blocking(move || question(&ledger)).await;
+        Ok(asked.map_err(|_| CallFailure::ShuttingDown)??)
+    }
+}
+
+/// The host.
+#[derive(Debug)]
+pub struct Host {
+    engine: Engine,
+    parts: Parts,
+    policies: PolicySet,
+    random: Arc<dyn Random>,
+    sequencer: Sequencer,
+}
+
+/// What a host is put together from.
+#[derive(Debug)]
+pub struct HostParts {
+    /// The engine that tools and policies were compiled by.
+    pub engine: Engine,
+    /// The operator's configuration.
+    pub config: HostConfig,
+    /// The policies in force at every call.
+    pub policies: PolicySet,
+    /// The record.
+    pub ledger: Ledger,
+    /// Whether the ledger waits for a disk.
+    pub ledger_blocks: bool,
+    /// What signs checkpoints.
+    pub sequencer: Sequencer,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids come from.
+    pub random: Arc<dyn Random>,
+}
+
+impl Host {
+    /// Puts a host together.
+    pub fn new(parts: HostParts) -> Self {
+        let HostParts { engine, config, policies, ledger, ledger_blocks, sequencer, clock, random } = parts;
+        let parts = Parts { config, clock, ledger: Arc::new(ledger), ledger_blocks };
+        Self { engine, parts, policies, random, sequencer }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The record.
+    pub fn ledger(&self) -> &Ledger {
+        &self.parts.ledger
+    }
+
+    /// The policies in force at every call.
+    pub fn policies(&self) -> &PolicySet {
+        &self.policies
+    }
+
+    /// An id for a new call.
+    pub fn new_call_id(&self) -> Result<CallId, CallFailure> {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes).map_err(LedgerError::from)?;
+        Ok(CallId::from_random(bytes))
+    }
+
+    /// Loads a tool for calls in a ring: where the operator wants imports strict there, they are.
+    pub async fn load(&self, file: ToolFile<'_>, ring: Ring) -> Result<Tool, ToolError> {
+        let config = self.parts.config.rings.get(usize::from(ring.number()));
+        let strict_imports = file.strict_imports || config.is_some_and(|config| config.strict_imports);
+        Tool::load(&self.engine, ToolFile { strict_imports, ..file }).await
+    }
+
+    /// Makes a call under the policies in force, and under `more` as well.
+    pub async fn call(&self, tool: &Tool, request: CallRequest, more: &PolicySet) -> Result<Response, CallFailure> {
+        if more.policies().is_empty() {
+            return pipeline::call(&self.parts, &self.policies, tool, request).await;
+        }
+        let policies = self.policies.with(more.policies().to_vec());
+        pipeline::call(&self.parts, &policies, tool, request).await
+    }
+
+    /// Signs a checkpoint that covers everything recorded so far; answers with the signed note.
+    pub fn publish(&self) -> Result<String, SequencerError> {
+        self.sequencer.publish(&self.parts.ledger)
+    }
+
+    /// What a caller keeps of an entry.
+    pub fn receipt(&self, index: u64) -> Result<Receipt, SequencerError> {
+        self.sequencer.receipt(&self.parts.ledger, index)
+    }
+}

@@ -1,0 +1,195 @@
+//! One list of tests for every backend.
+
+use std::path::Path;
+
+use ringfence_audit::tree::Node;
+use ringfence_model::digest::Digest;
+use ringfence_model::digest::Nonce;
+use ringfence_model::entry::EffectState;
+use ringfence_model::grant::Reach;
+
+use super::*;
+use crate::ledger::fixture::call;
+use crate::ledger::fixture::principal;
+
+/// The backends, each by its name and a way to make an empty one in a folder.
+type Make = fn(&Path) -> Box<dyn Backend>;
+const BACKENDS: &[(&str, Make)] = &[
+    ("memory", |_| Box::new(MemoryBackend::new())),
+    ("sqlite", |folder| Box::new(SqliteBackend::create(&folder.join("log")).expect("a new log"))),
+];
+
+/// What each of them must keep to.
+const CONTRACT: &[(&str, fn(&mut dyn Backend))] = &[
+    ("empty backend holds nothing", empty_backend_holds_nothing),
+    ("entries come back as written", entries_come_back_as_written),
+    ("gaps and replacements are refused", gaps_and_replacements_are_refused),
+    ("refused batch leaves nothing", refused_batch_leaves_nothing),
+    ("first content stays", first_content_stays),
+    ("calls move on", calls_move_on),
+    ("newest call holds the key", newest_call_holds_the_key),
+    ("open calls are the oldest first", open_calls_are_the_oldest_first),
+    ("nodes and checkpoints come back", nodes_and_checkpoints_come_back),
+    ("bytes of any kind survive", bytes_of_any_kind_survive),
+];
+
+#[test]
+fn every_backend_keeps_the_contract() {
+    for (backend, make) in BACKENDS {
+        for (name, check) in CONTRACT {
+            println!("{backend}: {name}");
+            let folder = tempfile::tempdir().expect("a folder");
+            check(make(folder.path()).as_mut());
+        }
+    }
+}
+
+fn entry(index: u64) -> StoredEntry {
+    StoredEntry { index, hash: Digest::of(&index.to_be_bytes()), bytes: format!("entry {index}").into_bytes() }
+}
+
+fn entries(range: std::ops::Range<u64>) -> Batch {
+    Batch { entries: range.map(entry).collect(), ..Batch::default() }
+}
+
+fn content(nonce: u8, bytes: &[u8]) -> StoredContent {
+    let nonce = Nonce::from_random([nonce; 16]);
+    StoredContent { commitment: nonce.commit(bytes), nonce, bytes: bytes.to_vec() }
+}
+
+fn row(number: u64, state: CallState) -> CallRow {
+    CallRow { call: call(number), principal: principal("a"), key: None, reach: Reach::Writes, state }
+}
+
+fn keyed(number: u64, begun: u64) -> CallRow {
+    let key = Some(KeyRow { key: Digest::of(b"key"), fingerprint: Digest::of(&number.to_be_bytes()) });
+    CallRow { key, ..row(number, CallState::Begun { begun }) }
+}
+
+fn calls(rows: impl IntoIterator<Item = CallRow>) -> Batch {
+    Batch { calls: rows.into_iter().collect(), ..Batch::default() }
+}
+
+fn empty_backend_holds_nothing(backend: &mut dyn Backend) {
+    assert_eq!(backend.head(), Ok(None));
+    assert_eq!(backend.entry(0), Ok(None));
+    assert_eq!(backend.entries(0, 10), Ok(Vec::new()));
+    assert_eq!(backend.call(&call(0)), Ok(None));
+    assert_eq!(backend.open_calls(), Ok(Vec::new()));
+    assert_eq!(backend.latest_checkpoint(), Ok(None));
+    assert_eq!(backend.commit(Batch::default()), Ok(()));
+    assert_eq!(backend.head(), Ok(None));
+}
+
+fn entries_come_back_as_written(backend: &mut dyn Backend) {
+    for range in [0..1, 1..2, 2..9] {
+        backend.commit(entries(range)).expect("a commit");
+    }
+    assert_eq!(backend.head(), Ok(Some(entry(8))));
+    assert_eq!(backend.entry(3), Ok(Some(entry(3))));
+    for (missing, found) in [(9, None), (u64::MAX, None), (8, Some(entry(8)))] {
+        assert_eq!(backend.entry(missing), Ok(found));
+    }
+    assert_eq!(backend.entries(3, 2), Ok(vec![entry(3), entry(4)]));
+    assert_eq!(backend.entries(7, usize::MAX), Ok(vec![entry(7), entry(8)]));
+    assert_eq!(backend.entries(9, 5), Ok(Vec::new()));
+}
+
+fn gaps_and_replacements_are_refused(backend: &mut dyn Backend) {
+    assert!(backend.commit(entries(1..2)).is_err());
+    backend.commit(entries(0..2)).expect("a commit");
+    for range in [0..1, 1..3, 3..4] {
+        assert!(matches!(backend.commit(entries(range)), Err(BackendError::Other(_))));
+    }
+    let gap = Batch { entries: vec![entry(2), entry(4)], ..Batch::default() };
+    assert!(backend.commit(gap).is_err());
+    assert_eq!(backend.head(), Ok(Some(entry(1))));
+}
+
+fn refused_batch_leaves_nothing(backend: &mut dyn Backend) {
+    let contents = vec![content(1, b"x")];
+    let checkpoint = Some(StoredCheckpoint { size: 1, note: "n".into() });
+    let calls = vec![row(0, CallState::Begun { begun: 7 })];
+    let batch = Batch { entries: vec![entry(0), entry(7)], contents, calls, checkpoint, ..Batch::default() };
+    assert!(backend.commit(batch).is_err());
+    assert_eq!(backend.head(), Ok(None));
+    assert_eq!(backend.content(&content(1, b"x").commitment), Ok(None));
+    assert_eq!(backend.open_calls(), Ok(Vec::new()));
+    assert_eq!(backend.latest_checkpoint(), Ok(None));
+}
+
+fn first_content_stays(backend: &mut dyn Backend) {
+    let stored = content(1, b"first");
+    let forged = StoredContent { bytes: b"second".to_vec(), ..stored.clone() };
+    backend.commit(Batch { contents: vec![stored.clone()], ..Batch::default() }).expect("a commit");
+    backend.commit(Batch { contents: vec![forged], ..Batch::default() }).expect("a commit");
+    assert_eq!(backend.content(&stored.commitment), Ok(Some(stored)));
+}
+
+fn calls_move_on(backend: &mut dyn Backend) {
+    let finished = |effect| CallState::Finished { begun: 1, finished: 2, effect };
+    for (number, state) in (0..).zip([
+        CallState::Begun { begun: 1 },
+        finished(EffectState::Aborted),
+        finished(EffectState::Committed),
+        finished(EffectState::Unknown),
+        CallState::Refused { refused: 3 },
+    ]) {
+        for reach in [Reach::Nothing, Reach::Reads, Reach::Writes] {
+            let row = CallRow { reach, ..row(number, state) };
+            backend.commit(calls([row.clone()])).expect("a commit");
+            assert_eq!(backend.call(&row.call), Ok(Some(row)));
+        }
+    }
+    backend.commit(calls([row(0, finished(EffectState::Committed))])).expect("a commit");
+    assert_eq!(backend.call(&call(0)), Ok(Some(row(0, finished(EffectState::Committed)))));
+    assert_eq!(backend.open_calls(), Ok(Vec::new()));
+}
+
+fn newest_call_holds_the_key(backend: &mut dyn Backend) {
+    let key = Digest::of(b"key");
+    backend.commit(calls([keyed(1, 10), keyed(2, 20)])).expect("a commit");
+    assert_eq!(backend.call_by_key(&principal("a"), &key), Ok(Some(keyed(2, 20))));
+    // An older call that ends later does not take the key back.
+    let state = CallState::Finished { begun: 10, finished: 30, effect: EffectState::Aborted };
+    backend.commit(calls([CallRow { state, ..keyed(1, 10) }])).expect("a commit");
+    assert_eq!(backend.call_by_key(&principal("a"), &key), Ok(Some(keyed(2, 20))));
+    // IDM-03
+    assert_eq!(backend.call_by_key(&principal("b"), &key), Ok(None));
+    assert_eq!(backend.call_by_key(&principal("a"), &Digest::of(b"other")), Ok(None));
+}
+
+fn open_calls_are_the_oldest_first(backend: &mut dyn Backend) {
+    let begun = |number| row(number, CallState::Begun { begun: number });
+    backend.commit(calls([5, 1, 9, 3].map(begun))).expect("a commit");
+    let state = CallState::Finished { begun: 3, finished: 12, effect: EffectState::Unknown };
+    backend.commit(calls([row(3, state)])).expect("a commit");
+    assert_eq!(backend.open_calls(), Ok([1, 5, 9].map(begun).to_vec()));
+}
+
+fn nodes_and_checkpoints_come_back(backend: &mut dyn Backend) {
+    let node = |level, index| Node { level, index, hash: Digest::of(&[7, u8::try_from(level).expect("small")]) };
+    let forged = Node { hash: Digest::ZERO, ..node(1, 0) };
+    backend.commit(Batch { nodes: vec![node(1, 0), node(63, 5)], ..Batch::default() }).expect("a commit");
+    backend.commit(Batch { nodes: vec![forged], ..Batch::default() }).expect("a commit");
+    assert_eq!(backend.node(1, 0), Ok(Some(node(1, 0).hash)));
+    assert_eq!(backend.node(63, 5), Ok(Some(node(63, 5).hash)));
+    assert_eq!(backend.node(2, 0), Ok(None));
+    let checkpoint = |size| StoredCheckpoint { size, note: format!("note\n{size}\n") };
+    for size in [4, 9, 6] {
+        backend.commit(Batch { checkpoint: Some(checkpoint(size)), ..Batch::default() }).expect("a commit");
+    }
+    assert_eq!(backend.latest_checkpoint(), Ok(Some(checkpoint(9))));
+    for (size, wanted) in [(0, Some(4)), (4, Some(4)), (5, Some(6)), (9, Some(9)), (10, None)] {
+        assert_eq!(backend.checkpoint_covering(size), Ok(wanted.map(checkpoint)));
+    }
+}
+
+fn bytes_of_any_kind_survive(backend: &mut dyn Backend) {
+    // OUT-03
+    let contents: Vec<_> = [Vec::new(), vec![0, 0xff, 0], vec![7; 5 << 20]].iter().map(|b| content(3, b)).collect();
+    backend.commit(Batch { contents: contents.clone(), ..Batch::default() }).expect("a commit");
+    for content in contents {
+        assert_eq!(backend.content(&content.commitment), Ok(Some(content)));
+    }
+}

@@ -1,0 +1,164 @@
+//! Backends for tests: one that is kept when its ledger is gone, counts what it is asked, and fails when told to.
+//!
+//! It polices its user as well: after a commit that failed for good, a question is a bug in whoever asks.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::mpsc::Receiver;
+
+use ringfence_model::digest::Commitment;
+use ringfence_model::digest::Digest;
+use ringfence_model::id::CallId;
+use ringfence_model::principal::Principal;
+
+use crate::ledger::backend::Backend;
+use crate::ledger::backend::BackendError;
+use crate::ledger::backend::Batch;
+use crate::ledger::backend::CallRow;
+use crate::ledger::backend::StoredCheckpoint;
+use crate::ledger::backend::StoredContent;
+use crate::ledger::backend::StoredEntry;
+
+/// How a commit fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The batch is not there.
+    Failed(BackendError),
+    /// The batch is there, and the writer is told that it is not.
+    FailedButPersisted,
+}
+
+#[derive(Debug)]
+struct Disk {
+    inner: Box<dyn Backend>,
+    fault: Option<(u64, Fault)>,
+    hold: Option<Receiver<()>>,
+    stopped: bool,
+    commits: u64,
+    questions: Mutex<u64>,
+    batches: Vec<Batch>,
+}
+
+/// A disk that outlives who writes to it. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct FaultyBackend(Arc<Mutex<Disk>>);
+
+impl FaultyBackend {
+    pub(crate) fn new(inner: impl Backend + 'static) -> Self {
+        let inner = Box::new(inner);
+        let questions = Mutex::default();
+        let disk = Disk { inner, fault: None, hold: None, stopped: false, commits: 0, questions, batches: Vec::new() };
+        Self(Arc::new(Mutex::new(disk)))
+    }
+
+    /// The `nth` commit from now on fails, counted from 0.
+    pub(crate) fn fail(&self, nth: u64, fault: Fault) {
+        let mut disk = self.disk();
+        disk.fault = Some((disk.commits + nth, fault));
+    }
+
+    /// The next commit waits until the other end is dropped.
+    pub(crate) fn hold(&self, until: Receiver<()>) {
+        self.disk().hold = Some(until);
+    }
+
+    /// As after a restart: the fault is gone and the disk may be asked again.
+    pub(crate) fn restart(&self) -> Self {
+        let mut disk = self.disk();
+        disk.fault = None;
+        disk.stopped = false;
+        drop(disk);
+        self.clone()
+    }
+
+    /// How many commits and how many questions there have been.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let disk = self.disk();
+        let questions = *disk.questions.lock().expect("a count");
+        (disk.commits, questions)
+    }
+
+    /// What has been committed, in order.
+    pub(crate) fn batches(&self) -> Vec<Batch> {
+        self.disk().batches.clone()
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().expect("a disk")
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&dyn Backend) -> T) -> T {
+        let disk = self.disk();
+        assert!(!disk.stopped, "the backend was asked something after a commit had failed");
+        *disk.questions.lock().expect("a count") += 1;
+        question(disk.inner.as_ref())
+    }
+}
+
+impl Backend for FaultyBackend {
+    fn commit(&mut self, batch: Batch) -> Result<(), BackendError> {
+        let mut disk = self.disk();
+        if let Some(until) = disk.hold.take() {
+            let _ = until.recv();
+        }
+        assert!(!disk.stopped, "the backend was asked to commit after a commit had failed");
+        let due = disk.fault.clone().filter(|(nth, _)| *nth == disk.commits);
+        disk.commits += 1;
+        match due {
+            None => {
+                disk.batches.push(batch.clone());
+                disk.inner.commit(batch)
+            }
+            Some((_, Fault::Failed(error))) => {
+                disk.stopped = !error.leaves_nothing();
+                Err(error)
+            }
+            Some((_, Fault::FailedButPersisted)) => {
+                disk.stopped = true;
+                disk.inner.commit(batch)?;
+                Err(BackendError::Io("the sync failed".into()))
+            }
+        }
+    }
+
+    fn head(&self) -> Result<Option<StoredEntry>, BackendError> {
+        self.ask(Backend::head)
+    }
+
+    fn entry(&self, index: u64) -> Result<Option<StoredEntry>, BackendError> {
+        self.ask(|inner| inner.entry(index))
+    }
+
+    fn entries(&self, from: u64, limit: usize) -> Result<Vec<StoredEntry>, BackendError> {
+        self.ask(|inner| inner.entries(from, limit))
+    }
+
+    fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, BackendError> {
+        self.ask(|inner| inner.content(commitment))
+    }
+
+    fn call(&self, call: &CallId) -> Result<Option<CallRow>, BackendError> {
+        self.ask(|inner| inner.call(call))
+    }
+
+    fn call_by_key(&self, principal: &Principal, key: &Digest) -> Result<Option<CallRow>, BackendError> {
+        self.ask(|inner| inner.call_by_key(principal, key))
+    }
+
+    fn open_calls(&self) -> Result<Vec<CallRow>, BackendError> {
+        self.ask(Backend::open_calls)
+    }
+
+    fn node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError> {
+        self.ask(|inner| inner.node(level, index))
+    }
+
+    fn latest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, BackendError> {
+        self.ask(Backend::latest_checkpoint)
+    }
+
+    fn checkpoint_covering(&self, size: u64) -> Result<Option<StoredCheckpoint>, BackendError> {
+        self.ask(|inner| inner.checkpoint_covering(size))
+    }
+}

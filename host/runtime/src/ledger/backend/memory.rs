@@ -1,0 +1,128 @@
+//! A backend that forgets: the same contract as the others, but for the power cut.
+//!
+//! For tests, for measuring what the rest costs, and for hosts that want no record on disk. It moves what it is given
+//! and copies only what it is asked for.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use ringfence_audit::tree::Node;
+use ringfence_model::digest::Commitment;
+use ringfence_model::digest::Digest;
+use ringfence_model::id::CallId;
+use ringfence_model::principal::Principal;
+
+use crate::ledger::backend::Backend;
+use crate::ledger::backend::BackendError;
+use crate::ledger::backend::Batch;
+use crate::ledger::backend::CallRow;
+use crate::ledger::backend::CallState;
+use crate::ledger::backend::StoredCheckpoint;
+use crate::ledger::backend::StoredContent;
+use crate::ledger::backend::StoredEntry;
+
+/// Everything in memory.
+#[derive(Debug, Default)]
+pub struct MemoryBackend {
+    entries: Vec<StoredEntry>,
+    contents: HashMap<Commitment, StoredContent>,
+    calls: HashMap<CallId, CallRow>,
+    /// The call begun last under each key, and where it was begun.
+    keys: HashMap<(Principal, Digest), (u64, CallId)>,
+    /// Calls that have not ended, by where they were begun.
+    open: BTreeMap<u64, CallId>,
+    nodes: HashMap<(u32, u64), Digest>,
+    checkpoints: BTreeMap<u64, String>,
+}
+
+impl MemoryBackend {
+    /// One that holds nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn put_call(&mut self, row: CallRow) {
+        let call = row.call;
+        match row.state {
+            CallState::Begun { begun } => {
+                self.open.insert(begun, call);
+                self.put_key(&row, begun);
+            }
+            CallState::Finished { begun, .. } => {
+                self.open.remove(&begun);
+                self.put_key(&row, begun);
+            }
+            CallState::Refused { .. } => {}
+        }
+        self.calls.insert(call, row);
+    }
+
+    fn put_key(&mut self, row: &CallRow, begun: u64) {
+        let Some(key) = row.key else { return };
+        let newest = self.keys.entry((row.principal.clone(), key.key)).or_insert((begun, row.call));
+        if newest.0 <= begun {
+            *newest = (begun, row.call);
+        }
+    }
+}
+
+impl Backend for MemoryBackend {
+    fn commit(&mut self, batch: Batch) -> Result<(), BackendError> {
+        // Invariant: nothing is changed before everything that can fail has been checked.
+        super::check_contiguous(&batch.entries, super::length(self.entries.len()))?;
+        let Batch { entries, contents, calls, nodes, checkpoint } = batch;
+        self.entries.extend(entries);
+        for content in contents {
+            self.contents.entry(content.commitment).or_insert(content);
+        }
+        calls.into_iter().for_each(|row| self.put_call(row));
+        for Node { level, index, hash } in nodes {
+            self.nodes.entry((level, index)).or_insert(hash);
+        }
+        self.checkpoints.extend(checkpoint.map(|checkpoint| (checkpoint.size, checkpoint.note)));
+        Ok(())
+    }
+
+    fn head(&self) -> Result<Option<StoredEntry>, BackendError> {
+        Ok(self.entries.last().cloned())
+    }
+
+    fn entry(&self, index: u64) -> Result<Option<StoredEntry>, BackendError> {
+        Ok(usize::try_from(index).ok().and_then(|index| self.entries.get(index)).cloned())
+    }
+
+    fn entries(&self, from: u64, limit: usize) -> Result<Vec<StoredEntry>, BackendError> {
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        Ok(self.entries.iter().skip(from).take(limit).cloned().collect())
+    }
+
+    fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, BackendError> {
+        Ok(self.contents.get(commitment).cloned())
+    }
+
+    fn call(&self, call: &CallId) -> Result<Option<CallRow>, BackendError> {
+        Ok(self.calls.get(call).cloned())
+    }
+
+    fn call_by_key(&self, principal: &Principal, key: &Digest) -> Result<Option<CallRow>, BackendError> {
+        let newest = self.keys.get(&(principal.clone(), *key));
+        Ok(newest.and_then(|(_, call)| self.calls.get(call)).cloned())
+    }
+
+    fn open_calls(&self) -> Result<Vec<CallRow>, BackendError> {
+        Ok(self.open.values().filter_map(|call| self.calls.get(call)).cloned().collect())
+    }
+
+    fn node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError> {
+        Ok(self.nodes.get(&(level, index)).copied())
+    }
+
+    fn latest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, BackendError> {
+        Ok(self.checkpoints.last_key_value().map(|(size, note)| StoredCheckpoint { size: *size, note: note.clone() }))
+    }
+
+    fn checkpoint_covering(&self, size: u64) -> Result<Option<StoredCheckpoint>, BackendError> {
+        let covering = self.checkpoints.range(size..).next();
+        Ok(covering.map(|(size, note)| StoredCheckpoint { size: *size, note: note.clone() }))
+    }
+}

@@ -1,0 +1,469 @@
+//! A log in one SQLite file.
+//!
+//! Durability order, all of it SQLite's: the frames of a transaction go to the write-ahead file, then its commit frame,
+//! then a sync (`synchronous=FULL`), then `COMMIT` returns. A crash before the commit frame leaves nothing of the
+//! transaction, one after it leaves all of it.
+//!
+//! There is one process at a time. A writer holds SQLite's exclusive lock from open to close, so another process that
+//! opens the file, to write or to read, is told that it is in use (CR-31). The lock goes with the process, so a crash
+//! leaves none behind.
+//!
+//! A file is opened only if it is a log by its `application_id` and of a schema this version knows; nothing is ever
+//! migrated, truncated or repaired here.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ringfence_audit::tree::Node;
+use ringfence_model::digest::Commitment;
+use ringfence_model::digest::Digest;
+use ringfence_model::digest::Nonce;
+use ringfence_model::entry::EffectState;
+use ringfence_model::grant::Reach;
+use ringfence_model::id::CallId;
+use ringfence_model::principal::Principal;
+use rusqlite::CachedStatement;
+use rusqlite::Connection;
+use rusqlite::ErrorCode;
+use rusqlite::OpenFlags;
+use rusqlite::OptionalExtension;
+use rusqlite::Params;
+use rusqlite::Row;
+use rusqlite::TransactionBehavior;
+use rusqlite::params;
+
+use crate::ledger::backend::Backend;
+use crate::ledger::backend::BackendError;
+use crate::ledger::backend::Batch;
+use crate::ledger::backend::CallRow;
+use crate::ledger::backend::CallState;
+use crate::ledger::backend::KeyRow;
+use crate::ledger::backend::StoredCheckpoint;
+use crate::ledger::backend::StoredContent;
+use crate::ledger::backend::StoredEntry;
+
+mod sql;
+
+/// A log in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteBackend {
+    connection: Connection,
+    /// The index of the next entry.
+    next: u64,
+}
+
+impl SqliteBackend {
+    /// Makes a new log at `path`. Fails if there is anything.
+    pub fn create(path: &Path) -> Result<Self, BackendError> {
+        create_file(path)?;
+        let connection = connect(path, Mode::Write)?;
+        configure(&connection, Mode::Write).map_err(|error| failed(&error))?;
+        connection.execute_batch(sql::SCHEMA).map_err(|error| failed(&error))?;
+        // Durability: the name of the file has to survive a power cut as well as what is in it.
+        sync_folder(path).map_err(|error| io_failed(path, &error))?;
+        Ok(Self { connection, next: 0 })
+    }
+
+    /// Opens the log at `path` to append to it.
+    pub fn open(path: &Path) -> Result<Self, BackendError> {
+        Self::open_as(path, Mode::Write)
+    }
+
+    /// Opens the log at `path` to read it, also from a disk or a folder that can't be written. Nothing is changed.
+    pub fn open_read_only(path: &Path) -> Result<Self, BackendError> {
+        match Self::open_as(path, Mode::Read) {
+            // SQLite reads a log with its write-ahead file only where it may keep its own notes beside it. If that file
+            // is gone or empty, the log was closed in order and nothing is in it that the log lacks.
+            Err(BackendError::Io(_) | BackendError::ReadOnly) if wal_is_empty(path) => {
+                Self::open_as(path, Mode::ReadUnchanging)
+            }
+            Err(BackendError::Io(_) | BackendError::ReadOnly) if path.exists() => {
+                let why = "it was not closed in order; open it once where its folder can be written, or copy it there";
+                Err(unusable(path, why))
+            }
+            result => result,
+        }
+    }
+
+    fn open_as(path: &Path, mode: Mode) -> Result<Self, BackendError> {
+        check_file(path)?;
+        let connection = connect(path, mode)?;
+        check_kind(&connection, path)?;
+        configure(&connection, mode).map_err(|error| failed(&error))?;
+        let last: Option<i64> =
+            connection.query_row(sql::LAST_INDEX, [], |row| row.get(0)).map_err(|error| failed(&error))?;
+        let next = last.map_or(Ok(0), from_sql).map_err(BackendError::Corrupt)?;
+        Ok(Self { connection, next: if last.is_some() { next.saturating_add(1) } else { 0 } })
+    }
+
+    fn cached(&self, sql: &str) -> Result<CachedStatement<'_>, BackendError> {
+        self.connection.prepare_cached(sql).map_err(|error| failed(&error))
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, BackendError> {
+        self.cached(sql)?.query_row(params, read).optional().map_err(|error| failed(&error))
+    }
+
+    fn many<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, BackendError> {
+        let mut statement = self.cached(sql)?;
+        let rows = statement.query_map(params, read).map_err(|error| failed(&error))?;
+        rows.collect::<Result<_, _>>().map_err(|error| failed(&error))
+    }
+}
+
+impl Backend for SqliteBackend {
+    fn commit(&mut self, batch: Batch) -> Result<(), BackendError> {
+        super::check_contiguous(&batch.entries, self.next)?;
+        let next = self.next.saturating_add(super::length(batch.entries.len()));
+        let result = write(&mut self.connection, &batch);
+        // Invariant: no transaction stays open behind an error; one that could not be undone may still be committed.
+        if !self.connection.is_autocommit() {
+            return Err(BackendError::Io("a failed write could not be undone".to_owned()));
+        }
+        result.map_err(|error| failed(&error))?;
+        self.next = next;
+        Ok(())
+    }
+
+    fn head(&self) -> Result<Option<StoredEntry>, BackendError> {
+        self.one(sql::LAST_ENTRY, [], entry_of)
+    }
+
+    fn entry(&self, index: u64) -> Result<Option<StoredEntry>, BackendError> {
+        self.one(sql::ENTRY, [to_sql(index)], entry_of)
+    }
+
+    fn entries(&self, from: u64, limit: usize) -> Result<Vec<StoredEntry>, BackendError> {
+        self.many(sql::ENTRIES, [to_sql(from), to_sql(super::length(limit))], entry_of)
+    }
+
+    fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, BackendError> {
+        self.one(sql::CONTENT, [commitment.digest().as_bytes()], |row| {
+            let nonce = Nonce::from_random(row.get(0)?);
+            Ok(StoredContent { commitment: *commitment, nonce, bytes: row.get(1)? })
+        })
+    }
+
+    fn call(&self, call: &CallId) -> Result<Option<CallRow>, BackendError> {
+        self.one(sql::CALL, [call.to_string()], call_of)?.transpose()
+    }
+
+    fn call_by_key(&self, principal: &Principal, key: &Digest) -> Result<Option<CallRow>, BackendError> {
+        self.one(sql::CALL_BY_KEY, params![principal.to_string(), key.as_bytes()], call_of)?.transpose()
+    }
+
+    fn open_calls(&self) -> Result<Vec<CallRow>, BackendError> {
+        self.many(sql::OPEN_CALLS, [], call_of)?.into_iter().collect()
+    }
+
+    fn node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError> {
+        self.one(sql::NODE, params![level, to_sql(index)], |row| Ok(Digest::from_bytes(row.get(0)?)))
+    }
+
+    fn latest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, BackendError> {
+        self.one(sql::LATEST_CHECKPOINT, [], checkpoint_of)?.transpose()
+    }
+
+    fn checkpoint_covering(&self, size: u64) -> Result<Option<StoredCheckpoint>, BackendError> {
+        self.one(sql::CHECKPOINT_COVERING, [to_sql(size)], checkpoint_of)?.transpose()
+    }
+}
+
+fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for StoredEntry { index, hash, bytes } in &batch.entries {
+        transaction.prepare_cached(sql::PUT_ENTRY)?.execute(params![to_sql(*index), hash.as_bytes(), bytes])?;
+    }
+    for StoredContent { commitment, nonce, bytes } in &batch.contents {
+        let digest = commitment.digest().as_bytes();
+        transaction.prepare_cached(sql::PUT_CONTENT)?.execute(params![digest, nonce.as_bytes(), bytes])?;
+    }
+    for row in &batch.calls {
+        put_call(&transaction, row)?;
+    }
+    for Node { level, index, hash } in &batch.nodes {
+        transaction.prepare_cached(sql::PUT_NODE)?.execute(params![level, to_sql(*index), hash.as_bytes()])?;
+    }
+    if let Some(StoredCheckpoint { size, note }) = &batch.checkpoint {
+        transaction.prepare_cached(sql::PUT_CHECKPOINT)?.execute(params![to_sql(*size), note])?;
+    }
+    transaction.commit()
+}
+
+fn put_call(connection: &Connection, row: &CallRow) -> rusqlite::Result<()> {
+    let (begun, ended, effect) = match row.state {
+        CallState::Begun { begun } => (Some(begun), None, None),
+        CallState::Finished { begun, finished, effect } => (Some(begun), Some(finished), Some(effect)),
+        CallState::Refused { refused } => (None, Some(refused), None),
+    };
+    connection.prepare_cached(sql::PUT_CALL)?.execute(params![
+        row.call.to_string(),
+        row.principal.to_string(),
+        row.key.as_ref().map(|key| key.key.as_bytes()),
+        row.key.as_ref().map(|key| key.fingerprint.as_bytes()),
+        reach_word(row.reach),
+        begun.map(to_sql),
+        ended.map(to_sql),
+        effect.map(effect_word),
+    ])?;
+    Ok(())
+}
+
+fn entry_of(row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
+    let index: i64 = row.get(0)?;
+    let index = u64::try_from(index).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, index))?;
+    Ok(StoredEntry { index, hash: Digest::from_bytes(row.get(1)?), bytes: row.get(2)? })
+}
+
+fn checkpoint_of(row: &Row<'_>) -> rusqlite::Result<Result<StoredCheckpoint, BackendError>> {
+    let (size, note) = (row.get(0)?, row.get(1)?);
+    Ok(from_sql(size).map(|size| StoredCheckpoint { size, note }).map_err(BackendError::Corrupt))
+}
+
+fn call_of(row: &Row<'_>) -> rusqlite::Result<Result<CallRow, BackendError>> {
+    let (call, principal): (String, String) = (row.get(0)?, row.get(1)?);
+    let key: (Option<[u8; 32]>, Option<[u8; 32]>) = (row.get(2)?, row.get(3)?);
+    let reach: String = row.get(4)?;
+    let state: (Option<i64>, Option<i64>, Option<String>) = (row.get(5)?, row.get(6)?, row.get(7)?);
+    let read = || -> Result<CallRow, String> {
+        let key = key.0.zip(key.1).map(|(key, fingerprint)| KeyRow {
+            key: Digest::from_bytes(key),
+            fingerprint: Digest::from_bytes(fingerprint),
+        });
+        Ok(CallRow {
+            call: call.parse().map_err(|error| format!("{error}"))?,
+            principal: principal.parse().map_err(|error| format!("{error}"))?,
+            key,
+            reach: reach_of(&reach)?,
+            state: state_of(state.0, state.1, state.2.as_deref())?,
+        })
+    };
+    Ok(read().map_err(|why| BackendError::Corrupt(format!("the row of call `{}`: {why}", call.escape_debug()))))
+}
+
+fn state_of(begun: Option<i64>, ended: Option<i64>, effect: Option<&str>) -> Result<CallState, String> {
+    Ok(match (begun, ended, effect) {
+        (Some(begun), None, None) => CallState::Begun { begun: from_sql(begun)? },
+        (Some(begun), Some(finished), Some(effect)) => CallState::Finished {
+            begun: from_sql(begun)?,
+            finished: from_sql(finished)?,
+            effect: effect_of(effect)?,
+        },
+        (None, Some(refused), None) => CallState::Refused { refused: from_sql(refused)? },
+        _ => return Err("it has no such state".to_owned()),
+    })
+}
+
+fn reach_word(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Nothing => "nothing",
+        Reach::Reads => "reads",
+        Reach::Writes => "writes",
+    }
+}
+
+fn reach_of(word: &str) -> Result<Reach, String> {
+    let known = [Reach::Nothing, Reach::Reads, Reach::Writes].into_iter().find(|reach| reach_word(*reach) == word);
+    known.ok_or_else(|| format!("`{}` is no reach", word.escape_debug()))
+}
+
+fn effect_word(effect: EffectState) -> &'static str {
+    match effect {
+        EffectState::Aborted => "aborted",
+        EffectState::Committed => "committed",
+        EffectState::Unknown => "unknown",
+    }
+}
+
+fn effect_of(word: &str) -> Result<EffectState, String> {
+    let known = [EffectState::Aborted, EffectState::Committed, EffectState::Unknown];
+    let known = known.into_iter().find(|effect| effect_word(*effect) == word);
+    known.ok_or_else(|| format!("`{}` is no state of an effect", word.escape_debug()))
+}
+
+/// SQLite's integers are signed; a log of 2^63 entries is far beyond any disk.
+fn to_sql(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn from_sql(value: i64) -> Result<u64, String> {
+    u64::try_from(value).map_err(|_| format!("`{value}` is no index"))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Read,
+    /// Nobody can write the file while it is open, so no locks are taken.
+    ReadUnchanging,
+    Write,
+}
+
+fn connect(path: &Path, mode: Mode) -> Result<Connection, BackendError> {
+    let access = match mode {
+        Mode::Read | Mode::ReadUnchanging => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Mode::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    };
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = match mode {
+        Mode::ReadUnchanging => Connection::open_with_flags(immutable(path)?, flags | OpenFlags::SQLITE_OPEN_URI),
+        Mode::Read | Mode::Write => Connection::open_with_flags(path, flags),
+    };
+    let connection = opened.map_err(|error| failed(&error))?;
+    connection.busy_timeout(Duration::ZERO).map_err(|error| failed(&error))?;
+    // The lock is kept from the first time it is taken.
+    if mode == Mode::Write {
+        connection.pragma_update(None, "locking_mode", "exclusive").map_err(|error| failed(&error))?;
+    }
+    Ok(connection)
+}
+
+/// The URI of a file that nobody changes; every byte that could mean something in a URI is escaped.
+fn immutable(path: &Path) -> Result<String, BackendError> {
+    use std::fmt::Write as _;
+    let absolute = path.canonicalize().map_err(|error| io_failed(path, &error))?;
+    let mut uri = "file:".to_owned();
+    for byte in absolute.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
+            uri.push(char::from(*byte));
+        } else {
+            // Writing to a string can't fail.
+            let _ = write!(uri, "%{byte:02x}");
+        }
+    }
+    uri.push_str("?immutable=1");
+    Ok(uri)
+}
+
+fn configure(connection: &Connection, mode: Mode) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(32);
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    if mode == Mode::Write {
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        // Where a plain sync stops at the drive's cache (macOS), ask for more.
+        connection.pragma_update(None, "fullfsync", true)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+        // Takes the lock now, so that a second process is refused before it does anything.
+        connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
+    }
+    Ok(())
+}
+
+/// Trust boundary: a path from the operator may name any file; only a log is touched.
+fn check_kind(connection: &Connection, path: &Path) -> Result<(), BackendError> {
+    let number = |pragma: &str| connection.pragma_query_value::<i64, _>(None, pragma, |row| row.get(0));
+    let id = number("application_id").map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => unusable(path, "it is not a log"),
+        _ => failed(&error),
+    })?;
+    let version = number("user_version").map_err(|error| failed(&error))?;
+    match (id, version) {
+        (sql::APPLICATION_ID, sql::SCHEMA_VERSION) => Ok(()),
+        (sql::APPLICATION_ID, version) => {
+            let known = sql::SCHEMA_VERSION;
+            Err(unusable(path, &format!("its schema has version `{version}`, and this host knows version `{known}`")))
+        }
+        _ => Err(unusable(path, "it is a database, but not a log")),
+    }
+}
+
+fn check_file(path: &Path) -> Result<(), BackendError> {
+    match path.metadata() {
+        Ok(found) if !found.is_file() => Err(unusable(path, "it is not a file")),
+        Ok(found) if found.len() == 0 => Err(unusable(path, "it is empty")),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unusable(path, "there is no such file")),
+        Err(error) => Err(io_failed(path, &error)),
+    }
+}
+
+fn create_file(path: &Path) -> Result<(), BackendError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match error.kind() {
+            io::ErrorKind::AlreadyExists => unusable(path, "it exists already"),
+            io::ErrorKind::NotFound => unusable(path, "its folder does not exist"),
+            _ => io_failed(path, &error),
+        }),
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn wal_is_empty(path: &Path) -> bool {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    match PathBuf::from(wal).metadata() {
+        Ok(found) => found.len() == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+fn unusable(path: &Path, why: &str) -> BackendError {
+    BackendError::Unusable { path: path.display().to_string(), why: why.to_owned() }
+}
+
+fn io_failed(path: &Path, error: &io::Error) -> BackendError {
+    match error.kind() {
+        io::ErrorKind::StorageFull => BackendError::DiskFull,
+        io::ErrorKind::ReadOnlyFilesystem => BackendError::ReadOnly,
+        io::ErrorKind::PermissionDenied => unusable(path, "permission denied"),
+        _ => BackendError::Io(one_line(error)),
+    }
+}
+
+fn failed(error: &rusqlite::Error) -> BackendError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => BackendError::DiskFull,
+        Some(ErrorCode::ReadOnly) => BackendError::ReadOnly,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => BackendError::InUse,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => BackendError::Corrupt(one_line(error)),
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            BackendError::Io(one_line(error))
+        }
+        Some(_) => BackendError::Other(one_line(error)),
+        None => unreadable(error),
+    }
+}
+
+/// A value of another type than the schema says is damage, not a bug.
+fn unreadable(error: &rusqlite::Error) -> BackendError {
+    match error {
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::Utf8Error(..) => BackendError::Corrupt(one_line(error)),
+        _ => BackendError::Other(one_line(error)),
+    }
+}
+
+fn one_line(error: &impl Display) -> String {
+    error.to_string().replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! The statements of a log in SQLite, and its schema.
+//!
+//! Owns every line of SQL. Each question is answered by an index, so none costs more as the log grows; a test asks
+//! SQLite for the plan of each. The schema is a format: a change is a new version.
+
+/// `RFL1`: what marks a SQLite file as a log.
+pub(super) const APPLICATION_ID: i64 = 0x5246_4c31;
+/// The version of the schema.
+pub(super) const SCHEMA_VERSION: i64 = 1;
+
+pub(super) const SCHEMA: &str = "
+BEGIN EXCLUSIVE;
+CREATE TABLE entries (
+    idx INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT;
+CREATE TABLE contents (
+    commitment BLOB PRIMARY KEY,
+    nonce BLOB NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE calls (
+    call TEXT PRIMARY KEY,
+    principal TEXT NOT NULL,
+    key BLOB,
+    fingerprint BLOB,
+    reach TEXT NOT NULL,
+    begun INTEGER,
+    ended INTEGER,
+    effect TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX calls_by_key ON calls (principal, key, begun) WHERE key IS NOT NULL;
+CREATE INDEX calls_open ON calls (begun) WHERE ended IS NULL;
+CREATE TABLE nodes (
+    level INTEGER NOT NULL,
+    idx INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (level, idx)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE checkpoints (
+    size INTEGER PRIMARY KEY,
+    note TEXT NOT NULL
+) STRICT;
+PRAGMA application_id = 0x52464c31;
+PRAGMA user_version = 1;
+COMMIT;
+";
+
+pub(super) const LAST_INDEX: &str = "SELECT max(idx) FROM entries";
+pub(super) const LAST_ENTRY: &str = "SELECT idx, hash, bytes FROM entries ORDER BY idx DESC LIMIT 1";
+pub(super) const ENTRY: &str = "SELECT idx, hash, bytes FROM entries WHERE idx = ?1";
+pub(super) const ENTRIES: &str = "SELECT idx, hash, bytes FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
+pub(super) const CONTENT: &str = "SELECT nonce, bytes FROM contents WHERE commitment = ?1";
+pub(super) const CALL: &str = "\
+    SELECT call, principal, key, fingerprint, reach, begun, ended, effect FROM calls WHERE call = ?1";
+pub(super) const CALL_BY_KEY: &str = "\
+    SELECT call, principal, key, fingerprint, reach, begun, ended, effect FROM calls \
+    WHERE principal = ?1 AND key = ?2 ORDER BY begun DESC LIMIT 1";
+pub(super) const OPEN_CALLS: &str = "\
+    SELECT call, principal, key, fingerprint, reach, begun, ended, effect FROM calls \
+    WHERE ended IS NULL ORDER BY begun";
+pub(super) const NODE: &str = "SELECT hash FROM nodes WHERE level = ?1 AND idx = ?2";
+pub(super) const LATEST_CHECKPOINT: &str = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1";
+pub(super) const CHECKPOINT_COVERING: &str =
+    "SELECT size, note FROM checkpoints WHERE size >= ?1 ORDER BY size LIMIT 1";
+
+pub(super) const PUT_ENTRY: &str = "INSERT INTO entries (idx, hash, bytes) VALUES (?1, ?2, ?3)";
+pub(super) const PUT_CONTENT: &str = "\
+    INSERT INTO contents (commitment, nonce, bytes) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+pub(super) const PUT_CALL: &str = "\
+    INSERT INTO calls (call, principal, key, fingerprint, reach, begun, ended, effect) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (call) DO UPDATE SET \
+    principal = excluded.principal, key = excluded.key, fingerprint = excluded.fingerprint, \
+    reach = excluded.reach, begun = excluded.begun, ended = excluded.ended, effect = excluded.effect";
+pub(super) const PUT_NODE: &str = "INSERT INTO nodes (level, idx, hash) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+pub(super) const PUT_CHECKPOINT: &str = "\
+    INSERT INTO checkpoints (size, note) VALUES (?1, ?2) ON CONFLICT (size) DO UPDATE SET note = excluded.note";
+
+#[cfg(test)]
+pub(super) const QUESTIONS: &[&str] = &[
+    LAST_INDEX,
+    LAST_ENTRY,
+    ENTRY,
+    ENTRIES,
+    CONTENT,
+    CALL,
+    CALL_BY_KEY,
+    OPEN_CALLS,
+    NODE,
+    LATEST_CHECKPOINT,
+    CHECKPOINT_COVERING,
+];

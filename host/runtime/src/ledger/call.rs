@@ -1,0 +1,250 @@
+//! What goes into the ledger about a call, and what comes out.
+//!
+//! Content comes in as bytes and is never looked into here: the ledger draws a nonce for each, stores it beside the log
+//! and writes only its commitment. [`Begun`] is the one token by which a call can be finished; there is no other way
+//! to get one than to have begun.
+
+use std::fmt;
+
+use ringfence_model::call::IdempotencyKey;
+use ringfence_model::digest::Commitment;
+use ringfence_model::digest::Digest;
+use ringfence_model::digest::Nonce;
+use ringfence_model::entry;
+use ringfence_model::entry::EffectState;
+use ringfence_model::entry::Finished;
+use ringfence_model::entry::RulingRecord;
+use ringfence_model::entry::Stage;
+use ringfence_model::entry::Used;
+use ringfence_model::grant::Layer;
+use ringfence_model::grant::Limits;
+use ringfence_model::grant::Reach;
+use ringfence_model::id::CallId;
+use ringfence_model::id::SessionId;
+use ringfence_model::json;
+use ringfence_model::outcome::Outcome;
+use ringfence_model::outcome::OutcomeKind;
+use ringfence_model::outcome::Trace;
+use ringfence_model::principal::Principal;
+use ringfence_model::ring::Ring;
+use ringfence_model::tool::Effect;
+use ringfence_model::tool::ToolRef;
+use serde::Serialize;
+
+use crate::ledger::backend::CallRow;
+use crate::ledger::backend::StoredContent;
+use crate::ledger::claim::Claim;
+
+/// How the policies decided, with the request they saw.
+#[derive(Clone, Debug)]
+pub struct DecisionDraft {
+    /// Whether the call was allowed.
+    pub allowed: bool,
+    /// The set in force.
+    pub policy_set: Digest,
+    /// What the policies were told: the canonical bytes.
+    pub request: Vec<u8>,
+    /// What each said, sorted by name.
+    pub rulings: Vec<RulingRecord>,
+}
+
+/// A call that is about to run.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// The call.
+    pub call: CallId,
+    /// How the policies decided.
+    pub decision: DecisionDraft,
+    /// What the function says it does.
+    pub effect: Effect,
+    /// The function.
+    pub function: String,
+    /// The grant: canonical bytes.
+    pub grant: Vec<u8>,
+    /// The caller's token for "this call, once".
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// The input: canonical bytes.
+    pub input: Vec<u8>,
+    /// The limits of the grant.
+    pub limits: Limits,
+    /// Who calls.
+    pub principal: Principal,
+    /// How far the grant reaches. Decides whether the intent is durable before the call runs, and what a crash means.
+    pub reach: Reach,
+    /// The ring it runs in.
+    pub ring: Ring,
+    /// The session it belongs to.
+    pub session: Option<SessionId>,
+    /// The tool.
+    pub tool: ToolRef,
+}
+
+/// A call that does not run.
+#[derive(Clone, Debug)]
+pub struct RefusalDraft {
+    /// The call.
+    pub call: CallId,
+    /// Why: a stable code.
+    pub code: String,
+    /// How the policies decided, if they were asked.
+    pub decision: Option<DecisionDraft>,
+    /// The function.
+    pub function: String,
+    /// The input: canonical bytes.
+    pub input: Vec<u8>,
+    /// The layer that refused a capability, if one did.
+    pub layer: Option<Layer>,
+    /// Who called.
+    pub principal: Principal,
+    /// The ring it would have run in.
+    pub ring: Ring,
+    /// The session it belongs to.
+    pub session: Option<SessionId>,
+    /// Where it was refused.
+    pub stage: Stage,
+    /// The tool.
+    pub tool: ToolRef,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// The outcome's stable code.
+    pub code: String,
+    /// What is known of its effect on the world.
+    pub effect: EffectState,
+    /// How it ended.
+    pub kind: OutcomeKind,
+    /// The outcome: canonical bytes.
+    pub outcome: Vec<u8>,
+    /// The host-call trace: canonical bytes.
+    pub trace: Vec<u8>,
+    /// What it used.
+    pub used: Used,
+}
+
+impl Ending {
+    /// The ending that `outcome` and `trace` are.
+    pub fn of(outcome: &Outcome, effect: EffectState, trace: &Trace, used: Used) -> Self {
+        Self {
+            code: outcome.code().to_owned(),
+            effect,
+            kind: outcome.kind,
+            outcome: canonical(outcome),
+            trace: canonical(trace),
+            used,
+        }
+    }
+}
+
+// Serialising strings, numbers and values into a value can't fail.
+fn canonical(value: &impl Serialize) -> Vec<u8> {
+    json::canonical(&serde_json::to_value(value).unwrap_or_default())
+}
+
+/// What came of beginning a call.
+#[derive(Debug)]
+pub enum Begin {
+    /// It may run, once, and must be finished.
+    Begun(Begun),
+    /// The idempotency key stands for another call: other input, tool or ring.
+    Conflict {
+        /// The call it stands for.
+        call: CallId,
+    },
+    /// The call was begun before and nobody knows what it did. It never runs again by itself.
+    EffectUnknown {
+        /// The call.
+        call: CallId,
+        /// Index of the entry that began it.
+        begun: u64,
+    },
+    /// The call is running now.
+    InProgress {
+        /// The call that runs.
+        call: CallId,
+    },
+    /// The call has been made; this is what came of it.
+    Known(Box<StoredCall>),
+}
+
+/// A call that has begun and not ended. Dropping it leaves the call open: if it could touch anything, the next recovery
+/// settles it.
+#[must_use = "a call that has begun has to be finished"]
+pub struct Begun {
+    pub(in crate::ledger) row: CallRow,
+    pub(in crate::ledger) input: Option<Opening>,
+    pub(in crate::ledger) written: Written,
+    pub(in crate::ledger) claim: Option<Claim>,
+}
+
+/// Whether the intent is in the log yet.
+pub(in crate::ledger) enum Written {
+    /// It is durable, at this index.
+    At(u64),
+    /// It is written with the ending: the call can touch nothing before that.
+    WithEnding(Box<entry::Begun>, Vec<StoredContent>),
+}
+
+impl Begun {
+    /// The call.
+    pub fn call(&self) -> CallId {
+        self.row.call
+    }
+
+    /// Index of the entry that began it; none while that is written with the ending.
+    pub fn index(&self) -> Option<u64> {
+        match self.written {
+            Written::At(index) => Some(index),
+            Written::WithEnding(..) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Begun").field("call", &self.row.call).field("index", &self.index()).finish_non_exhaustive()
+    }
+}
+
+/// What shows that content belongs to an entry: the commitment in the entry, and the nonce behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// What stands in the entry.
+    pub commitment: Commitment,
+    /// The nonce.
+    pub nonce: Nonce,
+}
+
+impl StoredContent {
+    /// What opens the commitment to this content.
+    pub fn opening(&self) -> Opening {
+        Opening { commitment: self.commitment, nonce: self.nonce }
+    }
+}
+
+/// Something that is durable in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The call.
+    pub call: CallId,
+    /// Index of the entry that ends it.
+    pub index: u64,
+    /// Hash of that entry.
+    pub hash: Digest,
+    /// Opens the input; none if the input has been removed.
+    pub input: Option<Opening>,
+    /// Opens the outcome; none if the call was refused, or the outcome has been removed.
+    pub output: Option<Opening>,
+}
+
+/// A call that had already been made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredCall {
+    /// Where it stands.
+    pub recorded: Recorded,
+    /// The entry that ends it.
+    pub finished: Finished,
+    /// The outcome, checked against its commitment; none if it has been removed.
+    pub outcome: Option<Vec<u8>>,
+}

@@ -1,0 +1,48 @@
+//! What can go wrong in the ledger.
+//!
+//! A call's own ending is never an error here, and neither is a known idempotency key: those are answers. An error
+//! means that the host could not write or read its record, so nothing may run.
+
+use ringfence_model::encoding::EncodeError;
+use thiserror::Error;
+
+use crate::ledger::backend::BackendError;
+use crate::ledger::random::RandomError;
+
+/// Why the ledger could not do its work.
+///
+/// Blame: [`Self::Storage`] and [`Self::Random`] lie with the operator or the environment, [`Self::Stopped`] too;
+/// [`Self::Corrupt`] is evidence; [`Self::Encode`] lies with whoever gave names too long for an entry; the rest with us.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// What is stored is not what was written.
+    #[error("entry `{index}` of the log is damaged: {why}")]
+    Corrupt {
+        /// The first entry that is wrong.
+        index: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An entry that can't be written, as its text.
+    #[error("the call can't be written down: {0}")]
+    Encode(String),
+    /// A use of the ledger that its contract rules out: our bug.
+    #[error("the ledger was misused: {0}")]
+    Misuse(&'static str),
+    /// There are no random bytes to hide content with.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// An earlier write failed, so what is durable is not known. Open the log again.
+    #[error("the log stopped when a write failed and has to be opened again: {0}")]
+    Stopped(BackendError),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] BackendError),
+}
+
+impl From<EncodeError> for LedgerError {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error.to_string())
+    }
+}

@@ -1,0 +1,281 @@
+//! The queue: where entries get their link, and where calls wait for the disk together.
+//!
+//! A writer adds its entries to the batch that waits and then waits for its round. Whoever finds nobody at the disk
+//! commits the whole batch, for everybody who is in it: one sync for all who wait. Only this module moves the head of
+//! the chain, and only this module writes to the backend.
+//!
+//! Locks: `line` and `door` are never held together, so that the next batch can form while one is being synced.
+
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::OnceLock;
+use std::sync::PoisonError;
+
+use ringfence_audit::chain::Head;
+use ringfence_model::digest::Digest;
+use ringfence_model::entry::Body;
+use ringfence_model::time::Timestamp;
+
+use crate::ledger::backend::Backend;
+use crate::ledger::backend::BackendError;
+use crate::ledger::backend::Batch;
+use crate::ledger::backend::CallRow;
+use crate::ledger::backend::StoredContent;
+use crate::ledger::backend::StoredEntry;
+use crate::ledger::error::LedgerError;
+
+/// Locks, whoever panicked before: nothing that is kept behind these locks is ever left half changed.
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What one writer adds: entries linked to each other, and what belongs to them.
+pub(super) struct Page {
+    head: Head,
+    time: Timestamp,
+    batch: Batch,
+}
+
+impl Page {
+    /// Adds an entry: its index and its hash.
+    pub(super) fn entry(&mut self, body: Body) -> Result<(u64, Digest), LedgerError> {
+        let index = self.head.next_index;
+        let (bytes, hash) = self.head.append(body, self.time)?;
+        self.batch.entries.push(StoredEntry { index, hash, bytes });
+        Ok((index, hash))
+    }
+
+    /// Adds contents.
+    pub(super) fn contents(&mut self, contents: impl IntoIterator<Item = StoredContent>) {
+        self.batch.contents.extend(contents);
+    }
+
+    /// Sets where a call stands.
+    pub(super) fn call(&mut self, row: CallRow) {
+        self.batch.calls.push(row);
+    }
+}
+
+/// The result of one commit, for everybody who waits for it.
+#[derive(Debug, Default)]
+struct Round(OnceLock<Result<(), LedgerError>>);
+
+/// The batch that waits, and the chain up to its end.
+#[derive(Debug)]
+struct Line {
+    /// Where the chain ends on disk.
+    durable: Head,
+    /// Where it ends with all that waits.
+    head: Head,
+    batch: Batch,
+    round: Arc<Round>,
+    /// Somebody is at the disk.
+    busy: bool,
+}
+
+/// The backend, and whether it can still be believed.
+struct Door {
+    backend: Box<dyn Backend>,
+    stopped: Option<BackendError>,
+}
+
+impl Door {
+    fn commit(&mut self, batch: Batch) -> Result<(), LedgerError> {
+        self.check()?;
+        let result = self.backend.commit(batch);
+        if let Err(error) = &result
+            && !error.leaves_nothing()
+        {
+            // Durability: what is on disk is not known any more, and a sync that failed once would report success the
+            // next time for bytes that were dropped (CR-23). Only reading the disk anew can tell.
+            self.stopped = Some(error.clone());
+        }
+        Ok(result?)
+    }
+
+    fn check(&self) -> Result<(), LedgerError> {
+        match &self.stopped {
+            Some(error) => Err(LedgerError::Stopped(error.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The queue.
+pub(super) struct Queue {
+    line: Mutex<Line>,
+    turned: Condvar,
+    door: Mutex<Door>,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("durable", &self.durable()).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    /// A queue before a backend whose chain ends at `head`.
+    pub(super) fn new(backend: Box<dyn Backend>, head: Head) -> Self {
+        let line = Line { durable: head, head, batch: Batch::default(), round: Arc::default(), busy: false };
+        Self {
+            line: Mutex::new(line),
+            turned: Condvar::new(),
+            door: Mutex::new(Door { backend, stopped: None }),
+        }
+    }
+
+    /// Where the chain ends on disk.
+    pub(super) fn durable(&self) -> Head {
+        lock(&self.line).durable
+    }
+
+    /// Asks the backend something.
+    pub(super) fn read<T>(
+        &self,
+        question: impl FnOnce(&dyn Backend) -> Result<T, BackendError>,
+    ) -> Result<T, LedgerError> {
+        let door = lock(&self.door);
+        door.check()?;
+        Ok(question(door.backend.as_ref())?)
+    }
+
+    /// Commits what is no entry: nodes of the tree, a checkpoint.
+    pub(super) fn commit_aside(&self, batch: Batch) -> Result<(), LedgerError> {
+        if !batch.entries.is_empty() {
+            return Err(LedgerError::Misuse("an entry was written past the chain"));
+        }
+        lock(&self.door).commit(batch)
+    }
+
+    /// Adds what `write` puts on its page, and returns when that is durable. If `write` fails, nothing is added.
+    pub(super) fn append<T>(
+        &self,
+        time: Timestamp,
+        write: impl FnOnce(&mut Page) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let mut line = lock(&self.line);
+        let mut page = Page { head: line.head, time, batch: Batch::default() };
+        let written = write(&mut page)?;
+        line.head = page.head;
+        line.batch.absorb(page.batch);
+        let round = Arc::clone(&line.round);
+        self.wait(line, &round)?;
+        Ok(written)
+    }
+
+    fn wait<'a>(&'a self, mut line: MutexGuard<'a, Line>, round: &Round) -> Result<(), LedgerError> {
+        loop {
+            if let Some(result) = round.0.get() {
+                return result.clone();
+            }
+            line = if line.busy {
+                self.turned.wait(line).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                self.turn(line)
+            };
+        }
+    }
+
+    /// Commits the batch that waits.
+    fn turn<'a>(&'a self, mut line: MutexGuard<'a, Line>) -> MutexGuard<'a, Line> {
+        line.busy = true;
+        let batch = mem::take(&mut line.batch);
+        let round = mem::take(&mut line.round);
+        let head = line.head;
+        drop(line);
+        let result = lock(&self.door).commit(batch);
+        let mut line = lock(&self.line);
+        line.busy = false;
+        match &result {
+            Ok(()) => line.durable = head,
+            Err(_) => {
+                // What has queued up since is linked to entries that are not there: it fails with them.
+                line.head = line.durable;
+                line.batch = Batch::default();
+                let next = mem::take(&mut line.round);
+                // A round is settled here alone, and once.
+                let _ = next.0.set(result.clone());
+            }
+        }
+        let _ = round.0.set(result);
+        self.turned.notify_all();
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use ringfence_model::entry::Opened;
+
+    use super::*;
+    use crate::ledger::backend::MemoryBackend;
+    use crate::ledger::backend::faulty::Fault;
+    use crate::ledger::backend::faulty::FaultyBackend;
+
+    fn body(number: u64) -> Body {
+        Body::Opened(Opened { host: number.to_string(), key: String::new(), origin: String::new() })
+    }
+
+    fn append(queue: &Queue, number: u64) -> Result<u64, LedgerError> {
+        queue.append(Timestamp::from_millis(0), |page| Ok(page.entry(body(number))?.0))
+    }
+
+    /// Fills the queue while the disk is busy with the first entry, and then lets it go: what each writer was told.
+    fn crowd(disk: &FaultyBackend, queue: &Queue, writers: u64) -> Vec<Result<u64, LedgerError>> {
+        let (hold, held) = mpsc::channel::<()>();
+        disk.hold(held);
+        thread::scope(|scope| {
+            let first = scope.spawn(|| append(queue, 0));
+            while !lock(&queue.line).busy {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let others: Vec<_> = (1..=writers).map(|number| scope.spawn(move || append(queue, number))).collect();
+            while super::super::backend::length(lock(&queue.line).batch.entries.len()) < writers {
+                thread::sleep(Duration::from_millis(1));
+            }
+            drop(hold);
+            [first].into_iter().chain(others).map(|thread| thread.join().expect("an answer")).collect()
+        })
+    }
+
+    #[test]
+    fn those_who_wait_share_one_commit() {
+        let disk = FaultyBackend::new(MemoryBackend::new());
+        let queue = Queue::new(Box::new(disk.clone()), Head::empty());
+        let mut told: Vec<_> = crowd(&disk, &queue, 15).into_iter().map(|told| told.expect("an index")).collect();
+        told.sort_unstable();
+        assert_eq!(told, (0..16).collect::<Vec<_>>());
+        assert_eq!(disk.counts().0, 2);
+        assert_eq!(queue.durable().next_index, 16);
+    }
+
+    #[test]
+    fn those_behind_a_failure_fail_with_it() {
+        for fault in [Fault::Failed(BackendError::DiskFull), Fault::FailedButPersisted] {
+            let disk = FaultyBackend::new(MemoryBackend::new());
+            let queue = Queue::new(Box::new(disk.clone()), Head::empty());
+            disk.fail(0, fault.clone());
+            assert!(crowd(&disk, &queue, 7).iter().all(Result::is_err));
+            assert_eq!((disk.counts().0, queue.durable().next_index), (1, 0));
+            let goes_on = fault != Fault::FailedButPersisted;
+            assert_eq!(append(&queue, 9).is_ok(), goes_on);
+        }
+    }
+
+    #[test]
+    fn entry_never_goes_past_the_chain() {
+        let queue = Queue::new(Box::new(MemoryBackend::new()), Head::empty());
+        let stray = StoredEntry { index: 0, hash: Digest::ZERO, bytes: Vec::new() };
+        let batch = Batch { entries: vec![stray], ..Batch::default() };
+        assert!(matches!(queue.commit_aside(batch), Err(LedgerError::Misuse(_))));
+    }
+}

@@ -1,0 +1,414 @@
+//! The ledger's verbs: begin, finish, refuse; and the questions about what was written.
+//!
+//! The rule of [`Ledger::begin`]: the intent is durable before the tool can touch the world. Under a grant that reaches
+//! nothing there is no world to touch, so the intent waits in memory and is written with the ending, two entries in one
+//! commit; a crash before that leaves nothing, and nothing has happened.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use ringfence_audit::chain::Head;
+use ringfence_audit::hash;
+use ringfence_model::digest::Commitment;
+use ringfence_model::digest::Digest;
+use ringfence_model::digest::Nonce;
+use ringfence_model::encoding;
+use ringfence_model::entry;
+use ringfence_model::entry::Body;
+use ringfence_model::entry::DecisionRecord;
+use ringfence_model::entry::EffectState;
+use ringfence_model::entry::Entry;
+use ringfence_model::entry::Finished;
+use ringfence_model::entry::Opened;
+use ringfence_model::entry::Refused;
+use ringfence_model::grant::Reach;
+use ringfence_model::id::CallId;
+use ringfence_model::principal::Principal;
+use ringfence_model::time::Clock;
+
+use crate::ledger::backend::Backend;
+use crate::ledger::backend::BackendError;
+use crate::ledger::backend::Batch;
+use crate::ledger::backend::CallRow;
+use crate::ledger::backend::CallState;
+use crate::ledger::backend::KeyRow;
+use crate::ledger::backend::StoredContent;
+use crate::ledger::backend::StoredEntry;
+use crate::ledger::call::Begin;
+use crate::ledger::call::Begun;
+use crate::ledger::call::DecisionDraft;
+use crate::ledger::call::Ending;
+use crate::ledger::call::Intent;
+use crate::ledger::call::Recorded;
+use crate::ledger::call::RefusalDraft;
+use crate::ledger::call::StoredCall;
+use crate::ledger::call::Written;
+use crate::ledger::claim::Claim;
+use crate::ledger::claim::Claims;
+use crate::ledger::error::LedgerError;
+use crate::ledger::queue::Queue;
+use crate::ledger::random::Random;
+
+/// The durable record of calls. Share it by reference: every method takes `&self` and may wait for the disk.
+#[derive(Debug)]
+pub struct Ledger {
+    claims: Claims,
+    clock: Arc<dyn Clock>,
+    opened: Opened,
+    /// How many entries there were when it was opened: calls begun before that belong to recovery.
+    opened_len: u64,
+    queue: Queue,
+    random: Arc<dyn Random>,
+    /// Held while recovery runs, so that no call is settled twice.
+    pub(in crate::ledger) settling: Mutex<()>,
+}
+
+impl Ledger {
+    /// Opens a log for the first time: writes its first entry. Fails if the backend holds entries.
+    pub fn create(
+        backend: Box<dyn Backend>,
+        opened: Opened,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, LedgerError> {
+        if backend.head()?.is_some() {
+            return Err(LedgerError::Misuse("a log that holds entries can't be created again"));
+        }
+        let queue = Queue::new(backend, Head::empty());
+        queue.append(clock.now(), |page| page.entry(Body::Opened(opened.clone())))?;
+        let opened_len = queue.durable().next_index;
+        Ok(Self { claims: Claims::default(), clock, opened, opened_len, queue, random, settling: Mutex::default() })
+    }
+
+    /// Opens a log that exists. Checks its first entry and its last, not all of them: that is verification's work.
+    /// Calls that were begun and not finished stay so until [`crate::ledger::recovery::settle`].
+    pub fn open(
+        backend: Box<dyn Backend>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, LedgerError> {
+        let missing = || LedgerError::Corrupt { index: 0, why: "it is missing".to_owned() };
+        let (_, first) = checked(backend.entry(0)?.ok_or_else(missing)?, 0)?;
+        let Body::Opened(opened) = first.body else {
+            return Err(LedgerError::Corrupt { index: 0, why: "it does not open a log".to_owned() });
+        };
+        let last = backend.head()?.ok_or_else(missing)?;
+        let (index, hash) = (last.index, last.hash);
+        let (_, entry) = checked(last, index)?;
+        if let Some(before) = index.checked_sub(1) {
+            check_link(&entry, backend.entry(before)?)?;
+        }
+        let opened_len = index.saturating_add(1);
+        let queue = Queue::new(backend, Head { next_index: opened_len, hash });
+        Ok(Self { claims: Claims::default(), clock, opened, opened_len, queue, random, settling: Mutex::default() })
+    }
+
+    /// Claims the idempotency key and writes the intent. When this returns [`Begin::Begun`], the call may run.
+    pub fn begin(&self, intent: Intent) -> Result<Begin, LedgerError> {
+        let key = intent.idempotency_key.as_ref().map(|key| KeyRow {
+            key: Digest::of(key.as_str().as_bytes()),
+            fingerprint: fingerprint(&intent),
+        });
+        let claim = match &key {
+            None => None,
+            Some(key) => match self.claim(&intent.principal, key, intent.call)? {
+                Ok(claim) => Some(claim),
+                Err(known) => return Ok(known),
+            },
+        };
+        let reach = intent.reach;
+        let (row, entry, contents) = self.draft(intent, key)?;
+        let input = contents.first().map(StoredContent::opening);
+        if reach == Reach::Nothing {
+            let written = Written::WithEnding(Box::new(entry), contents);
+            return Ok(Begin::Begun(Begun { row, input, written, claim }));
+        }
+        let written = self.queue.append(self.clock.now(), |page| {
+            let (begun, _) = page.entry(Body::Begun(Box::new(entry)))?;
+            page.contents(contents);
+            page.call(CallRow { state: CallState::Begun { begun }, ..row.clone() });
+            Ok(Written::At(begun))
+        })?;
+        Ok(Begin::Begun(Begun { row, input, written, claim }))
+    }
+
+    /// Writes how a call ended: the commit point. If this fails, the call stays open and recovery settles it.
+    pub fn finish(&self, begun: Begun, ending: Ending) -> Result<Recorded, LedgerError> {
+        let Begun { mut row, input, written, claim } = begun;
+        let [output, trace] = self.contents([ending.outcome, ending.trace])?;
+        let opening = output.opening();
+        let recorded = self.queue.append(self.clock.now(), |page| {
+            let begun = match written {
+                Written::At(index) => index,
+                Written::WithEnding(entry, contents) => {
+                    page.contents(contents);
+                    page.entry(Body::Begun(entry))?.0
+                }
+            };
+            let (index, hash) = page.entry(Body::Finished(Box::new(Finished {
+                begun,
+                call: row.call,
+                code: ending.code,
+                effect: ending.effect,
+                outcome: ending.kind,
+                output: output.commitment,
+                trace: trace.commitment,
+                used: ending.used,
+            })))?;
+            page.contents([output, trace]);
+            row.state = CallState::Finished { begun, finished: index, effect: ending.effect };
+            let call = row.call;
+            page.call(row);
+            Ok(Recorded { call, index, hash, input, output: Some(opening) })
+        });
+        // Ownership: only now may another call ask the log about the key.
+        drop(claim);
+        recorded
+    }
+
+    /// Writes that a call did not run.
+    pub fn refuse(&self, refusal: RefusalDraft) -> Result<Recorded, LedgerError> {
+        let RefusalDraft { call, code, decision, function, input, layer, .. } = refusal;
+        let RefusalDraft { principal, ring, session, stage, tool, .. } = refusal;
+        let (decision, request) = match decision {
+            None => (None, None),
+            Some(draft) => {
+                let (decision, request) = self.decision(draft)?;
+                (Some(decision), Some(request))
+            }
+        };
+        let [input] = self.contents([input])?;
+        let opening = input.opening();
+        self.queue.append(self.clock.now(), |page| {
+            let key = None;
+            let body = Refused {
+                call,
+                code,
+                decision,
+                function,
+                input: input.commitment,
+                layer,
+                principal: principal.clone(),
+                ring,
+                session,
+                stage,
+                tool,
+            };
+            let (index, hash) = page.entry(Body::Refused(Box::new(body)))?;
+            page.contents(request.into_iter().chain([input]));
+            page.call(CallRow { call, principal, key, reach: Reach::Nothing, state: CallState::Refused { refused: index } });
+            Ok(Recorded { call, index, hash, input: Some(opening), output: None })
+        })
+    }
+
+    /// What is known of a call. A call that runs under a grant that reaches nothing is not known until it has ended.
+    pub fn find(&self, call: &CallId) -> Result<Option<CallRow>, LedgerError> {
+        self.queue.read(|backend| backend.call(call))
+    }
+
+    /// The content behind a commitment, checked against it; none if it has been removed.
+    pub fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, LedgerError> {
+        let content = self.queue.read(|backend| backend.content(commitment))?;
+        match content {
+            Some(content) if content.nonce.commit(&content.bytes) != *commitment => {
+                let why = format!("the content behind commitment `{}` is another one", commitment.digest());
+                Err(BackendError::Corrupt(why).into())
+            }
+            content => Ok(content),
+        }
+    }
+
+    /// The entry at `index`, as it is stored.
+    pub fn entry(&self, index: u64) -> Result<Option<StoredEntry>, LedgerError> {
+        self.queue.read(|backend| backend.entry(index))
+    }
+
+    /// At most `limit` entries from index `from` on, as they are stored.
+    pub fn entries(&self, from: u64, limit: usize) -> Result<Vec<StoredEntry>, LedgerError> {
+        self.queue.read(|backend| backend.entries(from, limit))
+    }
+
+    /// How many entries are durable.
+    #[expect(clippy::len_without_is_empty, reason = "a ledger always holds its first entry")]
+    pub fn len(&self) -> u64 {
+        self.queue.durable().next_index
+    }
+
+    /// The first entry: who keeps the log.
+    pub fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// Asks the backend something that is no call: nodes, checkpoints.
+    pub(crate) fn read<T>(
+        &self,
+        question: impl FnOnce(&dyn Backend) -> Result<T, BackendError>,
+    ) -> Result<T, LedgerError> {
+        self.queue.read(question)
+    }
+
+    /// Commits nodes of the tree and a checkpoint.
+    pub(crate) fn commit_aside(&self, batch: Batch) -> Result<(), LedgerError> {
+        self.queue.commit_aside(batch)
+    }
+
+    /// The calls that an earlier process began and did not finish, as tokens to finish them by.
+    pub(in crate::ledger) fn left_open(&self) -> Result<Vec<Begun>, LedgerError> {
+        let rows = self.queue.read(|backend| backend.open_calls())?;
+        let mut left = Vec::new();
+        for row in rows {
+            if let CallState::Begun { begun } = row.state
+                && begun < self.opened_len
+            {
+                let Body::Begun(entry) = self.checked_entry(begun)?.body else {
+                    return Err(LedgerError::Corrupt { index: begun, why: "it does not begin a call".to_owned() });
+                };
+                let input = self.content(&entry.input)?.map(|content| content.opening());
+                left.push(Begun { row, input, written: Written::At(begun), claim: None });
+            }
+        }
+        Ok(left)
+    }
+
+    /// Holds a key, or says what is known under it.
+    fn claim(&self, principal: &Principal, key: &KeyRow, call: CallId) -> Result<Result<Claim, Begin>, LedgerError> {
+        let claim = match self.claims.hold(principal, key, call) {
+            Ok(claim) => claim,
+            Err(holder) if holder.fingerprint == key.fingerprint => {
+                return Ok(Err(Begin::InProgress { call: holder.call }));
+            }
+            Err(holder) => return Ok(Err(Begin::Conflict { call: holder.call })),
+        };
+        // Ownership: nobody else writes under this key while the claim is held, so this answer stays true.
+        let Some(row) = self.queue.read(|backend| backend.call_by_key(principal, &key.key))? else {
+            return Ok(Ok(claim));
+        };
+        let known = self.known(&row, key)?;
+        Ok(known.map_or(Ok(claim), Err))
+    }
+
+    /// What a key's earlier call means for a new one; none if the new one may run.
+    fn known(&self, row: &CallRow, key: &KeyRow) -> Result<Option<Begin>, LedgerError> {
+        let call = row.call;
+        if row.key.is_none_or(|earlier| earlier.fingerprint != key.fingerprint) {
+            return Ok(Some(Begin::Conflict { call }));
+        }
+        Ok(match row.state {
+            CallState::Finished { effect: EffectState::Committed, finished, .. } => {
+                Some(Begin::Known(Box::new(self.stored(call, finished)?)))
+            }
+            CallState::Finished { effect: EffectState::Unknown, begun, .. } => {
+                Some(Begin::EffectUnknown { call, begun })
+            }
+            // Begun, not finished, and nobody holds the key: whoever ran it is gone. What it did is anybody's guess,
+            // unless it could change nothing.
+            CallState::Begun { begun } if row.reach == Reach::Writes => Some(Begin::EffectUnknown { call, begun }),
+            CallState::Begun { .. }
+            | CallState::Finished { effect: EffectState::Aborted, .. }
+            | CallState::Refused { .. } => None,
+        })
+    }
+
+    fn stored(&self, call: CallId, index: u64) -> Result<StoredCall, LedgerError> {
+        let wrong = |why: &str| LedgerError::Corrupt { index, why: why.to_owned() };
+        let stored = self.entry(index)?.ok_or_else(|| wrong("it is missing"))?;
+        let (hash, entry) = checked(stored, index)?;
+        let Body::Finished(finished) = entry.body else { return Err(wrong("it does not end a call")) };
+        if finished.call != call {
+            return Err(wrong("it ends another call"));
+        }
+        let Body::Begun(begun) = self.checked_entry(finished.begun)?.body else {
+            return Err(LedgerError::Corrupt { index: finished.begun, why: "it does not begin a call".to_owned() });
+        };
+        let input = self.content(&begun.input)?.map(|content| content.opening());
+        let content = self.content(&finished.output)?;
+        let output = content.as_ref().map(StoredContent::opening);
+        let recorded = Recorded { call, index, hash, input, output };
+        Ok(StoredCall { recorded, finished: *finished, outcome: content.map(|content| content.bytes) })
+    }
+
+    fn checked_entry(&self, index: u64) -> Result<Entry, LedgerError> {
+        let missing = || LedgerError::Corrupt { index, why: "it is missing".to_owned() };
+        Ok(checked(self.entry(index)?.ok_or_else(missing)?, index)?.1)
+    }
+
+    /// An intent as it is written: the row, the entry and the contents, input first.
+    fn draft(
+        &self,
+        intent: Intent,
+        key: Option<KeyRow>,
+    ) -> Result<(CallRow, entry::Begun, Vec<StoredContent>), LedgerError> {
+        let Intent { call, decision, effect, function, grant, input, limits, principal, reach, .. } = intent;
+        let Intent { ring, session, tool, .. } = intent;
+        let DecisionDraft { allowed, policy_set, request, rulings } = decision;
+        let [input, grant, request] = self.contents([input, grant, request])?;
+        let entry = entry::Begun {
+            call,
+            decision: DecisionRecord { allowed, policy_set, request: request.commitment, rulings },
+            effect,
+            function,
+            grant: grant.commitment,
+            idempotency_key: key.map(|key| key.key),
+            input: input.commitment,
+            limits,
+            principal: principal.clone(),
+            reach,
+            ring,
+            session,
+            tool,
+        };
+        // The state is set when the index is known.
+        let row = CallRow { call, principal, key, reach, state: CallState::Begun { begun: 0 } };
+        Ok((row, entry, vec![input, grant, request]))
+    }
+
+    fn decision(&self, draft: DecisionDraft) -> Result<(DecisionRecord, StoredContent), LedgerError> {
+        let DecisionDraft { allowed, policy_set, request, rulings } = draft;
+        let [request] = self.contents([request])?;
+        Ok((DecisionRecord { allowed, policy_set, request: request.commitment, rulings }, request))
+    }
+
+    /// Draws a nonce for each content and commits to it.
+    fn contents<const N: usize>(&self, contents: [Vec<u8>; N]) -> Result<[StoredContent; N], LedgerError> {
+        let mut nonces = [[0; 16]; N];
+        self.random.fill(nonces.as_flattened_mut())?;
+        let mut nonces = nonces.into_iter();
+        Ok(contents.map(|bytes| {
+            let nonce = Nonce::from_random(nonces.next().unwrap_or_default());
+            StoredContent { commitment: nonce.commit(&bytes), nonce, bytes }
+        }))
+    }
+}
+
+/// What an idempotency key stands for: the tool, the ring and the input, which names the function. Each part has a
+/// fixed width, so no border between two can move.
+fn fingerprint(intent: &Intent) -> Digest {
+    let ring = Digest::of(intent.ring.to_string().as_bytes());
+    let input = Digest::of(&intent.input);
+    Digest::of_parts(&[intent.tool.digest.as_bytes(), ring.as_bytes(), input.as_bytes()])
+}
+
+/// Reads an entry back: it must hash to its hash, decode, and stand where it says.
+fn checked(stored: StoredEntry, index: u64) -> Result<(Digest, Entry), LedgerError> {
+    let wrong = |why: String| LedgerError::Corrupt { index, why };
+    if hash::leaf(&stored.bytes) != stored.hash {
+        return Err(wrong("its bytes do not have its hash".to_owned()));
+    }
+    let entry = encoding::decode(&stored.bytes).map_err(|error| wrong(error.to_string()))?;
+    if entry.index != index || stored.index != index {
+        return Err(wrong(format!("it says that its index is `{}`", entry.index)));
+    }
+    Ok((stored.hash, entry))
+}
+
+fn check_link(entry: &Entry, before: Option<StoredEntry>) -> Result<(), LedgerError> {
+    let Some(before) = before else {
+        let index = entry.index.saturating_sub(1);
+        return Err(LedgerError::Corrupt { index, why: "it is missing".to_owned() });
+    };
+    if before.hash != entry.prev {
+        let why = "it is not linked to the entry before".to_owned();
+        return Err(LedgerError::Corrupt { index: entry.index, why });
+    }
+    Ok(())
+}

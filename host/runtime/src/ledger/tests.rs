@@ -1,0 +1,766 @@
+//! Tests of the ledger as a whole, on every backend and with a fault at every commit.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use proptest::prelude::*;
+use ringfence_model::encoding;
+use ringfence_model::entry::Body;
+use ringfence_model::entry::EffectState;
+use ringfence_model::entry::Finished;
+use ringfence_model::grant::Reach;
+use ringfence_model::id::CallId;
+use ringfence_model::outcome::OutcomeKind;
+use ringfence_model::ring::Ring;
+
+use super::backend::BackendError;
+use super::backend::Batch;
+use super::backend::CallState;
+use super::backend::MemoryBackend;
+use super::backend::SqliteBackend;
+use super::backend::StoredContent;
+use super::backend::faulty::Fault;
+use super::backend::faulty::FaultyBackend;
+use super::fixture::*;
+use super::random::RandomError;
+use super::recovery::settle;
+use super::*;
+
+const REACHES: [Reach; 3] = [Reach::Nothing, Reach::Reads, Reach::Writes];
+
+fn disk() -> FaultyBackend {
+    FaultyBackend::new(MemoryBackend::new())
+}
+
+fn bodies(ledger: &Ledger) -> Vec<Body> {
+    verified(ledger).iter().map(|entry| encoding::decode(&entry.bytes).expect("an entry").body).collect()
+}
+
+fn kinds(ledger: &Ledger) -> Vec<&'static str> {
+    bodies(ledger).iter().map(Body::kind).collect()
+}
+
+/// Some calls of every kind, none left open.
+fn history(ledger: &Ledger) -> Vec<Recorded> {
+    let mut recorded = Vec::new();
+    for (number, reach) in (1..).zip(REACHES) {
+        recorded.push(make(ledger, intent(number, reach)));
+        recorded.push(make(ledger, keyed(number + 10, reach, &format!("key {number}"))));
+    }
+    recorded.push(ledger.refuse(refusal(20)).expect("a refusal"));
+    recorded
+}
+
+#[test]
+fn one_history_has_same_bytes_everywhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sqlite = create(SqliteBackend::create(&folder.path().join("log")).expect("a new log"));
+    let memory = create(MemoryBackend::new());
+    assert_eq!(history(&sqlite), history(&memory));
+    let entries = verified(&memory);
+    assert_eq!(entries, verified(&sqlite));
+    assert_eq!(entries.len(), 14);
+}
+
+#[test]
+fn intent_is_durable_before_call_runs() {
+    let ledger = create(MemoryBackend::new());
+    for (number, reach) in [(1, Reach::Reads), (2, Reach::Writes)] {
+        let before = ledger.len();
+        let begun = begin(&ledger, intent(number, reach));
+        assert_eq!((begun.index(), ledger.len()), (Some(before), before + 1));
+        assert_eq!(bodies(&ledger).last().and_then(Body::call), Some(call(number)));
+        ledger.finish(begun, ending(EffectState::Committed, "x")).expect("an ending");
+    }
+}
+
+#[test]
+fn call_that_reaches_nothing_is_one_commit() {
+    let disk = disk();
+    let ledger = create(disk.clone());
+    let before = disk.counts().0;
+    let begun = begin(&ledger, intent(1, Reach::Nothing));
+    assert_eq!((begun.index(), disk.counts().0, ledger.len()), (None, before, 1));
+    assert_eq!(ledger.find(&call(1)).expect("an answer"), None);
+    let recorded = ledger.finish(begun, ending(EffectState::Committed, "x")).expect("an ending");
+    assert_eq!((recorded.index, disk.counts().0), (2, before + 1));
+    assert_eq!(kinds(&ledger), ["opened", "begun", "finished"]);
+}
+
+#[test]
+fn contents_open_their_commitments() {
+    let ledger = create(MemoryBackend::new());
+    let recorded = make(&ledger, intent(1, Reach::Writes));
+    let (input, output) = (recorded.input.expect("an input"), recorded.output.expect("an output"));
+    let content = ledger.content(&input.commitment).expect("an answer").expect("a content");
+    assert_eq!((content.nonce, content.bytes), (input.nonce, intent(1, Reach::Writes).input));
+    let outcome = ending(EffectState::Committed, "done").outcome;
+    assert_eq!(output.nonce.commit(&outcome), output.commitment);
+    for body in bodies(&ledger) {
+        let commitments = match body {
+            Body::Begun(begun) => vec![begun.input, begun.grant, begun.decision.request],
+            Body::Finished(finished) => vec![finished.output, finished.trace],
+            _ => Vec::new(),
+        };
+        for commitment in commitments {
+            assert!(ledger.content(&commitment).expect("an answer").is_some());
+        }
+    }
+}
+
+#[test]
+fn same_content_gets_another_commitment_each_time() {
+    let ledger = create(MemoryBackend::new());
+    let (one, two) = (make(&ledger, keyed(1, Reach::Reads, "a")), make(&ledger, Intent { idempotency_key: None, ..keyed(2, Reach::Reads, "a") }));
+    assert_ne!(one.input.map(|o| o.commitment), two.input.map(|o| o.commitment));
+}
+
+#[test]
+fn refusal_is_written_and_found() {
+    // AUD-20
+    let ledger = create(MemoryBackend::new());
+    let recorded = ledger.refuse(refusal(1)).expect("a refusal");
+    let row = ledger.find(&call(1)).expect("an answer").expect("a call");
+    assert_eq!(row.state, CallState::Refused { refused: recorded.index });
+    assert_eq!(kinds(&ledger), ["opened", "refused"]);
+    ledger.refuse(RefusalDraft { decision: None, ..refusal(2) }).expect("a refusal");
+    verified(&ledger);
+}
+
+// Idempotency keys.
+
+fn known(begin: Begin) -> StoredCall {
+    match begin {
+        Begin::Known(stored) => *stored,
+        other => panic!("not known: {other:?}"),
+    }
+}
+
+#[test]
+fn same_key_gives_stored_outcome() {
+    // IDM-01, IDM-14
+    for reach in REACHES {
+        let ledger = create(MemoryBackend::new());
+        let first = make(&ledger, keyed(1, reach, "k"));
+        let again = known(ledger.begin(keyed(2, reach, "k")).expect("an answer"));
+        assert_eq!(again.recorded, first);
+        assert_eq!(again.finished.outcome, OutcomeKind::Returned);
+        assert_eq!(again.outcome, Some(ending(EffectState::Committed, "done").outcome));
+        assert_eq!(ledger.len(), 3);
+    }
+}
+
+#[test]
+fn same_key_for_other_call_is_conflict() {
+    // IDM-02
+    let ledger = create(MemoryBackend::new());
+    let running = begin(&ledger, keyed(1, Reach::Writes, "running"));
+    make(&ledger, keyed(2, Reach::Writes, "done"));
+    for (key, holder) in [("running", 1), ("done", 2)] {
+        let same = keyed(3, Reach::Writes, key);
+        for other in [
+            Intent { input: b"{}".to_vec(), ..same.clone() },
+            Intent { tool: tool("other"), ..same.clone() },
+            Intent { ring: Ring::Privileged, ..same.clone() },
+        ] {
+            let answer = ledger.begin(other).expect("an answer");
+            assert!(matches!(answer, Begin::Conflict { call: held } if held == call(holder)), "{answer:?}");
+        }
+        // IDM-03
+        let stranger = Intent { principal: principal("b"), input: b"{}".to_vec(), ..same };
+        assert!(matches!(ledger.begin(stranger), Ok(Begin::Begun(_))));
+    }
+    drop(running);
+}
+
+#[test]
+fn same_key_while_running_starts_nothing() {
+    // IDM-05
+    for reach in REACHES {
+        let ledger = create(MemoryBackend::new());
+        let running = begin(&ledger, keyed(1, reach, "k"));
+        let before = ledger.len();
+        let second = ledger.begin(keyed(2, reach, "k")).expect("an answer");
+        assert!(matches!(second, Begin::InProgress { call: held } if held == call(1)), "{second:?}");
+        assert_eq!(ledger.len(), before);
+        ledger.finish(running, ending(EffectState::Committed, "x")).expect("an ending");
+        known(ledger.begin(keyed(3, reach, "k")).expect("an answer"));
+    }
+}
+
+#[test]
+fn hundred_callers_run_it_once() {
+    // IDM-01
+    for reach in REACHES {
+        let (ledger, runs) = (create(MemoryBackend::new()), AtomicU64::new(0));
+        let one = |number: u64| loop {
+            match ledger.begin(keyed(number, reach, "k")).expect("an answer") {
+                Begin::Begun(begun) => {
+                    runs.fetch_add(1, Ordering::SeqCst);
+                    thread::yield_now();
+                    ledger.finish(begun, ending(EffectState::Committed, "once")).expect("an ending");
+                }
+                Begin::Known(stored) => return stored.recorded,
+                Begin::InProgress { .. } => thread::yield_now(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let answers: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..100).map(|number| scope.spawn(move || one(number))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+        });
+        assert_eq!(runs.into_inner(), 1);
+        assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
+        verified(&ledger);
+    }
+}
+
+#[test]
+fn aborted_call_may_run_again() {
+    // IDM-07
+    for reach in REACHES {
+        let ledger = create(MemoryBackend::new());
+        let first = begin(&ledger, keyed(1, reach, "k"));
+        ledger.finish(first, ending(EffectState::Aborted, "x")).expect("an ending");
+        make(&ledger, keyed(2, reach, "k"));
+        let third = known(ledger.begin(keyed(3, reach, "k")).expect("an answer"));
+        assert_eq!(third.recorded.call, call(2));
+    }
+}
+
+#[test]
+fn unknown_effect_never_runs_again() {
+    let ledger = create(MemoryBackend::new());
+    let first = begin(&ledger, keyed(1, Reach::Writes, "k"));
+    ledger.finish(first, ending(EffectState::Unknown, "x")).expect("an ending");
+    for number in 2..5 {
+        let answer = ledger.begin(keyed(number, Reach::Writes, "k")).expect("an answer");
+        assert!(matches!(answer, Begin::EffectUnknown { call: held, begun: 1 } if held == call(1)), "{answer:?}");
+    }
+    assert_eq!(ledger.len(), 3);
+}
+
+#[test]
+fn dropped_call_gives_its_key_back() {
+    for (reach, free) in [(Reach::Nothing, true), (Reach::Reads, true), (Reach::Writes, false)] {
+        let ledger = create(MemoryBackend::new());
+        drop(begin(&ledger, keyed(1, reach, "k")));
+        let answer = ledger.begin(keyed(2, reach, "k")).expect("an answer");
+        assert_eq!(matches!(answer, Begin::Begun(_)), free, "{answer:?}");
+        assert_eq!(matches!(answer, Begin::EffectUnknown { .. }), !free);
+    }
+}
+
+#[test]
+fn altered_outcome_is_never_returned() {
+    // IDM-08
+    let disk = disk();
+    let ledger = create(disk.clone());
+    make(&ledger, keyed(1, Reach::Writes, "k"));
+    let forged = FaultyBackend::new(MemoryBackend::new());
+    for mut batch in disk.batches() {
+        for content in &mut batch.contents {
+            if content.bytes.starts_with(b"{\"error\"") {
+                content.bytes.push(b' ');
+            }
+        }
+        backend::Backend::commit(&mut forged.clone(), batch).expect("a commit");
+    }
+    let error = open(forged).begin(keyed(2, Reach::Writes, "k")).expect_err("altered");
+    assert!(matches!(error, LedgerError::Storage(BackendError::Corrupt(_))), "{error}");
+}
+
+#[test]
+fn removed_outcome_is_known_without_content() {
+    // AUD-18
+    let disk = disk();
+    let first = make(&create(disk.clone()), keyed(1, Reach::Writes, "k"));
+    let erased = FaultyBackend::new(MemoryBackend::new());
+    for batch in disk.batches() {
+        backend::Backend::commit(&mut erased.clone(), Batch { contents: Vec::new(), ..batch }).expect("a commit");
+    }
+    let ledger = open(erased);
+    let stored = known(ledger.begin(keyed(2, Reach::Writes, "k")).expect("an answer"));
+    assert_eq!(stored.recorded, Recorded { input: None, output: None, ..first });
+    assert_eq!(stored.outcome, None);
+    verified(&ledger);
+}
+
+// Restarts and crashes.
+
+#[test]
+fn restart_keeps_the_head() {
+    let disk = disk();
+    let mut recorded = history(&create(disk.clone()));
+    let ledger = open(disk.restart());
+    assert_eq!((ledger.len(), ledger.opened()), (14, &opened()));
+    recorded.push(make(&ledger, intent(30, Reach::Writes)));
+    let entries = verified(&ledger);
+    for Recorded { index, hash, .. } in recorded {
+        assert_eq!(entries[usize::try_from(index).expect("small")].hash, hash);
+    }
+}
+
+#[test]
+fn stopped_host_settles_its_calls() {
+    // CR-09 to CR-12
+    for (reach, effect) in [(Reach::Reads, EffectState::Aborted), (Reach::Writes, EffectState::Unknown)] {
+        let disk = disk();
+        let ledger = create(disk.clone());
+        drop((begin(&ledger, keyed(1, reach, "k")), ledger));
+        let ledger = open(disk.restart());
+        let settled = settle(&ledger).expect("a recovery");
+        assert_eq!(settled.iter().map(|settled| settled.effect).collect::<Vec<_>>(), [effect]);
+        let Some(Body::Finished(finished)) = bodies(&ledger).pop() else { panic!("no ending") };
+        let Finished { begun, call: ended, code, outcome, .. } = *finished;
+        assert_eq!((begun, ended, outcome), (1, call(1), OutcomeKind::Cancelled));
+        assert_eq!(code, "host.cancelled");
+        assert!(settled[0].recorded.input.is_some());
+        assert_eq!(settle(&ledger).expect("a recovery"), []);
+        let again = ledger.begin(keyed(2, reach, "k")).expect("an answer");
+        match reach {
+            Reach::Writes => assert!(matches!(again, Begin::EffectUnknown { .. })),
+            _ => assert!(matches!(again, Begin::Begun(_))),
+        }
+    }
+}
+
+#[test]
+fn stopped_host_leaves_no_trace_of_nothing() {
+    // CR-01 to CR-05
+    let disk = disk();
+    let ledger = create(disk.clone());
+    drop((begin(&ledger, keyed(1, Reach::Nothing, "k")), ledger));
+    let ledger = open(disk.restart());
+    assert_eq!(settle(&ledger).expect("a recovery"), []);
+    assert_eq!(ledger.len(), 1);
+    make(&ledger, keyed(2, Reach::Nothing, "k"));
+}
+
+#[test]
+fn recovery_leaves_live_calls_alone() {
+    let ledger = create(MemoryBackend::new());
+    let live = begin(&ledger, intent(1, Reach::Writes));
+    assert_eq!(settle(&ledger).expect("a recovery"), []);
+    ledger.finish(live, ending(EffectState::Committed, "x")).expect("an ending");
+    verified(&ledger);
+}
+
+/// What a caller was told.
+#[derive(Debug, Default)]
+struct Told {
+    recorded: Vec<Recorded>,
+    /// Calls that were told to run, and so may have touched the world.
+    ran: Vec<CallId>,
+}
+
+/// Every kind of write; stops at the first error, as a host whose log has stopped.
+fn script(ledger: &Ledger, told: &mut Told) -> Result<(), LedgerError> {
+    for (number, reach) in (1..).zip(REACHES) {
+        if let Begin::Begun(begun) = ledger.begin(keyed(number, reach, &format!("key {number}")))? {
+            told.ran.push(begun.call());
+            told.recorded.push(ledger.finish(begun, ending(EffectState::Committed, "x"))?);
+        }
+    }
+    told.recorded.push(ledger.refuse(refusal(9))?);
+    Ok(())
+}
+
+fn faults() -> [Fault; 2] {
+    [Fault::Failed(BackendError::Io("no".into())), Fault::FailedButPersisted]
+}
+
+#[test]
+fn fault_at_every_commit_leaves_whole_chain() {
+    // CR-05 to CR-14, CR-23
+    let commits = {
+        let disk = disk();
+        script(&create(disk.clone()), &mut Told::default()).expect("no fault");
+        disk.counts().0
+    };
+    assert_eq!(commits, 7);
+    for (nth, fault) in (0..commits - 1).flat_map(|nth| faults().map(|fault| (nth, fault))) {
+        let (disk, mut told) = (disk(), Told::default());
+        let ledger = create(disk.clone());
+        disk.fail(nth, fault.clone());
+        script(&ledger, &mut told).expect_err("a fault");
+        assert!(matches!(ledger.refuse(refusal(8)), Err(LedgerError::Stopped(_))));
+        assert!(matches!(ledger.find(&call(1)), Err(LedgerError::Stopped(_))));
+        drop(ledger);
+        let ledger = open(disk.restart());
+        let entries = verified(&ledger);
+        for recorded in &told.recorded {
+            let index = usize::try_from(recorded.index).expect("small");
+            assert_eq!(entries[index].hash, recorded.hash, "acknowledged and lost at {nth}, {fault:?}");
+        }
+        for ran in &told.ran {
+            let begun = bodies(&ledger).iter().any(|body| body.kind() == "begun" && body.call() == Some(*ran));
+            let nothing = *ran == call(1);
+            assert!(begun || nothing, "ran and was not written down at {nth}, {fault:?}");
+        }
+        settle(&ledger).expect("a recovery");
+        assert_every_call_ended_once(&ledger);
+        // The callers try again: no call that writes runs twice.
+        let ran_before = told.ran.contains(&call(3));
+        let mut again = Told::default();
+        script(&ledger, &mut again).expect("no fault");
+        assert!(!(ran_before && again.ran.contains(&call(3))), "ran twice at {nth}, {fault:?}");
+        assert_every_call_ended_once(&ledger);
+    }
+}
+
+fn assert_every_call_ended_once(ledger: &Ledger) {
+    let mut begun = BTreeMap::new();
+    for (index, body) in (0..).zip(bodies(ledger)) {
+        match body {
+            Body::Begun(_) => assert!(begun.insert(index, 0).is_none()),
+            Body::Finished(finished) => *begun.get_mut(&finished.begun).expect("an ending of nothing") += 1,
+            _ => {}
+        }
+    }
+    assert!(begun.values().all(|endings| *endings == 1), "{begun:?}");
+    assert_eq!(ledger.read(|backend| backend.open_calls()).expect("an answer"), []);
+}
+
+#[test]
+fn fault_in_recovery_leaves_it_to_the_next() {
+    // CR-26
+    for (nth, fault) in (0..4).flat_map(|nth| faults().map(|fault| (nth, fault))) {
+        let disk = disk();
+        let ledger = create(disk.clone());
+        for number in 0..4 {
+            drop(begin(&ledger, intent(number, if number % 2 == 0 { Reach::Reads } else { Reach::Writes })));
+        }
+        drop(ledger);
+        let ledger = open(disk.restart());
+        disk.fail(nth, fault.clone());
+        settle(&ledger).expect_err("a fault");
+        let ledger = open(disk.restart());
+        verified(&ledger);
+        let left = settle(&ledger).expect("a recovery").len();
+        let persisted = u64::from(fault == Fault::FailedButPersisted);
+        assert_eq!(u64::try_from(left).expect("small"), 4 - nth - persisted);
+        assert_every_call_ended_once(&ledger);
+    }
+}
+
+#[test]
+fn full_disk_refuses_and_goes_on_later() {
+    // CR-22, AUD-19
+    for full in [BackendError::DiskFull, BackendError::ReadOnly] {
+        let disk = disk();
+        let ledger = create(disk.clone());
+        make(&ledger, keyed(1, Reach::Writes, "k"));
+        disk.fail(0, Fault::Failed(full.clone()));
+        let error = ledger.begin(intent(2, Reach::Writes)).expect_err("no room");
+        assert!(matches!(&error, LedgerError::Storage(found) if *found == full), "{error}");
+        known(ledger.begin(keyed(3, Reach::Writes, "k")).expect("reading goes on"));
+        make(&ledger, intent(4, Reach::Writes));
+        assert_every_call_ended_once(&ledger);
+    }
+}
+
+#[test]
+fn full_disk_at_the_end_leaves_call_open() {
+    let disk = disk();
+    let ledger = create(disk.clone());
+    let begun = begin(&ledger, keyed(1, Reach::Writes, "k"));
+    disk.fail(0, Fault::Failed(BackendError::DiskFull));
+    ledger.finish(begun, ending(EffectState::Committed, "x")).expect_err("no room");
+    assert!(matches!(ledger.begin(keyed(2, Reach::Writes, "k")), Ok(Begin::EffectUnknown { .. })));
+    drop(ledger);
+    let ledger = open(disk.restart());
+    assert_eq!(settle(&ledger).expect("a recovery").len(), 1);
+    assert_every_call_ended_once(&ledger);
+}
+
+// Damage.
+
+fn damaged(disk: &FaultyBackend, index: u64, damage: impl Fn(&mut Vec<u8>)) -> FaultyBackend {
+    let other = FaultyBackend::new(MemoryBackend::new());
+    for mut batch in disk.batches() {
+        batch.entries.iter_mut().filter(|entry| entry.index == index).for_each(|entry| damage(&mut entry.bytes));
+        backend::Backend::commit(&mut other.clone(), batch).expect("a commit");
+    }
+    other
+}
+
+#[test]
+fn damaged_entry_is_named_on_open() {
+    // AUD-13, CR-24
+    let disk = disk();
+    let ledger = create(disk.clone());
+    history(&ledger);
+    let last = ledger.len() - 1;
+    for index in [0, last] {
+        let length = ledger.entry(index).expect("an answer").expect("an entry").bytes.len();
+        for position in 0..length {
+            let error = try_open(damaged(&disk, index, |bytes| bytes[position] ^= 1)).expect_err("damaged");
+            assert!(matches!(error, LedgerError::Corrupt { index: found, .. } if found == index), "{error}");
+        }
+    }
+    // One in the middle is verification's to find, and it names it.
+    let middle = open(damaged(&disk, 5, |bytes| bytes[40] ^= 1));
+    let entries = middle.entries(0, usize::MAX).expect("entries");
+    assert_eq!(report(&middle, &entries).findings[0].index, Some(5));
+}
+
+#[test]
+fn log_that_is_none_is_refused() {
+    let error = try_open(MemoryBackend::new()).expect_err("empty");
+    assert_eq!(error.to_string(), "entry `0` of the log is damaged: it is missing");
+    let disk = disk();
+    drop(create(disk.clone()));
+    let again = Ledger::create(Box::new(disk.restart()), opened(), SteppingClock::new(false), SeededRandom::new(0));
+    assert!(matches!(again, Err(LedgerError::Misuse(_))));
+}
+
+#[test]
+fn oversized_entry_leaves_chain_unmoved() {
+    let ledger = create(MemoryBackend::new());
+    let long = Intent { function: "f".repeat(100_000), ..intent(1, Reach::Writes) };
+    assert!(matches!(ledger.begin(long), Err(LedgerError::Encode(_))));
+    let begun = begin(&ledger, Intent { function: "f".repeat(100_000), ..intent(2, Reach::Nothing) });
+    assert!(matches!(ledger.finish(begun, ending(EffectState::Committed, "x")), Err(LedgerError::Encode(_))));
+    assert_eq!(ledger.len(), 1);
+    history(&ledger);
+    verified(&ledger);
+}
+
+#[derive(Debug)]
+struct NoRandom;
+
+impl Random for NoRandom {
+    fn fill(&self, _: &mut [u8]) -> Result<(), RandomError> {
+        Err(RandomError("none left".into()))
+    }
+}
+
+#[test]
+fn without_randomness_nothing_is_written() {
+    let random = std::sync::Arc::new(NoRandom);
+    let backend = Box::new(MemoryBackend::new());
+    let ledger = Ledger::create(backend, opened(), SteppingClock::new(false), random).expect("a new log");
+    assert!(matches!(ledger.begin(intent(1, Reach::Writes)), Err(LedgerError::Random(_))));
+    assert!(matches!(ledger.refuse(refusal(2)), Err(LedgerError::Random(_))));
+    assert_eq!(ledger.len(), 1);
+}
+
+#[test]
+fn clock_that_goes_backwards_keeps_the_order() {
+    // CLK-01, AUD-23
+    let clock = SteppingClock::new(true);
+    let ledger = Ledger::create(Box::new(MemoryBackend::new()), opened(), clock, SeededRandom::new(0));
+    let ledger = ledger.expect("a new log");
+    history(&ledger);
+    let entries = ledger.entries(0, usize::MAX).expect("entries");
+    assert!(entries.windows(2).all(|pair| pair[0].index + 1 == pair[1].index));
+    assert!(report(&ledger, &entries).is_intact());
+}
+
+#[test]
+fn cost_does_not_grow_with_history() {
+    // IDM-13
+    let disk = disk();
+    let ledger = create(disk.clone());
+    let mut next = 0;
+    let mut one = |ledger: &Ledger| {
+        let before = disk.counts();
+        next += 1;
+        make(ledger, keyed(next, Reach::Writes, &next.to_string()));
+        known(ledger.begin(keyed(next + 1_000_000, Reach::Writes, &next.to_string())).expect("an answer"));
+        let after = disk.counts();
+        (after.0 - before.0, after.1 - before.1)
+    };
+    let first = one(&ledger);
+    assert_eq!(first, (2, 6));
+    for _ in 0..500 {
+        assert_eq!(one(&ledger), first);
+    }
+    let questions = disk.counts().1;
+    open(disk.restart());
+    assert_eq!(disk.counts().1 - questions, 3);
+}
+
+#[test]
+fn messages_are_one_line_in_our_words() {
+    let errors = [
+        LedgerError::Corrupt { index: 3, why: "it is missing".into() },
+        LedgerError::Encode("an entry of 70000 bytes is larger than 65536".into()),
+        LedgerError::Misuse("x"),
+        LedgerError::Random(RandomError("x".into())),
+        LedgerError::Stopped(BackendError::DiskFull),
+        LedgerError::Storage(BackendError::DiskFull),
+        LedgerError::Storage(BackendError::ReadOnly),
+        LedgerError::Storage(BackendError::InUse),
+        LedgerError::Storage(BackendError::Unusable { path: "a".into(), why: "it is empty".into() }),
+    ];
+    for message in errors.map(|error| error.to_string()) {
+        assert!(!message.contains('\n') && !message.ends_with('.'), "{message}");
+        assert!(message.starts_with(|c: char| c.is_lowercase() || c == '`'), "{message}");
+    }
+}
+
+// Against a model.
+
+#[derive(Clone, Debug)]
+enum Act {
+    Begin { key: u8, input: u8, reach: Reach },
+    Drop,
+    Finish(EffectState),
+    Refuse,
+    Restart,
+}
+
+fn any_act() -> impl Strategy<Value = Act> {
+    let reach = prop::sample::select(REACHES.to_vec());
+    let effect = prop::sample::select(vec![EffectState::Aborted, EffectState::Committed, EffectState::Unknown]);
+    prop_oneof![
+        6 => (0..3_u8, 0..2_u8, reach).prop_map(|(key, input, reach)| Act::Begin { key, input, reach }),
+        1 => Just(Act::Drop),
+        5 => effect.prop_map(Act::Finish),
+        1 => Just(Act::Refuse),
+        1 => Just(Act::Restart),
+    ]
+}
+
+/// What a key stands for, as a map would have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Running,
+    /// Begun by nobody who still runs.
+    Left(Reach),
+    Ended(EffectState),
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    keys: BTreeMap<u8, (u8, CallId, Slot)>,
+    /// Those that run, the newest last: its key, if the key is still its own, and its token.
+    running: Vec<(u8, Reach, Begun)>,
+    entries: u64,
+    numbers: u64,
+}
+
+impl Model {
+    fn step(&mut self, ledger: &Ledger, act: &Act) {
+        match act {
+            Act::Begin { key, input, reach } => self.begin(ledger, *key, *input, *reach),
+            Act::Drop => {
+                if let Some((key, reach, begun)) = self.running.pop() {
+                    self.leave(key, reach, begun.call());
+                }
+            }
+            Act::Finish(effect) => {
+                let Some((key, reach, begun)) = self.running.pop() else { return };
+                self.keys.entry(key).and_modify(|slot| slot.2 = Slot::Ended(*effect));
+                ledger.finish(begun, ending(*effect, "x")).expect("an ending");
+                self.entries += if reach == Reach::Nothing { 2 } else { 1 };
+            }
+            Act::Refuse => {
+                self.numbers += 1;
+                ledger.refuse(refusal(self.numbers)).expect("a refusal");
+                self.entries += 1;
+            }
+            Act::Restart => {}
+        }
+    }
+
+    /// The host is gone, or has dropped the call.
+    fn leave(&mut self, key: u8, reach: Reach, call: CallId) {
+        match reach {
+            // As if it had never been; what the key stood for before is free again as it was.
+            Reach::Nothing => {
+                self.keys.remove(&key);
+            }
+            _ => {
+                self.keys.entry(key).and_modify(|slot| *slot = (slot.0, call, Slot::Left(reach)));
+            }
+        }
+    }
+
+    fn begin(&mut self, ledger: &Ledger, key: u8, input: u8, reach: Reach) {
+        self.numbers += 1;
+        let mut intent = keyed(self.numbers, reach, &key.to_string());
+        intent.input = vec![input];
+        let answer = ledger.begin(intent).expect("an answer");
+        let expected = self.keys.get(&key).copied();
+        match (expected, answer) {
+            (Some((known, held, _)), Begin::Conflict { call }) if known != input => assert_eq!(held, call),
+            (Some((known, held, Slot::Running)), Begin::InProgress { call }) if known == input => assert_eq!(held, call),
+            (Some((known, held, Slot::Ended(EffectState::Committed))), Begin::Known(stored)) if known == input => {
+                assert_eq!(held, stored.recorded.call);
+            }
+            (
+                Some((known, held, Slot::Ended(EffectState::Unknown) | Slot::Left(Reach::Writes))),
+                Begin::EffectUnknown { call, .. },
+            ) if known == input => assert_eq!(held, call),
+            (None, Begin::Begun(begun)) => self.run(key, input, reach, begun),
+            (Some((known, _, slot)), Begin::Begun(begun)) if known == input => {
+                let free = [Slot::Ended(EffectState::Aborted), Slot::Left(Reach::Reads)];
+                assert!(free.contains(&slot), "{slot:?}");
+                self.run(key, input, reach, begun);
+            }
+            (expected, answer) => panic!("{answer:?} where the model has {expected:?}"),
+        }
+    }
+
+    fn run(&mut self, key: u8, input: u8, reach: Reach, begun: Begun) {
+        self.keys.insert(key, (input, begun.call(), Slot::Running));
+        self.entries += u64::from(reach != Reach::Nothing);
+        self.running.push((key, reach, begun));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn ledger_agrees_with_a_map(acts in prop::collection::vec(any_act(), 0..60)) {
+        let disk = disk();
+        let mut ledger = create(disk.clone());
+        let mut model = Model { entries: 1, ..Model::default() };
+        // A call that reaches nothing and is dropped gives the key back as it was; the map keeps no history, so the
+        // model forbids that there is one.
+        let acts = acts.into_iter().filter(|act| !matches!(act, Act::Begin { reach: Reach::Nothing, key, .. } if *key != 0));
+        let acts = acts.map(|act| match act {
+            Act::Begin { key: 0, input, .. } => Act::Begin { key: 0, input, reach: Reach::Nothing },
+            act => act,
+        });
+        for act in acts {
+            let aborted_nothing = model.keys.get(&0).is_some_and(|slot| slot.2 == Slot::Ended(EffectState::Aborted));
+            if aborted_nothing && matches!(act, Act::Begin { key: 0, .. }) {
+                continue;
+            }
+            model.step(&ledger, &act);
+            if matches!(act, Act::Restart) {
+                for (key, reach, begun) in std::mem::take(&mut model.running) {
+                    model.leave(key, reach, begun.call());
+                }
+                drop(ledger);
+                ledger = open(disk.restart());
+                for settled in settle(&ledger).expect("a recovery") {
+                    model.entries += 1;
+                    for slot in model.keys.values_mut().filter(|slot| slot.1 == settled.recorded.call) {
+                        slot.2 = Slot::Ended(settled.effect);
+                    }
+                }
+            }
+            prop_assert_eq!(ledger.len(), model.entries);
+        }
+        verified(&ledger);
+    }
+}
+
+#[test]
+fn stored_content_prints_no_secret_by_itself() {
+    // AUD-17: entries hold commitments only.
+    let ledger = create(MemoryBackend::new());
+    make(&ledger, Intent { input: b"hunter2".to_vec(), grant: b"hunter2".to_vec(), ..intent(1, Reach::Writes) });
+    for entry in verified(&ledger) {
+        assert!(!String::from_utf8_lossy(&entry.bytes).contains("hunter2"));
+    }
+    let _: Option<StoredContent> = None;
+}

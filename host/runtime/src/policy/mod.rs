@@ -1,0 +1,61 @@
+//! Decide: the policies in force are asked, and their rulings become one decision.
+//!
+//! A policy sees the request's bytes and nothing else: no file, no socket, no ledger, no clock but the one in the
+//! request. This module asks; it enforces nothing.
+
+pub mod cases;
+mod guest;
+mod module;
+
+use ringfence_model::decision::Decision;
+use ringfence_model::decision::DecisionPoint;
+use ringfence_model::decision::PolicyRequest;
+use ringfence_model::digest::Digest;
+
+pub use crate::policy::module::Policy;
+pub use crate::policy::module::PolicyDescription;
+pub use crate::policy::module::PolicyError;
+
+/// The policies in force. An empty set permits nothing.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet {
+    policies: Vec<Policy>,
+}
+
+impl PolicySet {
+    /// A set of policies, whatever their order.
+    pub fn new(policies: Vec<Policy>) -> Self {
+        Self { policies }
+    }
+
+    /// The set with these as well; a policy that is in it already, with the same settings, is not asked twice.
+    #[must_use]
+    pub fn with(&self, more: Vec<Policy>) -> Self {
+        let mut policies = self.policies.clone();
+        for policy in more {
+            if policies.iter().all(|known| known.reference() != policy.reference()) {
+                policies.push(policy);
+            }
+        }
+        Self { policies }
+    }
+
+    /// The policies.
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// What identifies the set: SHA-256 over the sorted lines `component settings\n`, whatever the names and order.
+    pub fn digest(&self) -> Digest {
+        let line = |policy: &Policy| format!("{} {}\n", policy.reference().digest, policy.reference().settings);
+        let mut lines: Vec<_> = self.policies.iter().map(line).collect();
+        lines.sort();
+        Digest::of(lines.concat().as_bytes())
+    }
+
+    /// Asks every policy that wants to be asked about calls.
+    pub fn decide(&self, request: &PolicyRequest) -> Decision {
+        let asked = self.policies.iter().filter(|policy| policy.description().points.contains(&DecisionPoint::Call));
+        Decision::combine(asked.map(|policy| policy.ask(request)).collect())
+    }
+}

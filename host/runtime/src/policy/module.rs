@@ -1,0 +1,267 @@
+//! One policy: a component without imports, loaded once and asked in a fresh instance every time.
+//!
+//! A fresh instance remembers nothing, fuel and memory are bounded, and nothing can be imported: so the same request
+//! bytes get the same verdict, on any machine, in any order. Whatever the guest does instead of answering is a
+//! [`PolicyFault`], and a fault denies.
+
+use std::fmt;
+
+use ringfence_model::decision::DecisionPoint;
+use ringfence_model::decision::PolicyFault;
+use ringfence_model::decision::PolicyRef;
+use ringfence_model::decision::PolicyRequest;
+use ringfence_model::decision::Ruling;
+use ringfence_model::decision::Verdict;
+use ringfence_model::digest::Digest;
+use ringfence_model::json;
+use ringfence_model::limits;
+use ringfence_model::outcome::one_line;
+use serde_json::Value;
+use thiserror::Error;
+use wasmtime::PoolConcurrencyLimitError;
+use wasmtime::Store;
+use wasmtime::Trap;
+use wasmtime::component::Linker;
+
+use crate::engine::Engine;
+use crate::policy::guest;
+use crate::sandbox::limits::Limiter;
+
+/// Why a component is not put in force as a policy.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// It is no component, or not one the engine takes.
+    #[error("policy `{name}` is not a component that can be loaded: {why}")]
+    NotAComponent {
+        /// The policy.
+        name: String,
+        /// What the engine says.
+        why: String,
+    },
+    /// It imports something.
+    #[error("policy `{name}` imports `{import}`: a policy imports nothing, so that it decides the same everywhere")]
+    HasImport {
+        /// The policy.
+        name: String,
+        /// Its first import.
+        import: String,
+    },
+    /// It does not export the policy interface in a version this host knows.
+    #[error("component `{name}` is not a policy of `ringfence:policy@0.1`: {why}")]
+    NotAPolicy {
+        /// The component.
+        name: String,
+        /// What is missing.
+        why: String,
+    },
+    /// It faulted when asked to describe itself or to check its settings.
+    #[error("policy `{name}` failed before it was put in force: {fault}")]
+    Faulty {
+        /// The policy.
+        name: String,
+        /// What it did.
+        fault: PolicyFault,
+    },
+    /// It refuses its settings.
+    #[error("the settings of policy `{name}` are wrong at `{pointer}`: {text}")]
+    BadSettings {
+        /// The policy.
+        name: String,
+        /// JSON Pointer into the settings.
+        pointer: String,
+        /// What is wrong.
+        text: String,
+    },
+}
+
+/// What a policy says of itself.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct PolicyDescription {
+    /// Its own name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it is for.
+    pub summary: String,
+    /// Where it wants to be asked.
+    pub points: Vec<DecisionPoint>,
+    /// JSON Schema of its settings.
+    pub settings_schema: Value,
+}
+
+/// A policy with its settings, ready to be asked.
+#[derive(Clone)]
+pub struct Policy {
+    reference: PolicyRef,
+    description: PolicyDescription,
+    settings: String,
+    engine: Engine,
+    pre: guest::PolicyPre<Limiter>,
+}
+
+impl Policy {
+    /// Loads a policy and checks its settings with it.
+    pub fn load(engine: &Engine, name: &str, component: &[u8], settings: &Value) -> Result<Self, PolicyError> {
+        let digest = Digest::of(component);
+        let pre = link(engine, name, &digest, component)?;
+        let settings = String::from_utf8(json::canonical(settings)).unwrap_or_default();
+        let reference = PolicyRef { name: name.to_owned(), digest, settings: Digest::of(settings.as_bytes()) };
+        let description = describe(engine, &pre, name)?;
+        let policy = Self { reference, description, settings, engine: engine.clone(), pre };
+        policy.check_settings()?;
+        Ok(policy)
+    }
+
+    /// What a policy component says of itself, whatever settings it needs.
+    pub fn describe(engine: &Engine, name: &str, component: &[u8]) -> Result<PolicyDescription, PolicyError> {
+        describe(engine, &link(engine, name, &Digest::of(component), component)?, name)
+    }
+
+    /// Its name, digest and settings.
+    pub fn reference(&self) -> &PolicyRef {
+        &self.reference
+    }
+
+    /// What it says of itself.
+    pub fn description(&self) -> &PolicyDescription {
+        &self.description
+    }
+
+    /// The least that asking it could be: what [`crate::bench`] measures us against.
+    pub(crate) fn raw(&self, request: &PolicyRequest) -> RawCall<'_> {
+        RawCall { policy: self, request: guest::request(request) }
+    }
+
+    /// Asks it, in a fresh instance.
+    pub fn ask(&self, request: &PolicyRequest) -> Ruling {
+        let mut store = store(&self.engine);
+        let verdict = self.evaluate(&mut store, request);
+        Ruling { policy: self.reference.clone(), verdict, fuel: fuel_used(&store) }
+    }
+
+    fn evaluate(&self, store: &mut Store<Limiter>, request: &PolicyRequest) -> Result<Verdict, PolicyFault> {
+        let answer = self.pre.instantiate(&mut *store).and_then(|instance| {
+            let interface = instance.ringfence_policy_judge();
+            interface.call_evaluate(&mut *store, &self.settings, &guest::request(request))
+        });
+        let verdict = answer.map_err(|error| fault(store, &error))?;
+        guest::verdict(verdict).map_err(|why| PolicyFault::BadReply(one_line(&why)))
+    }
+
+    fn check_settings(&self) -> Result<(), PolicyError> {
+        let name = self.reference.name.clone();
+        let mut store = store(&self.engine);
+        let answer = self.pre.instantiate(&mut store).and_then(|instance| {
+            instance.ringfence_policy_judge().call_validate_settings(&mut store, &self.settings)
+        });
+        match answer {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(problems)) => {
+                let guest::SettingsProblem { pointer, text } =
+                    problems.into_iter().next().unwrap_or_else(|| guest::SettingsProblem {
+                        pointer: String::new(),
+                        text: "the policy does not say what".to_owned(),
+                    });
+                Err(PolicyError::BadSettings { name, pointer: one_line(&pointer), text: one_line(&text) })
+            }
+            Err(error) => Err(PolicyError::Faulty { name, fault: fault(&store, &error) }),
+        }
+    }
+}
+
+/// A fresh store, an instance and one typed call: no limiter, no translation, no check of the reply.
+pub(crate) struct RawCall<'p> {
+    policy: &'p Policy,
+    request: guest::Request,
+}
+
+impl RawCall<'_> {
+    pub(crate) fn run(&self) -> Result<(), String> {
+        let mut store = Store::new(self.policy.engine.wasmtime(), Limiter::new(0));
+        let called = store.set_fuel(limits::POLICY_FUEL_MAX).and_then(|()| {
+            let instance = self.policy.pre.instantiate(&mut store)?;
+            instance.ringfence_policy_judge().call_evaluate(&mut store, &self.policy.settings, &self.request)
+        });
+        called.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy").field("reference", &self.reference).finish_non_exhaustive()
+    }
+}
+
+fn link(
+    engine: &Engine,
+    name: &str,
+    digest: &Digest,
+    bytes: &[u8],
+) -> Result<guest::PolicyPre<Limiter>, PolicyError> {
+    let not_a_component = |why: String| PolicyError::NotAComponent { name: name.to_owned(), why };
+    if !crate::toolbox::lift::is_component(bytes) {
+        return Err(not_a_component("it does not start like a WebAssembly component".to_owned()));
+    }
+    let component = engine.compile(digest, bytes).map_err(|error| not_a_component(error.to_string()))?;
+    if let Some((import, _)) = component.component_type().imports(engine.wasmtime()).next() {
+        return Err(PolicyError::HasImport { name: name.to_owned(), import: one_line(import) });
+    }
+    let not_a_policy = |error: wasmtime::Error| PolicyError::NotAPolicy {
+        name: name.to_owned(),
+        why: one_line(&error.root_cause().to_string()),
+    };
+    // The linker is empty and stays so: there is nothing a policy could be linked with.
+    let pre = Linker::new(engine.wasmtime()).instantiate_pre(&component).map_err(not_a_policy)?;
+    guest::PolicyPre::new(pre).map_err(not_a_policy)
+}
+
+fn describe(
+    engine: &Engine,
+    pre: &guest::PolicyPre<Limiter>,
+    name: &str,
+) -> Result<PolicyDescription, PolicyError> {
+    let faulty = |fault| PolicyError::Faulty { name: name.to_owned(), fault };
+    let mut store = store(engine);
+    let described = pre
+        .instantiate(&mut store)
+        .and_then(|instance| instance.ringfence_policy_judge().call_describe(&mut store))
+        .map_err(|error| faulty(fault(&store, &error)))?;
+    let settings_schema = json::parse(described.settings_schema.as_bytes())
+        .map_err(|error| faulty(PolicyFault::BadReply(format!("its settings schema is not JSON: {error}"))))?;
+    Ok(PolicyDescription {
+        name: one_line(&described.name),
+        version: one_line(&described.version),
+        summary: one_line(&described.summary),
+        points: guest::points(&described.points),
+        settings_schema,
+    })
+}
+
+/// A store for one question: bounded fuel, bounded memory, a bounded reply.
+fn store(engine: &Engine) -> Store<Limiter> {
+    let mut store = Store::new(engine.wasmtime(), Limiter::new(limits::POLICY_MEMORY_BYTES_MAX));
+    store.limiter(|limiter| limiter);
+    store.set_hostcall_fuel(usize::try_from(limits::POLICY_REPLY_BYTES_MAX).unwrap_or(usize::MAX));
+    // Fuel is on in the engine's settings; were it off, the store would refuse and the budget stay at nothing.
+    let _ = store.set_fuel(limits::POLICY_FUEL_MAX);
+    store
+}
+
+fn fuel_used(store: &Store<Limiter>) -> u64 {
+    store.get_fuel().map_or(limits::POLICY_FUEL_MAX, |left| limits::POLICY_FUEL_MAX.saturating_sub(left))
+}
+
+fn fault(store: &Store<Limiter>, error: &wasmtime::Error) -> PolicyFault {
+    if store.data().was_refused() {
+        return PolicyFault::OutOfMemory;
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return PolicyFault::Unavailable("every instance is in use; try again".to_owned());
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => PolicyFault::OutOfFuel,
+        Some(trap) => PolicyFault::Trapped(one_line(&trap.to_string())),
+        None => PolicyFault::BadReply(one_line(&error.root_cause().to_string())),
+    }
+}

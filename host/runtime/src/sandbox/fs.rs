@@ -1,0 +1,43 @@
+//! Grant to preopens: the only file that names wasmtime's permission types.
+//!
+//! A folder is opened by the path that was resolved when the grant was written; it is resolved again here, and a
+//! folder that now is somewhere else is refused (FS-13). What the guest does inside is bounded by cap-std's own walk:
+//! no link and no `..` leads out.
+
+use std::path::Path;
+
+use ringfence_model::capability::Access;
+use ringfence_model::capability::Folder;
+use thiserror::Error;
+use wasmtime_wasi::FsPerms;
+use wasmtime_wasi::WasiCtxBuilder;
+
+/// A granted folder can't be opened.
+#[derive(Debug, Error)]
+#[error("the folder `{host}` can't be opened for the tool: {why}")]
+pub struct FolderError {
+    host: String,
+    why: String,
+}
+
+/// Opens each granted folder for the guest.
+pub(super) fn preopen(builder: &mut WasiCtxBuilder, folders: &[Folder]) -> Result<(), FolderError> {
+    for folder in folders {
+        let refuse = |why: String| FolderError { host: folder.host.clone(), why };
+        let now = Path::new(&folder.host).canonicalize().map_err(|error| refuse(error.to_string()))?;
+        if now != Path::new(&folder.host) {
+            return Err(refuse("it has been replaced by a link since it was granted".to_owned()));
+        }
+        builder
+            .preopened_dir(&folder.host, folder.guest.as_str(), permissions(folder.access))
+            .map_err(|error| refuse(error.root_cause().to_string()))?;
+    }
+    Ok(())
+}
+
+fn permissions(access: Access) -> FsPerms {
+    match access {
+        Access::Read => FsPerms::ReadOnly,
+        Access::ReadWrite => FsPerms::ReadWrite,
+    }
+}

@@ -1,0 +1,131 @@
+//! The linker: what a tool's imports are bound to.
+//!
+//! An import outside WASI fails when the tool is loaded. WASI itself is linked whole, because components made from
+//! Python or JavaScript import all of it whether they use it or not; what reaches into the world is bounded by the
+//! grant (no preopen, no variable, no socket), and what is never granted is linked to a *refusal*: the interface's own
+//! access error where it has one, else the call ends as denied. Each refused attempt is in the trace. A tool that is
+//! loaded strictly gets no refusals: an import that would need one fails the load.
+
+use ringfence_model::outcome::one_line;
+use thiserror::Error;
+use wasmtime::component::Component;
+use wasmtime::component::InstancePre;
+use wasmtime::component::Linker;
+use wasmtime::component::ResourceType;
+use wasmtime::component::Val;
+use wasmtime::component::types::ComponentFunc;
+use wasmtime::component::types::ComponentInstance;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::types::Type;
+
+use crate::engine::Engine;
+use crate::sandbox::state::State;
+
+/// WASI interfaces that are linked to refusals: nothing in this version grants them.
+const REFUSED: [&str; 4] = ["wasi:http/", "wasi:sockets/", "wasi:tls/", "wasi:keyvalue/"];
+
+/// The functions of `wasi:sockets` that everything else there needs first.
+const SOCKET_DOORS: [(&str, &str); 3] = [
+    ("wasi:sockets/tcp-create-socket@0.2.12", "create-tcp-socket"),
+    ("wasi:sockets/udp-create-socket@0.2.12", "create-udp-socket"),
+    ("wasi:sockets/ip-name-lookup@0.2.12", "resolve-addresses"),
+];
+
+/// Why a component can't be linked.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    /// It imports what no tool can import.
+    #[error("the component imports `{0}`, which is neither WASI 0.2 nor Ringfence's own")]
+    UnknownImport(String),
+    /// It imports what is not granted, and was to be loaded strictly.
+    #[error("the component imports `{0}`, which is not granted, and imports are strict here")]
+    StrictImport(String),
+    /// An import it names exists, but not as the component wants it.
+    #[error("the component's imports don't fit: {0}")]
+    Mismatch(String),
+}
+
+/// The guest reached for something that is never granted.
+#[derive(Clone, Debug, Error)]
+#[error("the tool called `{0}`, which is not granted")]
+pub(crate) struct NotGranted(pub(crate) String);
+
+/// Links a component. `strict` refuses what would be linked to a refusal.
+pub(crate) fn link(engine: &Engine, component: &Component, strict: bool) -> Result<InstancePre<State>, LinkError> {
+    let mut linker = Linker::new(engine.wasmtime());
+    let mismatch = |error: wasmtime::Error| LinkError::Mismatch(one_line(&error.root_cause().to_string()));
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(mismatch)?;
+    refuse_sockets(&mut linker).map_err(mismatch)?;
+    for (name, item) in component.component_type().imports(engine.wasmtime()) {
+        let refused = REFUSED.iter().any(|prefix| name.starts_with(prefix));
+        if refused && strict {
+            return Err(LinkError::StrictImport(one_line(name)));
+        }
+        if !name.starts_with("wasi:") {
+            return Err(LinkError::UnknownImport(one_line(name)));
+        }
+        if let ComponentItem::ComponentInstance(instance) = item.ty
+            && refused
+            && !name.starts_with("wasi:sockets/")
+        {
+            refuse_instance(engine, &mut linker, name, &instance).map_err(mismatch)?;
+        }
+    }
+    linker.instantiate_pre(component).map_err(mismatch)
+}
+
+/// Every socket starts with one of these: refusing them here puts the attempt into the trace. wasmtime-wasi refuses
+/// all the rest as well, since no address is ever allowed.
+fn refuse_sockets(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    for (interface, function) in SOCKET_DOORS {
+        refuse_function(&mut linker.instance(interface)?, interface, function)?;
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn refuse_instance(
+    engine: &Engine,
+    linker: &mut Linker<State>,
+    name: &str,
+    instance: &ComponentInstance,
+) -> wasmtime::Result<()> {
+    let mut linked = linker.instance(name)?;
+    for (item_name, item) in instance.exports(engine.wasmtime()) {
+        match item.ty {
+            ComponentItem::ComponentFunc(_) => refuse_function(&mut linked, name, item_name)?,
+            ComponentItem::Resource(_) => {
+                linked.resource(item_name, ResourceType::host::<NotGranted>(), |_, _| Ok(()))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn refuse_function(
+    linked: &mut wasmtime::component::LinkerInstance<'_, State>,
+    interface: &str,
+    function: &str,
+) -> wasmtime::Result<()> {
+    let import = format!("{interface}#{function}");
+    linked.func_new(function, move |mut store, ty, _, results| {
+        store.data_mut().trace.push(import.clone(), false);
+        match (access_denied(&ty), results) {
+            (Some(denied), [result]) => {
+                *result = denied;
+                Ok(())
+            }
+            _ => Err(wasmtime::Error::from(NotGranted(import.clone()))),
+        }
+    })
+}
+
+/// The interface's own way to say no: `err(access-denied)`.
+fn access_denied(ty: &ComponentFunc) -> Option<Val> {
+    let Some(Type::Result(result)) = ty.results().next() else { return None };
+    let Some(Type::Enum(codes)) = result.err() else { return None };
+    let code = codes.names().find(|name| *name == "access-denied")?;
+    Some(Val::Result(Err(Some(Box::new(Val::Enum(code.to_owned()))))))
+}

@@ -1,0 +1,78 @@
+//! Keeps the paths in a call's input under given folders.
+//!
+//! It reads paths as the guest would write them and compares them by component, byte for byte; it never sees a file,
+//! so what a path really leads to stays the sandbox's business. Its permit therefore comes with an obligation that
+//! takes away every folder outside the roots. A call without any path is not its concern.
+
+mod path;
+mod settings;
+
+use ringfence_policy_support::types::{
+    DecisionPoint, Description, Narrowing, Obligation, Reason, Request, SettingsProblem, Verdict,
+};
+use ringfence_policy_support::{Guest, call, permit, quoted, reason};
+use serde_json::Value;
+
+use crate::path::GuestPath;
+use crate::settings::{SETTINGS_SCHEMA, Settings};
+
+struct PathScope;
+
+ringfence_policy_support::export!(PathScope with_types_in ringfence_policy_support::bindings);
+
+impl Guest for PathScope {
+    fn describe() -> Description {
+        Description {
+            name: "path-scope".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            summary: "Permits a call whose path arguments all lie under one of the given folders, and takes away \
+                      every other folder."
+                .to_owned(),
+            points: vec![DecisionPoint::Call],
+            settings_schema: SETTINGS_SCHEMA.to_owned(),
+        }
+    }
+
+    fn validate_settings(settings: String) -> Result<(), Vec<SettingsProblem>> {
+        Settings::parse(&settings).map(|_| ())
+    }
+
+    fn evaluate(settings: String, request: Request) -> Verdict {
+        let Ok(settings) = Settings::parse(&settings) else {
+            return Verdict::Forbid(vec![reason("settings-not-valid", "the settings are not those of this policy")]);
+        };
+        let Ok(input) = serde_json::from_str(&call(&request).input) else {
+            return Verdict::Forbid(vec![reason("input-not-readable", "the input is not JSON, or nested too deeply")]);
+        };
+        judge(&settings, &input)
+    }
+}
+
+fn judge(settings: &Settings, input: &Value) -> Verdict {
+    let found: Vec<_> =
+        settings.arguments.iter().filter_map(|pointer| Some((pointer, input.pointer(pointer)?))).collect();
+    let objections: Vec<_> = found.iter().filter_map(|(pointer, value)| objection(settings, pointer, value)).collect();
+    if !objections.is_empty() {
+        return Verdict::Forbid(objections);
+    }
+    if found.is_empty() {
+        return Verdict::Abstain;
+    }
+    let narrowing = Narrowing {
+        access: None,
+        folders: Some(settings.roots.iter().map(GuestPath::to_string).collect()),
+        environment: None,
+        memory_bytes: None,
+        fuel: None,
+        wall_ms: None,
+    };
+    permit(reason("path-in-scope", "every path is under a permitted folder"), vec![Obligation::Narrow(narrowing)])
+}
+
+fn objection(settings: &Settings, pointer: &str, value: &Value) -> Option<Reason> {
+    let Value::String(text) = value else {
+        return Some(reason("path-not-text", format!("{} in the input is not text", quoted(pointer))));
+    };
+    let inside = GuestPath::parse(text).is_some_and(|path| settings.roots.iter().any(|root| path.is_under(root)));
+    (!inside).then(|| reason("path-outside-scope", format!("{} is under no permitted folder", quoted(text))))
+}

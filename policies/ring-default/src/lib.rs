@@ -1,0 +1,88 @@
+//! The rules that come with the rings: a caller may use what its ring, or a less privileged one, is enough for.
+//!
+//! It forbids a function that needs a more privileged ring, the root ring for anybody but an operator, and a writable
+//! folder in the sandbox ring; it permits everything else. It has no settings, and never looks at the input.
+
+use ringfence_policy_support::types::{
+    Access, Call, DecisionPoint, Description, PrincipalKind, Reason, Request, Ring, SettingsProblem, Verdict,
+};
+use ringfence_policy_support::{Guest, call, permit, problem, quoted, reason, ring_number};
+use serde_json::Value;
+
+const SETTINGS_SCHEMA: &str = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
+
+struct RingDefault;
+
+ringfence_policy_support::export!(RingDefault with_types_in ringfence_policy_support::bindings);
+
+impl Guest for RingDefault {
+    fn describe() -> Description {
+        Description {
+            name: "ring-default".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            summary: "Permits a call whose ring is privileged enough for the function's effect, keeps the root ring \
+                      for operators and the sandbox ring read-only."
+                .to_owned(),
+            points: vec![DecisionPoint::Call],
+            settings_schema: SETTINGS_SCHEMA.to_owned(),
+        }
+    }
+
+    fn validate_settings(settings: String) -> Result<(), Vec<SettingsProblem>> {
+        match serde_json::from_str(&settings) {
+            Ok(Value::Object(members)) if members.is_empty() => Ok(()),
+            Ok(Value::Object(members)) => Err(members.keys().map(|key| unknown_setting(key)).collect()),
+            Ok(_) => Err(vec![problem("", "the settings have to be an object")]),
+            Err(error) => Err(vec![problem("", format!("the settings are not JSON: {error}"))]),
+        }
+    }
+
+    fn evaluate(_settings: String, request: Request) -> Verdict {
+        let call = call(&request);
+        let objections: Vec<_> =
+            [ring_too_weak(&request, call), root_for_others(&request), writable_sandbox(&request, call)]
+                .into_iter()
+                .flatten()
+                .collect();
+        if objections.is_empty() {
+            permit(within_ring(&request, call), Vec::new())
+        } else {
+            Verdict::Forbid(objections)
+        }
+    }
+}
+
+fn ring_too_weak(request: &Request, call: &Call) -> Option<Reason> {
+    let (has, needs) = (ring_number(request.ring), ring_number(call.required_ring));
+    (has > needs).then(|| {
+        let function = quoted(&call.function);
+        reason("ring-not-privileged-enough", format!("{function} needs ring `{needs}` and the call has ring `{has}`"))
+    })
+}
+
+fn root_for_others(request: &Request) -> Option<Reason> {
+    let denied = request.ring == Ring::Root && request.principal.kind != PrincipalKind::Operator;
+    denied.then(|| {
+        let name = quoted(&request.principal.name);
+        reason("root-is-for-operators", format!("ring `0` is for operators, and {name} is none"))
+    })
+}
+
+fn writable_sandbox(request: &Request, call: &Call) -> Option<Reason> {
+    let writable = call.asked.folders.iter().find(|folder| folder.access == Access::ReadWrite)?;
+    (request.ring == Ring::Sandbox).then(|| {
+        let (function, path) = (quoted(&call.function), quoted(&writable.guest_path));
+        reason("folder-not-read-only", format!("{function} asks to write to {path}, and ring `3` only reads"))
+    })
+}
+
+fn within_ring(request: &Request, call: &Call) -> Reason {
+    let (has, needs) = (ring_number(request.ring), ring_number(call.required_ring));
+    let function = quoted(&call.function);
+    reason("within-ring", format!("{function} needs ring `{needs}` and the call has ring `{has}`"))
+}
+
+fn unknown_setting(key: &str) -> SettingsProblem {
+    let pointer = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
+    problem(pointer, "this policy has no settings")
+}

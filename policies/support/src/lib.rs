@@ -1,0 +1,81 @@
+//! What policies written in Rust share: the bindings of `wit/policy`, and short ways to say the usual things.
+//!
+//! A policy implements [`Guest`] and hands itself to [`export!`]. Nothing here may import anything: a component with an
+//! import is not a policy.
+
+/// Generated from `wit/policy`.
+#[allow(missing_docs, reason = "the WIT has the documentation")]
+pub mod bindings {
+    // The package's own world would have the types imported, and a policy imports nothing: here they are exported.
+    wit_bindgen::generate!({
+        path: "../../wit/policy",
+        inline: "
+            package ringfence:policy-support;
+            world self-contained {
+                export ringfence:policy/types@0.1.0;
+                export ringfence:policy/judge@0.1.0;
+            }
+        ",
+        world: "ringfence:policy-support/self-contained",
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "ringfence_policy_support::bindings",
+    });
+}
+
+pub use bindings::export;
+pub use bindings::exports::ringfence::policy::judge::Guest;
+pub use bindings::exports::ringfence::policy::types;
+
+use types::{Call, Obligation, Permission, Reason, Request, Ring, SettingsProblem, Subject, Verdict};
+
+/// The longest value of a caller's that is repeated in a reason, in characters.
+const QUOTED_CHARS_MAX: usize = 60;
+
+/// The call that is to be decided on.
+pub fn call(request: &Request) -> &Call {
+    let Subject::Call(call) = &request.subject;
+    call
+}
+
+/// The number of a ring, 0 for the most privileged.
+pub fn ring_number(ring: Ring) -> u8 {
+    match ring {
+        Ring::Root => 0,
+        Ring::Privileged => 1,
+        Ring::Standard => 2,
+        Ring::Sandbox => 3,
+    }
+}
+
+/// A reason for a verdict.
+pub fn reason(code: &str, text: impl Into<String>) -> Reason {
+    Reason { code: code.to_owned(), text: text.into() }
+}
+
+/// A permit for one reason.
+pub fn permit(reason: Reason, obligations: Vec<Obligation>) -> Verdict {
+    Verdict::Permit(Permission { reasons: vec![reason], obligations })
+}
+
+/// Something wrong with the settings.
+pub fn problem(pointer: impl Into<String>, text: impl Into<String>) -> SettingsProblem {
+    SettingsProblem { pointer: pointer.into(), text: text.into() }
+}
+
+/// A value in backticks, short and on one line whatever it holds.
+pub fn quoted(value: &str) -> String {
+    let mut text = String::from("`");
+    for character in value.chars().take(QUOTED_CHARS_MAX) {
+        match character {
+            '`' | '\\' => text.push('?'),
+            character if character.is_control() => text.extend(character.escape_default()),
+            character => text.push(character),
+        }
+    }
+    if value.chars().nth(QUOTED_CHARS_MAX).is_some() {
+        text.push('…');
+    }
+    text.push('`');
+    text
+}
