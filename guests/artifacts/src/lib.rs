@@ -14,3 +14,27 @@
 //! ```
 
 include!(concat!(env!("OUT_DIR"), "/artifacts.rs"));
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_guest_is_handed_to_the_macro() {
+        let mut names = Vec::new();
+        macro_rules! collect {
+            ($name:ident) => {
+                names.push(stringify!($name));
+            };
+        }
+        for_each_hostile!(collect);
+        for_each_hostile_policy!(collect);
+        assert!(names.contains(&"climb_out_of_preopen"));
+        assert!(names.contains(&"imports_clock"));
+    }
+
+    #[test]
+    fn constants_lead_to_components() {
+        for path in [crate::TOOL_LINES, crate::POLICY_RING_DEFAULT, crate::HOSTILE_POLICY_IMPORTS_CLOCK] {
+            assert!(std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"\0asm\x0d\0\x01\0")), "{path}");
+        }
+    }
+}

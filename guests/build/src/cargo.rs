@@ -128,8 +128,7 @@ fn rust_flags(build: &GuestBuild) -> Vec<String> {
 
 /// Where cargo unpacks crates, one folder for each registry; the script has fetched them, so they are there.
 fn registry_sources() -> Vec<PathBuf> {
-    let home =
-        env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join(".cargo")));
     let entries = home.and_then(|home| fs::read_dir(home.join("registry/src")).ok());
     let mut folders: Vec<_> = entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     folders.sort();

@@ -135,7 +135,10 @@ mod tests {
         let end = What::Finished { begun: last - 1, call: call(last - 1) };
         calls.check(last, &facts(last, end), &mut findings, |_| false);
         let (kept, _) = findings.into_parts();
-        assert_eq!(kept.iter().map(|f| (f.severity, f.kind)).collect::<Vec<_>>(), [(Severity::Warning, Kind::Unpaired)]);
+        assert_eq!(
+            kept.iter().map(|f| (f.severity, f.kind)).collect::<Vec<_>>(),
+            [(Severity::Warning, Kind::Unpaired)]
+        );
     }
 
     #[test]

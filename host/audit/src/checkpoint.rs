@@ -90,7 +90,8 @@ impl FromStr for Checkpoint {
             return Err(CheckpointError("it is larger than one may be"));
         }
         let mut lines = text.strip_suffix('\n').ok_or(CheckpointError("its last line has no end"))?.split('\n');
-        let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next()) else {
+        let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next())
+        else {
             return Err(CheckpointError("it must have three lines: origin, size, root"));
         };
         if origin.is_empty() || origin.contains(char::is_control) {

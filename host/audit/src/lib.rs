@@ -23,14 +23,14 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-pub mod hash;
 pub mod chain;
-pub mod tree;
-pub mod proof;
-pub mod note;
 pub mod checkpoint;
-pub mod signer;
+pub mod hash;
+pub mod note;
+pub mod proof;
 pub mod receipt;
+pub mod signer;
+pub mod tree;
 pub mod verify;
 
 mod anchor;

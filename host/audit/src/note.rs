@@ -301,7 +301,8 @@ mod tests {
     fn low_order_keys_are_refused() {
         let mut one = [0; 32];
         one[0] = 1;
-        let order_eight = hex::decode("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05").expect("digits");
+        let order_eight =
+            hex::decode("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05").expect("digits");
         for weak in [[0; 32], one, order_eight.try_into().expect("32 bytes")] {
             assert_eq!(Verifier::new("a", &weak), Err(KeyError::Weak("a".to_owned())));
         }
@@ -365,7 +366,10 @@ mod tests {
         }
         assert!(sign("text\n", &[]).is_err());
         for text in ["one\n\ntwo\n", "text\n\n", "\u{2014} log AAAA\n"] {
-            assert_eq!(open(&sign(text, &[&signer]).expect("a note"), &[signer.verifier().clone()]).as_deref(), Ok(text));
+            assert_eq!(
+                open(&sign(text, &[&signer]).expect("a note"), &[signer.verifier().clone()]).as_deref(),
+                Ok(text)
+            );
         }
     }
 }

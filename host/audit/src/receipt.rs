@@ -194,7 +194,8 @@ impl Receipt {
             }
         };
         if entry.index != self.index {
-            let text = format!("the receipt is of entry `{}`, its entry says its index is `{}`", self.index, entry.index);
+            let text =
+                format!("the receipt is of entry `{}`, its entry says its index is `{}`", self.index, entry.index);
             findings.failure(Kind::WrongIndex, self.index, text);
         }
         Some(hash::leaf(&bytes))
@@ -205,7 +206,11 @@ impl Receipt {
             if self.proof.is_some() {
                 findings.failure(Kind::WrongProof, self.index, "the receipt has a proof, but no checkpoint");
             } else {
-                findings.warning(Kind::Pending, self.index, "the receipt has no proof yet: nothing vouches for its entry");
+                findings.warning(
+                    Kind::Pending,
+                    self.index,
+                    "the receipt has no proof yet: nothing vouches for its entry",
+                );
             }
             return None;
         };
@@ -225,7 +230,8 @@ impl Receipt {
     fn check_proof(&self, leaf: &Digest, checkpoint: &Checkpoint, findings: &mut Findings) {
         let Checkpoint { size, root, .. } = checkpoint;
         if self.size.is_some_and(|said| said != *size) {
-            let text = format!("the receipt says size {:?}, its checkpoint covers {size}", self.size.unwrap_or_default());
+            let text =
+                format!("the receipt says size {:?}, its checkpoint covers {size}", self.size.unwrap_or_default());
             findings.failure(Kind::WrongProof, self.index, text);
         }
         let Some(proof) = &self.proof else {

@@ -231,7 +231,8 @@ impl LogCheck {
             self.skip_to(index, prev);
             self.place(suspect, prev);
         } else if is_last && self.is_proven_wrong(suspect) {
-            let text = format!("entry `{index}` does not carry the hash of the one before, which a checkpoint vouches for");
+            let text =
+                format!("entry `{index}` does not carry the hash of the one before, which a checkpoint vouches for");
             self.blame(Kind::Edited, index, text);
             self.place_unlinked(suspect);
         } else if let Some(before) = self.last.index {

@@ -285,7 +285,8 @@ fn torn_last_line_is_reported() {
     let start = export.len() - whole[6].len() - 1;
     for length in start..export.len() - 1 {
         let cut = &export[..length];
-        let lines: Vec<_> = cut.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
+        let lines: Vec<_> =
+            cut.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
         let report = verify(&lines, std::slice::from_ref(&note));
         let kind = if length == start { Kind::Truncated } else { Kind::Malformed };
         assert_eq!(failures(&report), [(kind, Some(6))], "{length}: {:?}", report.findings);

@@ -105,11 +105,7 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(unreadable(error.to_string())),
         };
-        Self::parse(&text).map_err(|(line, why)| ConfigError::Malformed {
-            path: path.display().to_string(),
-            line,
-            why,
-        })
+        Self::parse(&text).map_err(|(line, why)| ConfigError::Malformed { path: path.display().to_string(), line, why })
     }
 
     /// Reads a configuration's text; an error comes with its line.

@@ -70,9 +70,9 @@ impl From<HomeError> for CommandError {
             HomeError::NotInitialised(_) => Self::environment(message)
                 .code("host.not-initialised")
                 .hint("create one with `ringfence init`, or name one with `--home DIR`"),
-            HomeError::AlreadyInitialised(_) => {
-                Self::environment(message).code("host.already-initialised").hint("use it, or name another with `--home DIR`")
-            }
+            HomeError::AlreadyInitialised(_) => Self::environment(message)
+                .code("host.already-initialised")
+                .hint("use it, or name another with `--home DIR`"),
             HomeError::Key { .. } => Self::environment(message)
                 .code("host.key")
                 .hint("a key is readable by its owner alone: `chmod 600` it, if nobody else can have read it"),
@@ -92,7 +92,9 @@ impl From<LedgerError> for CommandError {
             LedgerError::Corrupt { .. } => Self::evidence(message)
                 .code("audit.corrupt")
                 .hint("`ringfence log verify` says everything that is wrong; nothing runs until the log is whole"),
-            LedgerError::Misuse(_) => Self { exit: Exit::Internal, ..Self::environment(message) }.code("internal.ledger"),
+            LedgerError::Misuse(_) => {
+                Self { exit: Exit::Internal, ..Self::environment(message) }.code("internal.ledger")
+            }
             _ => Self::environment(message)
                 .code("host.log")
                 .hint("nothing runs that can't be written down: free space, or make the home writable, and try again"),
@@ -143,11 +145,11 @@ impl From<ToolError> for CommandError {
             ToolError::NotAComponent { .. } => {
                 "a tool is a WebAssembly component, or a core module built for WASI preview 1"
             }
-            ToolError::Import { .. } => "a tool may import WASI 0.2 and nothing else; `ringfence inspect` lists imports",
-            ToolError::Manifest { .. } => "a manifest has `name`, `version`, `[capabilities]` and `[functions.NAME]`",
-            ToolError::NoFunctions { .. } => {
-                "a tool exports functions, or `ringfence:tool/tool`, or `wasi:cli/run`"
+            ToolError::Import { .. } => {
+                "a tool may import WASI 0.2 and nothing else; `ringfence inspect` lists imports"
             }
+            ToolError::Manifest { .. } => "a manifest has `name`, `version`, `[capabilities]` and `[functions.NAME]`",
+            ToolError::NoFunctions { .. } => "a tool exports functions, or `ringfence:tool/tool`, or `wasi:cli/run`",
             _ => "the tool's author has to mend this",
         };
         Self::environment(message).code("host.tool").hint(hint)
@@ -177,7 +179,9 @@ fn policy_hints(reason: &DenialReason, ring: Ring, config: &std::path::Path) -> 
     let more_privileged = Ring::ALL.into_iter().rev().find(|other| other.number() < ring.number());
     match (reason.reason.code.as_str(), more_privileged) {
         ("ring-not-privileged-enough" | "folder-not-read-only", Some(other)) => vec![
-            format!("review first, then allow it for this call with `--ring {other}`, or for every call in `{config}`:"),
+            format!(
+                "review first, then allow it for this call with `--ring {other}`, or for every call in `{config}`:"
+            ),
             "    [run]".to_owned(),
             format!("    ring = {other}"),
         ],
@@ -215,14 +219,19 @@ fn layer_hints(refusal: &Refusal, ring: Ring, config: &std::path::Path) -> Vec<S
         }
         (Layer::Ring, _) => match Ring::ALL.into_iter().rev().find(|other| other.number() < ring.number()) {
             Some(other) => vec![
-                format!("review first, then allow it for this call with `--ring {other}`, or for every call in `{config}`:"),
+                format!(
+                    "review first, then allow it for this call with `--ring {other}`, or for every call in `{config}`:"
+                ),
                 "    [run]".to_owned(),
                 format!("    ring = {other}"),
             ],
             None => vec![format!("`{config}` lowers this ring under [rings.{ring}]")],
         },
         (Layer::Manifest, _) => {
-            vec!["the tool's own manifest does not ask for this; its author can change that, an operator can't".to_owned()]
+            vec![
+                "the tool's own manifest does not ask for this; its author can change that, an operator can't"
+                    .to_owned(),
+            ]
         }
         (Layer::Host, Wanted::FolderPair(..)) => {
             vec!["open the tree once, with the access that is really needed".to_owned()]

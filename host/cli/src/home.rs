@@ -108,9 +108,9 @@ pub fn folder(named: Option<&Path>) -> Result<PathBuf, HomeError> {
         let folder = std::env::var_os(name).filter(|value| !value.is_empty())?;
         Some(Path::new(&folder).join(below))
     };
-    from("XDG_DATA_HOME", "ringfence").or_else(|| from("HOME", ".local/share/ringfence")).ok_or_else(|| {
-        HomeError::NotInitialised("the data folder of this user, which has none,".to_owned())
-    })
+    from("XDG_DATA_HOME", "ringfence")
+        .or_else(|| from("HOME", ".local/share/ringfence"))
+        .ok_or_else(|| HomeError::NotInitialised("the data folder of this user, which has none,".to_owned()))
 }
 
 impl Home {
@@ -124,7 +124,10 @@ impl Home {
             let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             created.map_err(|error| file_error(&folder, &error))?;
         }
-        let origin = origin.map_or_else(|| random_bytes::<8>().map(|b| format!("ringfence.local/{}", hex::encode(b))), |o| Ok(o.to_owned()))?;
+        let origin = origin.map_or_else(
+            || random_bytes::<8>().map(|b| format!("ringfence.local/{}", hex::encode(b))),
+            |o| Ok(o.to_owned()),
+        )?;
         // The seed is written with the name it signs under, so that a key is never used for another log.
         let seed = random_bytes::<32>()?;
         let signer = signer(&home.key_path("log"), &origin, &seed)?;
@@ -261,10 +264,8 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), HomeError> {
 
 fn random_bytes<const N: usize>() -> Result<[u8; N], HomeError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| HomeError::File {
-        path: "the system's random source".to_owned(),
-        why: error.to_string(),
-    })?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| HomeError::File { path: "the system's random source".to_owned(), why: error.to_string() })?;
     Ok(bytes)
 }
 

@@ -149,11 +149,8 @@ impl<'p> Bench<'p> {
         let request = self.request();
         let raw = self.policy.raw(&request);
         let mut failed = None;
-        let (floor, measured) = interleave(
-            self.plan.millis,
-            || failed = raw.run().err().or(failed.take()),
-            || drop(set.decide(&request)),
-        );
+        let (floor, measured) =
+            interleave(self.plan.millis, || failed = raw.run().err().or(failed.take()), || drop(set.decide(&request)));
         failed.map_or(Ok(()), Err)?;
         Ok(Row::of("decision", floor.named("raw instance and call"), measured.named("policy decision"), 2.5))
     }
@@ -204,7 +201,11 @@ impl<'p> Bench<'p> {
         let log = sample_log(self.plan.entries)?;
         let (floor, measured) = interleave(
             self.plan.millis.max(1_000),
-            || log.iter().for_each(|bytes| { std::hint::black_box(Digest::of(bytes)); }),
+            || {
+                log.iter().for_each(|bytes| {
+                    std::hint::black_box(Digest::of(bytes));
+                })
+            },
             || {
                 let mut check = LogCheck::new(Options::default());
                 log.iter().for_each(|bytes| check.entry(bytes));
@@ -213,7 +214,14 @@ impl<'p> Bench<'p> {
         );
         let (floor, measured) = (floor.named("SHA-256 of every entry"), measured.named("verify every entry"));
         let bandwidth = ratio(floor.median_ns, measured.median_ns);
-        Ok(Row { name: "verify", ratio: bandwidth, met: bandwidth >= 0.5, target: "≥ 0.5× of the bandwidth", floor, measured })
+        Ok(Row {
+            name: "verify",
+            ratio: bandwidth,
+            met: bandwidth >= 0.5,
+            target: "≥ 0.5× of the bandwidth",
+            floor,
+            measured,
+        })
     }
 
     async fn call(&self, host: &Host) -> Result<(), String> {
@@ -442,7 +450,11 @@ async fn interleave_async<F: Future<Output = Result<(), String>>>(
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}, {} processors, {}", self.processor, self.processors, self.kernel)?;
-        writeln!(f, "{:<14} {:>8}  {:<24} {:>12} {:>12} {:>12} {:>12}", "", "ratio", "target", "floor p50", "p99", "ours p50", "p99")?;
+        writeln!(
+            f,
+            "{:<14} {:>8}  {:<24} {:>12} {:>12} {:>12} {:>12}",
+            "", "ratio", "target", "floor p50", "p99", "ours p50", "p99"
+        )?;
         for Row { name, floor, measured, ratio, target, met } in &self.rows {
             let target = format!("{target}{}", if *met { "" } else { "  MISSED" });
             let [a, b, c, d] = [floor.median_ns, floor.p99_ns, measured.median_ns, measured.p99_ns].map(duration);
@@ -450,7 +462,11 @@ impl fmt::Display for Report {
         }
         writeln!(f)?;
         for Row { name, floor, measured, .. } in &self.rows {
-            writeln!(f, "{name}: {} ({} runs) over {} ({} runs)", measured.what, measured.runs, floor.what, floor.runs)?;
+            writeln!(
+                f,
+                "{name}: {} ({} runs) over {} ({} runs)",
+                measured.what, measured.runs, floor.what, floor.runs
+            )?;
         }
         Ok(())
     }

@@ -9,13 +9,13 @@
 
 #![deny(missing_docs)]
 
+pub mod bench;
+pub mod engine;
 pub mod host;
+pub mod ledger;
 pub mod pipeline;
-mod session;
 pub mod policy;
 pub mod sandbox;
-pub mod ledger;
 pub mod sequencer;
+mod session;
 pub mod toolbox;
-pub mod engine;
-pub mod bench;

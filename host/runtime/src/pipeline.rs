@@ -253,11 +253,7 @@ async fn run(parts: &Parts, policies: &PolicySet, tool: &Tool, request: CallRequ
     Ok(finish(parts, begun).await?)
 }
 
-fn decide<'t>(
-    parts: &Parts,
-    policies: &PolicySet,
-    admitted: AdmittedCall<'t>,
-) -> Result<AuthorizedCall<'t>, Stop> {
+fn decide<'t>(parts: &Parts, policies: &PolicySet, admitted: AdmittedCall<'t>) -> Result<AuthorizedCall<'t>, Stop> {
     let request = policy_request(parts, &admitted);
     let Decision { rulings, answer } = policies.decide(&request);
     let decision = DecisionDraft {
@@ -400,11 +396,7 @@ fn known(stored: StoredCall) -> Result<Response, CallFailure> {
     Ok(Response { call, outcome, recorded: stored.recorded, denial: None, used: None })
 }
 
-async fn refuse(
-    parts: &Parts,
-    call: CallId,
-    (draft, denial): (RefusalDraft, Denial),
-) -> Result<Response, CallFailure> {
+async fn refuse(parts: &Parts, call: CallId, (draft, denial): (RefusalDraft, Denial)) -> Result<Response, CallFailure> {
     let outcome = Outcome::denied(&denial.code(), &denial.message());
     let recorded = parts.on_ledger(move |ledger| ledger.refuse(draft)).await?;
     Ok(Response { call, outcome, recorded, denial: Some(denial), used: None })

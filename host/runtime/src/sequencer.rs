@@ -132,11 +132,7 @@ pub struct Sequencer {
 impl Sequencer {
     /// The sequencer of a log. Refuses a log that is not the one its head covers, and a key that is not the one the
     /// log names. Writes nothing.
-    pub fn open(
-        ledger: &Ledger,
-        signer: Arc<dyn Signer>,
-        head_file: Option<PathBuf>,
-    ) -> Result<Self, SequencerError> {
+    pub fn open(ledger: &Ledger, signer: Arc<dyn Signer>, head_file: Option<PathBuf>) -> Result<Self, SequencerError> {
         let (named, given) = (&ledger.opened().key, signer.verifier().to_string());
         if *named != given {
             return Err(SequencerError::Sign(format!("the log names key `{named}`, not `{given}`")));
@@ -269,7 +265,10 @@ fn latest(ledger: &Ledger) -> Result<Option<Published>, SequencerError> {
     };
     let checkpoint = opened(ledger, &note).map_err(SequencerError::Tree)?;
     if checkpoint.size != size {
-        return Err(SequencerError::Tree(format!("the checkpoint of `{size}` entries is one of `{}`", checkpoint.size)));
+        return Err(SequencerError::Tree(format!(
+            "the checkpoint of `{size}` entries is one of `{}`",
+            checkpoint.size
+        )));
     }
     if size > ledger.len() {
         return Err(SequencerError::RolledBack { entries: ledger.len(), head: size });
@@ -292,7 +291,9 @@ fn restored(ledger: &Ledger, checkpoint: &Checkpoint) -> Result<Tree, SequencerE
     let tree = Tree::from_nodes(&TreeNodes { ledger, fresh: &BTreeMap::new() }, checkpoint.size)?;
     if tree.root() != checkpoint.root {
         let size = checkpoint.size;
-        return Err(SequencerError::Tree(format!("the stored nodes do not lead to the checkpoint of `{size}` entries")));
+        return Err(SequencerError::Tree(format!(
+            "the stored nodes do not lead to the checkpoint of `{size}` entries"
+        )));
     }
     Ok(tree)
 }
@@ -431,4 +432,368 @@ fn head_failed(path: &Path, error: &io::Error) -> SequencerError {
         _ => error.to_string(),
     };
     SequencerError::HeadFile { path: path.display().to_string(), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::backend::BackendError;
+    use crate::ledger::backend::MemoryBackend;
+    use crate::ledger::backend::SqliteBackend;
+    use crate::ledger::backend::faulty::Fault;
+    use crate::ledger::backend::faulty::FaultyBackend;
+    use crate::ledger::fixture;
+    use crate::ledger::fixture::create;
+    use crate::ledger::fixture::intent;
+    use crate::ledger::fixture::make;
+    use crate::ledger::fixture::open;
+    use crate::ledger::fixture::refusal;
+    use crate::ledger::fixture::signer;
+    use crate::ledger::fixture::verified;
+    use ringfence_audit::signer::SoftwareSigner;
+    use ringfence_model::grant::Reach;
+
+    struct Scene {
+        folder: tempfile::TempDir,
+        disk: FaultyBackend,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            Self { folder, disk: FaultyBackend::new(MemoryBackend::new()) }
+        }
+
+        fn head(&self) -> PathBuf {
+            self.folder.path().join("head")
+        }
+
+        fn sequencer(&self, ledger: &Ledger) -> Result<Sequencer, SequencerError> {
+            Sequencer::open(ledger, signer(), Some(self.head()))
+        }
+    }
+
+    fn keys() -> Vec<Verifier> {
+        vec![signer().verifier().clone()]
+    }
+
+    fn grow_by(ledger: &Ledger, entries: u64) {
+        let from = ledger.len();
+        for number in from..from + entries {
+            ledger.refuse(refusal(number)).expect("a refusal");
+        }
+    }
+
+    fn make_some(ledger: &Ledger, calls: u64) {
+        for number in 0..calls {
+            make(ledger, intent(number, Reach::Nothing));
+        }
+    }
+
+    fn assert_proven(receipt: &Receipt) {
+        let report = receipt.verify(&keys());
+        assert!(report.is_intact() && receipt.proof.is_some(), "{report:?}");
+    }
+
+    #[test]
+    fn published_entries_are_proven_in_any_tree() {
+        // AUD-16
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        for size in 1..=40 {
+            assert_eq!(ledger.len(), size);
+            let note = sequencer.publish(&ledger).expect("a checkpoint");
+            assert_eq!(sequencer.checkpoint(), Some(note.clone()));
+            assert_eq!(fs::read_to_string(scene.head()).expect("a head"), note);
+            for index in 0..size {
+                assert_proven(&sequencer.receipt(&ledger, index).expect("a receipt"));
+                assert_proven(&prove(&ledger, index).expect("a receipt"));
+            }
+            verified(&ledger);
+            grow_by(&ledger, 1);
+        }
+    }
+
+    #[test]
+    fn nodes_are_stored_in_pieces_and_once() {
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        grow_by(&ledger, 2 * 4_096 + 700);
+        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        sequencer.publish(&ledger).expect("a checkpoint");
+        let stored: Vec<_> = scene.disk.batches().into_iter().flat_map(|batch| batch.nodes).collect();
+        let distinct: std::collections::BTreeSet<_> = stored.iter().map(|node| (node.level, node.index)).collect();
+        assert_eq!(stored.len(), distinct.len());
+        assert!(stored.iter().all(|node| node.level > 0));
+        assert_proven(&sequencer.receipt(&ledger, 5_000).expect("a receipt"));
+        // A proof asks for a hash a level and no more.
+        let before = scene.disk.counts().1;
+        sequencer.receipt(&ledger, 77).expect("a receipt");
+        assert!(scene.disk.counts().1 - before < 24);
+    }
+
+    #[test]
+    fn unpublished_entry_has_pending_receipt() {
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        assert_eq!(sequencer.receipt(&ledger, 0).expect("a receipt").proof, None);
+        sequencer.publish(&ledger).expect("a checkpoint");
+        let recorded = make(&ledger, intent(1, Reach::Writes));
+        let receipt = sequencer.receipt(&ledger, recorded.index).expect("a receipt");
+        assert_eq!((receipt.proof, receipt.checkpoint), (None, None));
+        let missing = sequencer.receipt(&ledger, 3).expect_err("no entry");
+        assert_eq!(missing.to_string(), "the log has no entry `3`: it holds `3`");
+    }
+
+    #[test]
+    fn receipt_opens_input_and_output() {
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let recorded = make(&ledger, intent(1, Reach::Writes));
+        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        sequencer.publish(&ledger).expect("a checkpoint");
+        let finished = sequencer.receipt(&ledger, recorded.index).expect("a receipt");
+        let outcome = fixture::ending(ringfence_model::entry::EffectState::Committed, "done").outcome;
+        assert_eq!(finished.check_opening("output", &outcome), Ok(()));
+        assert!(finished.check_opening("output", b"other").is_err());
+        let begun = sequencer.receipt(&ledger, recorded.index - 1).expect("a receipt");
+        assert_eq!(begun.check_opening("input", &intent(1, Reach::Writes).input), Ok(()));
+        assert!(!begun.openings.contains_key("grant") && !begun.openings.contains_key("request"));
+    }
+
+    #[test]
+    fn publishing_nothing_new_writes_nothing() {
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        let note = sequencer.publish(&ledger).expect("a checkpoint");
+        let commits = scene.disk.counts().0;
+        assert_eq!(sequencer.publish(&ledger).expect("a checkpoint"), note);
+        assert_eq!(scene.disk.counts().0, commits);
+    }
+
+    #[test]
+    fn restart_goes_on_where_it_stopped() {
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        for round in 0..12 {
+            let ledger = if round == 0 { &ledger } else { &open(scene.disk.restart()) };
+            let sequencer = scene.sequencer(ledger).expect("a sequencer");
+            assert_eq!(sequencer.head_at_open() == HeadState::Missing, round == 0);
+            grow_by(ledger, round);
+            sequencer.publish(ledger).expect("a checkpoint");
+            assert_proven(&sequencer.receipt(ledger, ledger.len() - 1).expect("a receipt"));
+            verified(ledger);
+        }
+    }
+
+    /// The batches of a disk up to the one that makes the log longer than `entries`.
+    fn rolled_back(disk: &FaultyBackend, entries: u64) -> FaultyBackend {
+        use crate::ledger::backend::Backend as _;
+        let mut older = FaultyBackend::new(MemoryBackend::new());
+        for batch in disk.batches() {
+            if batch.entries.last().is_some_and(|entry| entry.index >= entries) {
+                break;
+            }
+            older.commit(batch).expect("a commit");
+        }
+        older
+    }
+
+    #[test]
+    fn rolled_back_log_is_refused() {
+        // AUD-06, AUD-07, CR-34
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        for _ in 0..4 {
+            grow_by(&ledger, 3);
+            sequencer.publish(&ledger).expect("a checkpoint");
+        }
+        for entries in 1..13 {
+            let older = open(rolled_back(&scene.disk, entries));
+            // By itself it is a whole log: only the head tells.
+            verified(&older);
+            assert!(Sequencer::open(&older, signer(), None).is_ok());
+            for error in [scene.sequencer(&older).err(), check_head(&older, &scene.head()).err()] {
+                let message = error.expect("a refusal").to_string();
+                let wanted = format!("the log was rolled back: it holds `{entries}` entries, its head covers `13`");
+                assert_eq!(message, wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn rolled_back_log_that_grew_again_is_refused() {
+        // AUD-10, AUD-24
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        for _ in 0..3 {
+            grow_by(&ledger, 3);
+            sequencer.publish(&ledger).expect("a checkpoint");
+        }
+        for (entries, more) in [(1, 9), (4, 20), (7, 3), (9, 1)] {
+            let older = open(rolled_back(&scene.disk, entries));
+            make_some(&older, more);
+            let error = scene.sequencer(&older).expect_err("a fork");
+            assert!(matches!(error, SequencerError::Forked { size: 10 }), "{error}");
+        }
+    }
+
+    #[test]
+    fn two_copies_of_a_log_find_each_other_out() {
+        // AUD-08, AUD-24
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        sequencer.publish(&ledger).expect("a checkpoint");
+        let copy = open(rolled_back(&scene.disk, 1));
+        let other = scene.sequencer(&copy).expect("a sequencer");
+        grow_by(&copy, 2);
+        other.publish(&copy).expect("a checkpoint");
+        assert!(matches!(sequencer.publish(&ledger), Err(SequencerError::RolledBack { entries: 1, head: 3 })));
+        make_some(&ledger, 4);
+        assert!(matches!(sequencer.publish(&ledger), Err(SequencerError::Forked { size: 3 })));
+        assert_eq!(sequencer.checkpoint().map(|note| note.contains("\n1\n")), Some(true));
+    }
+
+    #[test]
+    fn older_head_is_fine() {
+        // CR-34
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        sequencer.publish(&ledger).expect("a checkpoint");
+        let old = fs::read(scene.head()).expect("a head");
+        grow_by(&ledger, 9);
+        sequencer.publish(&ledger).expect("a checkpoint");
+        grow_by(&ledger, 2);
+        fs::write(scene.head(), old).expect("a head");
+        let again = open(scene.disk.restart());
+        let sequencer = scene.sequencer(&again).expect("a sequencer");
+        assert_eq!(sequencer.head_at_open(), HeadState::Covers { size: 1 });
+        let note = sequencer.publish(&again).expect("a checkpoint");
+        assert_eq!(fs::read_to_string(scene.head()).expect("a head"), note);
+    }
+
+    #[test]
+    fn head_that_can_not_be_trusted_is_refused() {
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        scene.sequencer(&ledger).and_then(|sequencer| sequencer.publish(&ledger)).expect("a checkpoint");
+        let note = fs::read_to_string(scene.head()).expect("a head");
+        let stranger = SoftwareSigner::from_seed(fixture::ORIGIN, &[8; 32]).expect("a signer");
+        let root = hash::empty_root();
+        let signed = |origin: &str, signer: &SoftwareSigner| {
+            Checkpoint { origin: origin.to_owned(), size: 0, root }.sign(signer).expect("a note")
+        };
+        for head in [
+            String::new(),
+            note[..note.len() / 2].to_owned(),
+            note.replace("\n1\n", "\n0\n"),
+            signed(fixture::ORIGIN, &stranger),
+            signed("example.org/other", &signer()),
+            "x".repeat(100_000),
+        ] {
+            fs::write(scene.head(), &head).expect("a head");
+            let error = scene.sequencer(&ledger).expect_err("a refusal");
+            assert!(matches!(error, SequencerError::HeadFile { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_key_than_the_log_names_is_refused() {
+        // AUD-11
+        let ledger = create(MemoryBackend::new());
+        let stranger = Arc::new(SoftwareSigner::from_seed(fixture::ORIGIN, &[8; 32]).expect("a signer"));
+        let error = Sequencer::open(&ledger, stranger, None).expect_err("a refusal");
+        assert!(matches!(error, SequencerError::Sign(_)), "{error}");
+    }
+
+    #[test]
+    fn fault_at_every_commit_leaves_one_history() {
+        // CR-15 to CR-17, CR-27
+        for fault in [Fault::Failed(BackendError::Io("no".into())), Fault::FailedButPersisted] {
+            for published in 0..4 {
+                let scene = Scene::new();
+                let ledger = create(scene.disk.clone());
+                let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+                for _ in 0..published {
+                    grow_by(&ledger, 3);
+                    sequencer.publish(&ledger).expect("a checkpoint");
+                }
+                grow_by(&ledger, 2);
+                let head = fs::read(scene.head()).ok();
+                scene.disk.fail(0, fault.clone());
+                sequencer.publish(&ledger).expect_err("a fault");
+                assert!(matches!(ledger.refuse(refusal(99)), Err(LedgerError::Stopped(_))));
+                assert_eq!(fs::read(scene.head()).ok(), head, "the head never runs ahead of the log");
+                let ledger = open(scene.disk.restart());
+                let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+                verified(&ledger);
+                grow_by(&ledger, 1);
+                sequencer.publish(&ledger).expect("a checkpoint");
+                verified(&ledger);
+                (0..ledger.len()).for_each(|index| assert_proven(&prove(&ledger, index).expect("a receipt")));
+            }
+        }
+    }
+
+    #[test]
+    fn head_that_can_not_be_written_is_an_error() {
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let nowhere = scene.folder.path().join("no/head");
+        let sequencer = Sequencer::open(&ledger, signer(), Some(nowhere.clone())).expect("a sequencer");
+        let message = sequencer.publish(&ledger).expect_err("no folder").to_string();
+        assert!(message.ends_with("can't be used: its folder does not exist"), "{message}");
+        fs::create_dir(scene.folder.path().join("no")).expect("a folder");
+        let note = sequencer.publish(&ledger).expect("a checkpoint");
+        assert_eq!(fs::read_to_string(nowhere).expect("a head"), note);
+        let left = fs::read_dir(scene.folder.path().join("no")).expect("a folder").count();
+        assert_eq!(left, 1, "no temporary file is left behind");
+    }
+
+    #[test]
+    fn damaged_tree_is_never_signed() {
+        use crate::ledger::backend::Backend as _;
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        grow_by(&ledger, 9);
+        sequencer.publish(&ledger).expect("a checkpoint");
+        grow_by(&ledger, 5);
+        for kind in ["node", "checkpoint", "entry"] {
+            let mut damaged = FaultyBackend::new(MemoryBackend::new());
+            for mut batch in scene.disk.batches() {
+                match kind {
+                    "node" => batch.nodes.iter_mut().for_each(|node| node.hash = Digest::ZERO),
+                    "checkpoint" => batch.checkpoint.iter_mut().for_each(|stored| stored.size += 1),
+                    _ => batch.entries.iter_mut().filter(|e| e.index == 11).for_each(|e| e.bytes[9] ^= 1),
+                }
+                damaged.commit(batch).expect("a commit");
+            }
+            let ledger = open(damaged);
+            let published = Sequencer::open(&ledger, signer(), None).and_then(|sequencer| sequencer.publish(&ledger));
+            let message = published.expect_err("damage").to_string();
+            let named = if kind == "entry" { "entry `11`" } else { "the tree of the log is damaged" };
+            assert!(message.contains(named), "{message}");
+        }
+    }
+
+    #[test]
+    fn reader_proves_without_a_key() {
+        let scene = Scene::new();
+        let path = scene.folder.path().join("log");
+        let ledger = create(SqliteBackend::create(&path).expect("a new log"));
+        grow_by(&ledger, 20);
+        scene.sequencer(&ledger).and_then(|sequencer| sequencer.publish(&ledger)).expect("a checkpoint");
+        drop(ledger);
+        let ledger = open(SqliteBackend::open_read_only(&path).expect("a log"));
+        (0..21).for_each(|index| assert_proven(&prove(&ledger, index).expect("a receipt")));
+        assert_eq!(check_head(&ledger, &scene.head()).expect("a head"), HeadState::Covers { size: 21 });
+    }
 }

@@ -6,18 +6,8 @@
 /// Generated from `wit/policy`.
 #[allow(missing_docs, reason = "the WIT has the documentation")]
 pub mod bindings {
-    // The package's own world would have the types imported, and a policy imports nothing: here they are exported.
     wit_bindgen::generate!({
         path: "../../wit/policy",
-        inline: "
-            package ringfence:policy-support;
-            world self-contained {
-                export ringfence:policy/types@0.1.0;
-                export ringfence:policy/judge@0.1.0;
-            }
-        ",
-        world: "ringfence:policy-support/self-contained",
-        generate_all,
         pub_export_macro: true,
         default_bindings_module: "ringfence_policy_support::bindings",
     });
@@ -25,7 +15,7 @@ pub mod bindings {
 
 pub use bindings::export;
 pub use bindings::exports::ringfence::policy::judge::Guest;
-pub use bindings::exports::ringfence::policy::types;
+pub use bindings::exports::ringfence::policy::judge as types;
 
 use types::{Call, Obligation, Permission, Reason, Request, Ring, SettingsProblem, Subject, Verdict};
 

@@ -9,11 +9,8 @@ use crate::exit::Exit;
 use crate::output::Output;
 
 pub fn run(args: &BenchArgs, output: Output) -> Result<Exit, CommandError> {
-    let plan = bench::Plan {
-        millis: args.seconds.millis,
-        entries: args.entries,
-        policy: commands::builtin("ring-default")?,
-    };
+    let plan =
+        bench::Plan { millis: args.seconds.millis, entries: args.entries, policy: commands::builtin("ring-default")? };
     let report = commands::block_on(async {
         bench::run(&plan, |text| output.note(text)).await.map_err(CommandError::environment)
     })?;

@@ -63,7 +63,10 @@ fn open_log(home: &Home, output: Output) -> Result<(Ledger, Sequencer), CommandE
     let ledger = home.ledger()?;
     let sequencer = Sequencer::open(&ledger, Arc::new(home.signer()?), Some(home.head_path()))?;
     for settled in recovery::settle(&ledger)? {
-        output.note(&format!("note: `{}` was cut off; it is settled by entry {}", settled.recorded.call, settled.recorded.index));
+        output.note(&format!(
+            "note: `{}` was cut off; it is settled by entry {}",
+            settled.recorded.call, settled.recorded.index
+        ));
     }
     Ok((ledger, sequencer))
 }

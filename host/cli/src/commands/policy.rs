@@ -91,8 +91,12 @@ fn test(engine: &Engine, dir: &Path, component: Option<PathBuf>, output: Output)
     let path = dir.join("cases.toml");
     let text = String::from_utf8_lossy(&commands::read(&path)?).into_owned();
     let cases = Cases::parse(&text).map_err(|error| {
-        CommandError::environment(format!("`{}` is not a table of cases: {}", path.display(), first_line(&error.to_string())))
-            .hint("each row is `[[cases]]` with `name`, `expect` and what the request says")
+        CommandError::environment(format!(
+            "`{}` is not a table of cases: {}",
+            path.display(),
+            first_line(&error.to_string())
+        ))
+        .hint("each row is `[[cases]]` with `name`, `expect` and what the request says")
     })?;
     let (name, bytes) = tested(&cases, dir, component)?;
     let results = cases.run(engine, &name, &bytes)?;
@@ -101,7 +105,11 @@ fn test(engine: &Engine, dir: &Path, component: Option<PathBuf>, output: Output)
         output.json(&json!({ "policy": name, "digest": Digest::of(&bytes), "failed": failed, "cases": results }));
     } else {
         results.iter().for_each(|result| print_case(result, output));
-        output.line(&format!("{} passed, {failed} failed  ({name} {})", results.len() - failed, Digest::of(&bytes).short()));
+        output.line(&format!(
+            "{} passed, {failed} failed  ({name} {})",
+            results.len() - failed,
+            Digest::of(&bytes).short()
+        ));
     }
     Ok(if failed == 0 { Exit::Done } else { Exit::ToolFailed })
 }
@@ -161,12 +169,7 @@ fn eval(
     Ok(if denied { Exit::Denied } else { Exit::Done })
 }
 
-fn evaluated(
-    engine: &Engine,
-    home: Option<&Home>,
-    name: &str,
-    settings: Option<&str>,
-) -> Result<Policy, CommandError> {
+fn evaluated(engine: &Engine, home: Option<&Home>, name: &str, settings: Option<&str>) -> Result<Policy, CommandError> {
     let config = home.map_or_else(Config::default, |home| home.config().clone());
     let folder = home.map_or(Path::new("."), Home::folder);
     if settings.is_none() && !name.ends_with(".wasm") {

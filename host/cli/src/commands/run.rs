@@ -184,9 +184,10 @@ fn folder(dir: &DirArg) -> Result<Folder, CommandError> {
         return Err(CommandError::environment(format!("`{}` is not a folder", dir.host.display()))
             .hint("`--dir` opens folders; put the file into one"));
     }
-    let host = host.into_os_string().into_string().map_err(|_| {
-        CommandError::environment(format!("`{}` is not a path of Unicode text", dir.host.display()))
-    })?;
+    let host = host
+        .into_os_string()
+        .into_string()
+        .map_err(|_| CommandError::environment(format!("`{}` is not a path of Unicode text", dir.host.display())))?;
     Ok(Folder { access: dir.access, guest: dir.guest.clone(), host })
 }
 

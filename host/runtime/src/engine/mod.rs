@@ -153,8 +153,11 @@ mod tests {
             ("tail calls", "(component (core module (func $f return_call $f)))"),
             ("gc", "(component (core module (type (struct (field i32)))))"),
             ("exceptions", "(component (core module (tag)))"),
-            ("relaxed simd", "(component (core module (func (param v128 v128 v128) (result v128)
-                local.get 0 local.get 1 local.get 2 i8x16.relaxed_laneselect)))"),
+            (
+                "relaxed simd",
+                "(component (core module (func (param v128 v128 v128) (result v128)
+                local.get 0 local.get 1 local.get 2 i8x16.relaxed_laneselect)))",
+            ),
             ("component async", "(component (import \"f\" (func async)))"),
         ] {
             let bytes = wat::parse_str(wat).expect(proposal);

@@ -171,10 +171,14 @@ pub enum Begin {
 /// A call that has begun and not ended. Dropping it leaves the call open: if it could touch anything, the next recovery
 /// settles it.
 #[must_use = "a call that has begun has to be finished"]
-pub struct Begun {
+pub struct Begun(pub(in crate::ledger) Box<Unfinished>);
+
+/// What the ending of a call is written from.
+pub(in crate::ledger) struct Unfinished {
     pub(in crate::ledger) row: CallRow,
     pub(in crate::ledger) input: Option<Opening>,
     pub(in crate::ledger) written: Written,
+    /// The idempotency key, held until what came of the call is durable.
     pub(in crate::ledger) claim: Option<Claim>,
 }
 
@@ -189,12 +193,12 @@ pub(in crate::ledger) enum Written {
 impl Begun {
     /// The call.
     pub fn call(&self) -> CallId {
-        self.row.call
+        self.0.row.call
     }
 
     /// Index of the entry that began it; none while that is written with the ending.
     pub fn index(&self) -> Option<u64> {
-        match self.written {
+        match self.0.written {
             Written::At(index) => Some(index),
             Written::WithEnding(..) => None,
         }
@@ -203,7 +207,7 @@ impl Begun {
 
 impl fmt::Debug for Begun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Begun").field("call", &self.row.call).field("index", &self.index()).finish_non_exhaustive()
+        f.debug_struct("Begun").field("call", &self.0.row.call).field("index", &self.index()).finish_non_exhaustive()
     }
 }
 

@@ -122,11 +122,7 @@ impl Queue {
     /// A queue before a backend whose chain ends at `head`.
     pub(super) fn new(backend: Box<dyn Backend>, head: Head) -> Self {
         let line = Line { durable: head, head, batch: Batch::default(), round: Arc::default(), busy: false };
-        Self {
-            line: Mutex::new(line),
-            turned: Condvar::new(),
-            door: Mutex::new(Door { backend, stopped: None }),
-        }
+        Self { line: Mutex::new(line), turned: Condvar::new(), door: Mutex::new(Door { backend, stopped: None }) }
     }
 
     /// Where the chain ends on disk.
@@ -191,16 +187,15 @@ impl Queue {
         let result = lock(&self.door).commit(batch);
         let mut line = lock(&self.line);
         line.busy = false;
-        match &result {
-            Ok(()) => line.durable = head,
-            Err(_) => {
-                // What has queued up since is linked to entries that are not there: it fails with them.
-                line.head = line.durable;
-                line.batch = Batch::default();
-                let next = mem::take(&mut line.round);
-                // A round is settled here alone, and once.
-                let _ = next.0.set(result.clone());
-            }
+        if result.is_ok() {
+            line.durable = head;
+        } else {
+            // What has queued up since is linked to entries that are not there: it fails with them.
+            line.head = line.durable;
+            line.batch = Batch::default();
+            let next = mem::take(&mut line.round);
+            // A round is settled here alone, and once.
+            let _ = next.0.set(result.clone());
         }
         let _ = round.0.set(result);
         self.turned.notify_all();
@@ -230,19 +225,19 @@ mod tests {
     }
 
     /// Fills the queue while the disk is busy with the first entry, and then lets it go: what each writer was told.
-    fn crowd(disk: &FaultyBackend, queue: &Queue, writers: u64) -> Vec<Result<u64, LedgerError>> {
-        let (hold, held) = mpsc::channel::<()>();
-        disk.hold(held);
+    fn crowd(disk: &FaultyBackend, queue: &Queue, writers: usize) -> Vec<Result<u64, LedgerError>> {
+        let (release, until) = mpsc::channel::<()>();
+        disk.hold(until);
         thread::scope(|scope| {
             let first = scope.spawn(|| append(queue, 0));
             while !lock(&queue.line).busy {
                 thread::sleep(Duration::from_millis(1));
             }
-            let others: Vec<_> = (1..=writers).map(|number| scope.spawn(move || append(queue, number))).collect();
-            while super::super::backend::length(lock(&queue.line).batch.entries.len()) < writers {
+            let others: Vec<_> = (0..writers).map(|_| scope.spawn(|| append(queue, 1))).collect();
+            while lock(&queue.line).batch.entries.len() < writers {
                 thread::sleep(Duration::from_millis(1));
             }
-            drop(hold);
+            drop(release);
             [first].into_iter().chain(others).map(|thread| thread.join().expect("an answer")).collect()
         })
     }

@@ -42,6 +42,7 @@ use crate::ledger::call::Intent;
 use crate::ledger::call::Recorded;
 use crate::ledger::call::RefusalDraft;
 use crate::ledger::call::StoredCall;
+use crate::ledger::call::Unfinished;
 use crate::ledger::call::Written;
 use crate::ledger::claim::Claim;
 use crate::ledger::claim::Claims;
@@ -88,13 +89,13 @@ impl Ledger {
         random: Arc<dyn Random>,
     ) -> Result<Self, LedgerError> {
         let missing = || LedgerError::Corrupt { index: 0, why: "it is missing".to_owned() };
-        let (_, first) = checked(backend.entry(0)?.ok_or_else(missing)?, 0)?;
+        let (_, first) = checked(&backend.entry(0)?.ok_or_else(missing)?, 0)?;
         let Body::Opened(opened) = first.body else {
             return Err(LedgerError::Corrupt { index: 0, why: "it does not open a log".to_owned() });
         };
         let last = backend.head()?.ok_or_else(missing)?;
         let (index, hash) = (last.index, last.hash);
-        let (_, entry) = checked(last, index)?;
+        let (_, entry) = checked(&last, index)?;
         if let Some(before) = index.checked_sub(1) {
             check_link(&entry, backend.entry(before)?)?;
         }
@@ -105,10 +106,10 @@ impl Ledger {
 
     /// Claims the idempotency key and writes the intent. When this returns [`Begin::Begun`], the call may run.
     pub fn begin(&self, intent: Intent) -> Result<Begin, LedgerError> {
-        let key = intent.idempotency_key.as_ref().map(|key| KeyRow {
-            key: Digest::of(key.as_str().as_bytes()),
-            fingerprint: fingerprint(&intent),
-        });
+        let key = intent
+            .idempotency_key
+            .as_ref()
+            .map(|key| KeyRow { key: Digest::of(key.as_str().as_bytes()), fingerprint: fingerprint(&intent) });
         let claim = match &key {
             None => None,
             Some(key) => match self.claim(&intent.principal, key, intent.call)? {
@@ -121,7 +122,7 @@ impl Ledger {
         let input = contents.first().map(StoredContent::opening);
         if reach == Reach::Nothing {
             let written = Written::WithEnding(Box::new(entry), contents);
-            return Ok(Begin::Begun(Begun { row, input, written, claim }));
+            return Ok(Begin::Begun(Begun(Box::new(Unfinished { row, input, written, claim }))));
         }
         let written = self.queue.append(self.clock.now(), |page| {
             let (begun, _) = page.entry(Body::Begun(Box::new(entry)))?;
@@ -129,12 +130,12 @@ impl Ledger {
             page.call(CallRow { state: CallState::Begun { begun }, ..row.clone() });
             Ok(Written::At(begun))
         })?;
-        Ok(Begin::Begun(Begun { row, input, written, claim }))
+        Ok(Begin::Begun(Begun(Box::new(Unfinished { row, input, written, claim }))))
     }
 
     /// Writes how a call ended: the commit point. If this fails, the call stays open and recovery settles it.
     pub fn finish(&self, begun: Begun, ending: Ending) -> Result<Recorded, LedgerError> {
-        let Begun { mut row, input, written, claim } = begun;
+        let Unfinished { mut row, input, written, claim } = *begun.0;
         let [output, trace] = self.contents([ending.outcome, ending.trace])?;
         let opening = output.opening();
         let recorded = self.queue.append(self.clock.now(), |page| {
@@ -196,7 +197,13 @@ impl Ledger {
             };
             let (index, hash) = page.entry(Body::Refused(Box::new(body)))?;
             page.contents(request.into_iter().chain([input]));
-            page.call(CallRow { call, principal, key, reach: Reach::Nothing, state: CallState::Refused { refused: index } });
+            page.call(CallRow {
+                call,
+                principal,
+                key,
+                reach: Reach::Nothing,
+                state: CallState::Refused { refused: index },
+            });
             Ok(Recorded { call, index, hash, input: Some(opening), output: None })
         })
     }
@@ -264,7 +271,7 @@ impl Ledger {
                     return Err(LedgerError::Corrupt { index: begun, why: "it does not begin a call".to_owned() });
                 };
                 let input = self.content(&entry.input)?.map(|content| content.opening());
-                left.push(Begun { row, input, written: Written::At(begun), claim: None });
+                left.push(Begun(Box::new(Unfinished { row, input, written: Written::At(begun), claim: None })));
             }
         }
         Ok(left)
@@ -312,7 +319,7 @@ impl Ledger {
     fn stored(&self, call: CallId, index: u64) -> Result<StoredCall, LedgerError> {
         let wrong = |why: &str| LedgerError::Corrupt { index, why: why.to_owned() };
         let stored = self.entry(index)?.ok_or_else(|| wrong("it is missing"))?;
-        let (hash, entry) = checked(stored, index)?;
+        let (hash, entry) = checked(&stored, index)?;
         let Body::Finished(finished) = entry.body else { return Err(wrong("it does not end a call")) };
         if finished.call != call {
             return Err(wrong("it ends another call"));
@@ -329,7 +336,7 @@ impl Ledger {
 
     fn checked_entry(&self, index: u64) -> Result<Entry, LedgerError> {
         let missing = || LedgerError::Corrupt { index, why: "it is missing".to_owned() };
-        Ok(checked(self.entry(index)?.ok_or_else(missing)?, index)?.1)
+        Ok(checked(&self.entry(index)?.ok_or_else(missing)?, index)?.1)
     }
 
     /// An intent as it is written: the row, the entry and the contents, input first.
@@ -389,7 +396,7 @@ fn fingerprint(intent: &Intent) -> Digest {
 }
 
 /// Reads an entry back: it must hash to its hash, decode, and stand where it says.
-fn checked(stored: StoredEntry, index: u64) -> Result<(Digest, Entry), LedgerError> {
+fn checked(stored: &StoredEntry, index: u64) -> Result<(Digest, Entry), LedgerError> {
     let wrong = |why: String| LedgerError::Corrupt { index, why };
     if hash::leaf(&stored.bytes) != stored.hash {
         return Err(wrong("its bytes do not have its hash".to_owned()));

@@ -32,7 +32,7 @@ pub fn settle(ledger: &Ledger) -> Result<Vec<Settled>, LedgerError> {
     let _alone = lock(&ledger.settling);
     let mut settled = Vec::new();
     for begun in ledger.left_open()? {
-        let effect = match begun.row.reach {
+        let effect = match begun.0.row.reach {
             Reach::Nothing | Reach::Reads => EffectState::Aborted,
             Reach::Writes => EffectState::Unknown,
         };

@@ -24,14 +24,17 @@ wasmtime::component::bindgen!({
     world: "policy",
 });
 
+use exports::ringfence::policy::judge as wit;
+pub(super) use exports::ringfence::policy::judge::Request;
 pub(super) use exports::ringfence::policy::judge::SettingsProblem;
-pub(super) use ringfence::policy::types::Request;
-use ringfence::policy::types as wit;
 
 /// The request in the guest's words.
 pub(super) fn request(request: &PolicyRequest) -> wit::Request {
     wit::Request {
-        principal: wit::Principal { kind: principal_kind(request.principal.kind()), name: request.principal.name().into() },
+        principal: wit::Principal {
+            kind: principal_kind(request.principal.kind()),
+            name: request.principal.name().into(),
+        },
         ring: ring(request.ring),
         session: request.session.clone(),
         time_ms: request.time_ms,

@@ -152,17 +152,16 @@ impl Policy {
     fn check_settings(&self) -> Result<(), PolicyError> {
         let name = self.reference.name.clone();
         let mut store = store(&self.engine);
-        let answer = self.pre.instantiate(&mut store).and_then(|instance| {
-            instance.ringfence_policy_judge().call_validate_settings(&mut store, &self.settings)
-        });
+        let answer = self
+            .pre
+            .instantiate(&mut store)
+            .and_then(|instance| instance.ringfence_policy_judge().call_validate_settings(&mut store, &self.settings));
         match answer {
             Ok(Ok(())) => Ok(()),
             Ok(Err(problems)) => {
-                let guest::SettingsProblem { pointer, text } =
-                    problems.into_iter().next().unwrap_or_else(|| guest::SettingsProblem {
-                        pointer: String::new(),
-                        text: "the policy does not say what".to_owned(),
-                    });
+                let guest::SettingsProblem { pointer, text } = problems.into_iter().next().unwrap_or_else(|| {
+                    guest::SettingsProblem { pointer: String::new(), text: "the policy does not say what".to_owned() }
+                });
                 Err(PolicyError::BadSettings { name, pointer: one_line(&pointer), text: one_line(&text) })
             }
             Err(error) => Err(PolicyError::Faulty { name, fault: fault(&store, &error) }),
@@ -193,12 +192,7 @@ impl fmt::Debug for Policy {
     }
 }
 
-fn link(
-    engine: &Engine,
-    name: &str,
-    digest: &Digest,
-    bytes: &[u8],
-) -> Result<guest::PolicyPre<Limiter>, PolicyError> {
+fn link(engine: &Engine, name: &str, digest: &Digest, bytes: &[u8]) -> Result<guest::PolicyPre<Limiter>, PolicyError> {
     let not_a_component = |why: String| PolicyError::NotAComponent { name: name.to_owned(), why };
     if !crate::toolbox::lift::is_component(bytes) {
         return Err(not_a_component("it does not start like a WebAssembly component".to_owned()));
@@ -216,11 +210,7 @@ fn link(
     guest::PolicyPre::new(pre).map_err(not_a_policy)
 }
 
-fn describe(
-    engine: &Engine,
-    pre: &guest::PolicyPre<Limiter>,
-    name: &str,
-) -> Result<PolicyDescription, PolicyError> {
+fn describe(engine: &Engine, pre: &guest::PolicyPre<Limiter>, name: &str) -> Result<PolicyDescription, PolicyError> {
     let faulty = |fault| PolicyError::Faulty { name: name.to_owned(), fault };
     let mut store = store(engine);
     let described = pre

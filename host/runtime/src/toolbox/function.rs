@@ -229,10 +229,7 @@ fn interface_name(export: &str) -> String {
 }
 
 /// The functions that a described tool says it has.
-pub(super) fn described(
-    said: described::Description,
-    manifest: Option<&Manifest>,
-) -> Result<Vec<Function>, String> {
+pub(super) fn described(said: described::Description, manifest: Option<&Manifest>) -> Result<Vec<Function>, String> {
     let mut functions: Vec<Function> = Vec::new();
     for function in said.functions.into_iter().take(limits::FUNCTIONS_PER_TOOL_MAX + 1) {
         let function = described_function(function)?.with_manifest(manifest);

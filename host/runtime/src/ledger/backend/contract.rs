@@ -20,7 +20,8 @@ const BACKENDS: &[(&str, Make)] = &[
 ];
 
 /// What each of them must keep to.
-const CONTRACT: &[(&str, fn(&mut dyn Backend))] = &[
+type Check = fn(&mut dyn Backend);
+const CONTRACT: &[(&str, Check)] = &[
     ("empty backend holds nothing", empty_backend_holds_nothing),
     ("entries come back as written", entries_come_back_as_written),
     ("gaps and replacements are refused", gaps_and_replacements_are_refused),

@@ -123,7 +123,7 @@ impl Backend for FaultyBackend {
     }
 
     fn head(&self) -> Result<Option<StoredEntry>, BackendError> {
-        self.ask(Backend::head)
+        self.ask(|inner| inner.head())
     }
 
     fn entry(&self, index: u64) -> Result<Option<StoredEntry>, BackendError> {
@@ -147,7 +147,7 @@ impl Backend for FaultyBackend {
     }
 
     fn open_calls(&self) -> Result<Vec<CallRow>, BackendError> {
-        self.ask(Backend::open_calls)
+        self.ask(|inner| inner.open_calls())
     }
 
     fn node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError> {
@@ -155,7 +155,7 @@ impl Backend for FaultyBackend {
     }
 
     fn latest_checkpoint(&self) -> Result<Option<StoredCheckpoint>, BackendError> {
-        self.ask(Backend::latest_checkpoint)
+        self.ask(|inner| inner.latest_checkpoint())
     }
 
     fn checkpoint_covering(&self, size: u64) -> Result<Option<StoredCheckpoint>, BackendError> {

@@ -75,7 +75,9 @@ impl Backend for MemoryBackend {
         for content in contents {
             self.contents.entry(content.commitment).or_insert(content);
         }
-        calls.into_iter().for_each(|row| self.put_call(row));
+        for row in calls {
+            self.put_call(row);
+        }
         for Node { level, index, hash } in nodes {
             self.nodes.entry((level, index)).or_insert(hash);
         }

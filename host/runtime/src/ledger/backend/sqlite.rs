@@ -1,10 +1,10 @@
-//! A log in one SQLite file.
+//! A log in one `SQLite` file.
 //!
-//! Durability order, all of it SQLite's: the frames of a transaction go to the write-ahead file, then its commit frame,
+//! Durability order, all of it `SQLite`'s: the frames of a transaction go to the write-ahead file, then its commit frame,
 //! then a sync (`synchronous=FULL`), then `COMMIT` returns. A crash before the commit frame leaves nothing of the
 //! transaction, one after it leaves all of it.
 //!
-//! There is one process at a time. A writer holds SQLite's exclusive lock from open to close, so another process that
+//! There is one process at a time. A writer holds `SQLite`'s exclusive lock from open to close, so another process that
 //! opens the file, to write or to read, is told that it is in use (CR-31). The lock goes with the process, so a crash
 //! leaves none behind.
 //!
@@ -49,7 +49,7 @@ use crate::ledger::backend::StoredEntry;
 
 mod sql;
 
-/// A log in one SQLite file.
+/// A log in one `SQLite` file.
 #[derive(Debug)]
 pub struct SqliteBackend {
     connection: Connection,
@@ -259,11 +259,9 @@ fn call_of(row: &Row<'_>) -> rusqlite::Result<Result<CallRow, BackendError>> {
 fn state_of(begun: Option<i64>, ended: Option<i64>, effect: Option<&str>) -> Result<CallState, String> {
     Ok(match (begun, ended, effect) {
         (Some(begun), None, None) => CallState::Begun { begun: from_sql(begun)? },
-        (Some(begun), Some(finished), Some(effect)) => CallState::Finished {
-            begun: from_sql(begun)?,
-            finished: from_sql(finished)?,
-            effect: effect_of(effect)?,
-        },
+        (Some(begun), Some(finished), Some(effect)) => {
+            CallState::Finished { begun: from_sql(begun)?, finished: from_sql(finished)?, effect: effect_of(effect)? }
+        }
         (None, Some(refused), None) => CallState::Refused { refused: from_sql(refused)? },
         _ => return Err("it has no such state".to_owned()),
     })
@@ -296,7 +294,7 @@ fn effect_of(word: &str) -> Result<EffectState, String> {
     known.ok_or_else(|| format!("`{}` is no state of an effect", word.escape_debug()))
 }
 
-/// SQLite's integers are signed; a log of 2^63 entries is far beyond any disk.
+/// `SQLite`'s integers are signed; a log of 2^63 entries is far beyond any disk.
 fn to_sql(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -325,8 +323,12 @@ fn connect(path: &Path, mode: Mode) -> Result<Connection, BackendError> {
     };
     let connection = opened.map_err(|error| failed(&error))?;
     connection.busy_timeout(Duration::ZERO).map_err(|error| failed(&error))?;
-    // The lock is kept from the first time it is taken.
     if mode == Mode::Write {
+        // SQLite opens what it can't write for reading, and says nothing.
+        if connection.is_readonly("main").map_err(|error| failed(&error))? {
+            return Err(BackendError::ReadOnly);
+        }
+        // The lock is kept from the first time it is taken.
         connection.pragma_update(None, "locking_mode", "exclusive").map_err(|error| failed(&error))?;
     }
     Ok(connection)

@@ -1,9 +1,9 @@
-//! The statements of a log in SQLite, and its schema.
+//! The statements of a log in `SQLite`, and its schema.
 //!
 //! Owns every line of SQL. Each question is answered by an index, so none costs more as the log grows; a test asks
-//! SQLite for the plan of each. The schema is a format: a change is a new version.
+//! `SQLite` for the plan of each. The schema is a format: a change is a new version.
 
-/// `RFL1`: what marks a SQLite file as a log.
+/// `RFL1`: what marks a `SQLite` file as a log.
 pub(super) const APPLICATION_ID: i64 = 0x5246_4c31;
 /// The version of the schema.
 pub(super) const SCHEMA_VERSION: i64 = 1;
