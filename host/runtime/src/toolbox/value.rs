@@ -26,8 +26,9 @@
 //! but an outcome: see [`Returned`].
 //!
 //! A small input can stand for a large value (`[{}, {}]` for records of a thousand options), and a type comes from an
-//! untrusted component. So what is built is charged for, as if it were written out in full, before it is built. Depth
-//! needs no limit of its own: it is that of the type, which the component's validation bounds.
+//! untrusted component. So what is built is charged for, as if it were written out in full, before it is built; and so
+//! is the search for a case among many, since it runs outside the guest's fuel and deadline. Depth needs no limit of its
+//! own: it is that of the type, which the component's validation bounds.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -58,6 +59,8 @@ pub(super) const NOT_NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 const SHOWN_BYTES_MAX: usize = 80;
 /// Names that an error message lists.
 const SHOWN_NAMES_MAX: usize = 16;
+/// Cases that are searched for the charge of one byte. All in all a second of work, at worst.
+const CASES_PER_BYTE: usize = 16;
 
 /// Why an input is not what a function takes. The caller is at fault.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -82,7 +85,7 @@ pub enum OutputError {
     #[error("the returned value is not of the type that the function declares")]
     Mismatch,
     /// More than an answer may be: the guest is at fault.
-    #[error("the returned value is longer than {OUTPUT_BYTES_MAX} bytes of JSON")]
+    #[error("the returned value is over {OUTPUT_BYTES_MAX} bytes of JSON, or as much work to write")]
     TooLong,
     /// A type whose function should not have been offered: we are at fault.
     #[error("the returned value has no JSON form: {0}")]
@@ -237,6 +240,7 @@ impl Reader {
     }
 
     fn variant(&mut self, variant: &types::Variant, input: &Value, at: At<'_>) -> Result<Val, InputError> {
+        self.spend(search_bytes(variant.cases().len()), at)?;
         let named = tagged(input).and_then(|(name, payload)| {
             let mut cases = variant.cases();
             cases.find(|case| case.name == name && case.ty.is_some() == payload.is_some()).zip(Some(payload))
@@ -253,6 +257,7 @@ impl Reader {
     }
 
     fn name(&mut self, names: &types::Enum, input: &Value, at: At<'_>) -> Result<String, InputError> {
+        self.spend(search_bytes(names.names().len()), at)?;
         let name = input.as_str().filter(|name| names.names().any(|known| known == *name));
         let name = name.ok_or_else(|| wrong(at, one_of(names.names().map(quoted)), input))?;
         self.spend(name_bytes(name), at)?;
@@ -307,7 +312,7 @@ impl Reader {
 
     fn spend(&mut self, bytes: u64, at: At<'_>) -> Result<(), InputError> {
         self.left = self.left.checked_sub(bytes).ok_or_else(|| {
-            let expected = format!("at most {OUTPUT_BYTES_MAX} bytes once every option is written out");
+            let expected = format!("at most {OUTPUT_BYTES_MAX} bytes, or as much work, once options are written out");
             InputError::new(at, expected, "more".to_owned())
         })?;
         Ok(())
@@ -410,7 +415,7 @@ impl Writer {
             (Type::Record(record), Val::Record(fields)) => self.record(record, fields),
             (Type::Tuple(tuple), Val::Tuple(items)) => self.tuple(tuple.types(), items),
             (Type::Variant(variant), Val::Variant(name, payload)) => self.variant(variant, name, payload.as_deref()),
-            (Type::Enum(names), Val::Enum(name)) if names.names().any(|known| known == name) => self.text(name.clone()),
+            (Type::Enum(names), Val::Enum(name)) => self.name(names, name),
             (Type::Option(option), Val::Option(value)) => self.option(&option.ty(), value.as_deref()),
             (Type::Result(result), Val::Result(value)) => self.result(result, value),
             (Type::Flags(flags), Val::Flags(set)) => self.flags(flags, set),
@@ -466,12 +471,19 @@ impl Writer {
     }
 
     fn variant(&mut self, variant: &types::Variant, name: &str, payload: Option<&Val>) -> Result<Value, OutputError> {
+        self.spend(search_bytes(variant.cases().len()))?;
         let case = variant.cases().find(|case| case.name == name).ok_or(OutputError::Mismatch)?;
         match (case.ty, payload) {
             (Some(ty), Some(payload)) => Ok(tag(name, self.named(name, &ty, payload)?)),
             (None, None) => self.text(name.to_owned()),
             _ => Err(OutputError::Mismatch),
         }
+    }
+
+    fn name(&mut self, names: &types::Enum, name: &str) -> Result<Value, OutputError> {
+        self.spend(search_bytes(names.names().len()))?;
+        matching(names.names().any(|known| known == name))?;
+        self.text(name.to_owned())
     }
 
     fn option(&mut self, ty: &Type, value: Option<&Val>) -> Result<Value, OutputError> {
@@ -555,6 +567,11 @@ fn matching(matches: bool) -> Result<(), OutputError> {
 /// Bytes that a key takes in JSON, at least.
 fn name_bytes(name: &str) -> u64 {
     length(name) + 3
+}
+
+/// What the search for one of so many cases is charged with.
+fn search_bytes(cases: usize) -> u64 {
+    u64::try_from(cases / CASES_PER_BYTE).unwrap_or(u64::MAX)
 }
 
 fn length(text: &str) -> u64 {
@@ -1092,8 +1109,27 @@ mod tests {
         let error = arguments(&function, &input(1_000_000)).expect_err("a gigabyte");
         assert_eq!(
             (error.expected.as_str(), error.found.as_str()),
-            ("at most 8388608 bytes once every option is written out", "more")
+            ("at most 8388608 bytes, or as much work, once options are written out", "more")
         );
+    }
+
+    #[test]
+    fn search_among_many_cases_is_charged() {
+        let cases = join(&[(); 10_000], |index, ()| format!("(case \"n{index}\")"));
+        let definitions = format!(
+            r#"(type $e_ (enum {})) (import "e" (type $e (eq $e_)))
+            (type $v_ (variant {cases})) (import "v" (type $v (eq $v_)))"#,
+            names(10_000)
+        );
+        let last = "n9999".to_owned();
+        for (ty, value) in [("$e", Val::Enum(last.clone())), ("$v", Val::Variant(last.clone(), None))] {
+            let function = function_with(&definitions, &format!(r#"(param "x" (list {ty})) (result (list {ty}))"#));
+            let read = |count| arguments(&function, &json!({"x": vec![json!(last); count]}));
+            let write = |count| returned(&function, &[Val::List(vec![value.clone(); count])]);
+            assert!(read(1_000).is_ok() && write(1_000).is_ok(), "{ty}");
+            assert!(read(100_000).is_err_and(|error| error.found == "more"), "{ty}");
+            assert_eq!(write(100_000), Err(OutputError::TooLong), "{ty}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! migrated, truncated or repaired here.
 
 use std::fmt::Display;
+use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
@@ -58,9 +59,17 @@ pub struct SqliteBackend {
 }
 
 impl SqliteBackend {
-    /// Makes a new log at `path`. Fails if there is anything.
+    /// Makes a new log at `path`. Fails if there is anything, and leaves nothing behind if it fails.
     pub fn create(path: &Path) -> Result<Self, BackendError> {
         create_file(path)?;
+        Self::fill(path).inspect_err(|_| {
+            // Ownership: the file is the one made above, and holds nothing yet. What can't be removed is refused later.
+            let _ = fs::remove_file(path);
+            let _ = fs::remove_file(wal(path));
+        })
+    }
+
+    fn fill(path: &Path) -> Result<Self, BackendError> {
         let connection = connect(path, Mode::Write)?;
         configure(&connection, Mode::Write).map_err(|error| failed(&error))?;
         connection.execute_batch(sql::SCHEMA).map_err(|error| failed(&error))?;
@@ -95,6 +104,10 @@ impl SqliteBackend {
         let connection = connect(path, mode)?;
         check_kind(&connection, path)?;
         configure(&connection, mode).map_err(|error| failed(&error))?;
+        if mode == Mode::Write {
+            // Durability: SQLite syncs the name of its write-ahead file as well, but says nothing if that fails.
+            sync_folder(path).map_err(|error| io_failed(path, &error))?;
+        }
         let last: Option<i64> =
             connection.query_row(sql::LAST_INDEX, [], |row| row.get(0)).map_err(|error| failed(&error))?;
         let next = last.map_or(Ok(0), from_sql).map_err(BackendError::Corrupt)?;
@@ -382,6 +395,9 @@ fn check_kind(connection: &Connection, path: &Path) -> Result<(), BackendError> 
             let known = sql::SCHEMA_VERSION;
             Err(unusable(path, &format!("its schema has version `{version}`, and this host knows version `{known}`")))
         }
+        _ if number("schema_version").is_ok_and(|version| version == 0) => {
+            Err(unusable(path, "it was not finished being made, holds nothing, and can be removed"))
+        }
         _ => Err(unusable(path, "it is a database, but not a log")),
     }
 }
@@ -416,10 +432,14 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn wal_is_empty(path: &Path) -> bool {
+fn wal(path: &Path) -> PathBuf {
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
-    match PathBuf::from(wal).metadata() {
+    PathBuf::from(wal)
+}
+
+fn wal_is_empty(path: &Path) -> bool {
+    match wal(path).metadata() {
         Ok(found) => found.len() == 0,
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }

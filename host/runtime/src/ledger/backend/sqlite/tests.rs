@@ -191,11 +191,17 @@ fn file_that_is_no_log_is_refused_untouched() {
         let made = format!("CREATE TABLE t (a); PRAGMA application_id = {id}; PRAGMA user_version = {version};");
         connection.execute_batch(&made).expect("a table");
     };
+    let unfinished = || {
+        let _ = fs::remove_file(scene.path());
+        let connection = Connection::open(scene.path()).expect("a database");
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).expect("a mode");
+    };
     let text = |bytes: &[u8]| fs::write(scene.path(), bytes).expect("a file");
-    let cases: [(&dyn Fn(), &str); 6] = [
+    let cases: [(&dyn Fn(), &str); 7] = [
         (&|| foreign(0, 0), "it is a database, but not a log"),
         (&|| foreign(7, 1), "it is a database, but not a log"),
         (&|| foreign(sql::APPLICATION_ID, 2), "its schema has version `2`, and this host knows version `1`"),
+        (&unfinished, "it was not finished being made, holds nothing, and can be removed"),
         (&|| text(&[b'x'; 5000]), "it is not a log"),
         (&|| text(b""), "it is empty"),
         (&|| fs::remove_file(scene.path()).expect("a file"), "there is no such file"),

@@ -1,0 +1,125 @@
+//! The module graph points one way: `cli → runtime → audit → model`, and inside the runtime as ARCHITECTURE.md draws it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Which modules of the runtime each one may use. What is not listed, it may not.
+const RUNTIME: &[(&str, &[&str])] = &[
+    ("engine", &[]),
+    ("ledger", &[]),
+    ("sequencer", &["ledger"]),
+    ("sandbox", &["engine", "toolbox"]),
+    ("toolbox", &["engine", "sandbox"]),
+    ("policy", &["engine", "sandbox", "toolbox"]),
+    ("session", &["pipeline", "toolbox"]),
+    ("pipeline", &["host", "ledger", "policy", "sandbox", "session", "toolbox"]),
+    ("host", &["engine", "ledger", "pipeline", "policy", "sequencer", "toolbox"]),
+    ("bench", &["engine", "host", "ledger", "policy", "sequencer", "toolbox"]),
+];
+
+/// Which of our crates each one may use.
+const CRATES: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("audit", &["ringfence_model"]),
+    ("runtime", &["ringfence_audit", "ringfence_model"]),
+    ("cli", &["ringfence_audit", "ringfence_model", "ringfence_policies", "ringfence_runtime"]),
+];
+
+fn host() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("a file").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The paths that a file uses, without its tests.
+fn used(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).expect("a source file");
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code_lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code_lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn crates_depend_one_way_only() {
+    for (name, allowed) in CRATES {
+        for path in sources(&host().join(name).join("src")) {
+            for line in used(&path) {
+                for other in ["ringfence_model", "ringfence_audit", "ringfence_runtime", "ringfence_policies"] {
+                    assert!(
+                        !line.contains(&format!("{other}::")) || allowed.contains(&other),
+                        "{}: {line}",
+                        path.display()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn runtime_modules_depend_as_drawn() {
+    let root = host().join("runtime/src");
+    let mut seen = BTreeSet::new();
+    for path in sources(&root) {
+        let relative = path.strip_prefix(&root).expect("below the root");
+        let module = relative.components().next().expect("a part").as_os_str().to_string_lossy().replace(".rs", "");
+        if module == "lib" {
+            continue;
+        }
+        let allowed = RUNTIME.iter().find(|(name, _)| *name == module);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("`{module}` is not in the table"));
+        for line in used(&path) {
+            for part in line.split("crate::").skip(1) {
+                let other: String = part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                let known = RUNTIME.iter().any(|(name, _)| *name == other);
+                assert!(!known || other == module || allowed.contains(&other.as_str()), "{}: {line}", path.display());
+            }
+        }
+        seen.insert(module);
+    }
+    assert_eq!(seen.len(), RUNTIME.len(), "a module of the table is gone: {seen:?}");
+}
+
+#[test]
+fn pure_crates_do_no_input_or_output() {
+    for name in ["model", "audit"] {
+        for path in sources(&host().join(name).join("src")) {
+            for line in used(&path) {
+                for forbidden in
+                    ["std::fs", "std::net", "std::process", "std::env", "SystemTime", "Instant", "tokio", "wasmtime"]
+                {
+                    assert!(!line.contains(forbidden), "{}: {line}", path.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sandbox_never_sees_who_calls() {
+    for path in sources(&host().join("runtime/src/sandbox")) {
+        for line in used(&path) {
+            for forbidden in ["principal", "Principal", "crate::policy", "crate::ledger", "ringfence_model::ring"] {
+                assert!(!line.contains(forbidden), "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn main_stays_short() {
+    let main = std::fs::read_to_string(host().join("cli/src/main.rs")).expect("main.rs");
+    assert!(main.lines().count() <= 40);
+}

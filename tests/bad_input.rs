@@ -1,0 +1,1 @@
+//! Every bad input gets one clear message, its exit code, and loses nothing.

@@ -1,0 +1,1 @@
+//! The demonstration claims nothing that is not so.

@@ -1,0 +1,170 @@
+//! What the tests share: a fresh home, the real binary, and what must hold after every run of it.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A fresh, initialised home in a folder of its own. Everything a test needs beside it goes into [`Home::folder`].
+pub struct Home {
+    root: TempDir,
+}
+
+/// What a run of the binary left.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+    pub elapsed: Duration,
+}
+
+impl Home {
+    /// A folder with an initialised home in it.
+    pub fn new() -> Self {
+        let home = Self { root: tempfile::tempdir().expect("a folder") };
+        home.run(["init", "--origin", "test.example/log"]).code(0);
+        home
+    }
+
+    /// The home itself.
+    pub fn path(&self) -> PathBuf {
+        self.root.path().join("home")
+    }
+
+    /// A folder beside the home, created if it is not there.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.root.path().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        folder
+    }
+
+    /// A file beside the home.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.root.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// Replaces the configuration.
+    pub fn configure(&self, toml: &str) {
+        std::fs::write(self.path().join("ringfence.toml"), toml).expect("the configuration");
+    }
+
+    /// Runs the binary with this home.
+    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
+        ringfence(&self.path(), args, b"")
+    }
+
+    /// Runs the binary with this home and a standard input.
+    pub fn run_with_stdin<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>, stdin: &[u8]) -> Ran {
+        ringfence(&self.path(), args, stdin)
+    }
+
+    /// `run FILE args… --format json`, parsed. What comes after `--` in `args` stays the tool's.
+    pub fn call(&self, tool: &str, args: &[&str]) -> (Ran, Value) {
+        let all = ["run", tool, "--format", "json"].into_iter().chain(args.iter().copied());
+        let ran = self.run(all);
+        let value = ran.json();
+        (ran, value)
+    }
+
+    /// The entries of the log, oldest first.
+    pub fn entries(&self) -> Vec<Value> {
+        let export = self.run(["log", "export"]);
+        export.code(0);
+        export.text().lines().map(|line| serde_json::from_str(line).expect("an entry")).collect()
+    }
+
+    /// U4: the log verifies. U7: the next honest call works.
+    pub fn is_well(&self) {
+        self.run(["log", "verify"]).code(0);
+        let docs = self.file("well/a.txt", "still here");
+        let dir = format!("{}::/well", docs.parent().expect("a parent").display());
+        let (ran, value) = self
+            .call(ringfence_artifacts::TOOL_FILES, &["read", "--input", r#"{"path":"/well/a.txt"}"#, "--dir", &dir]);
+        ran.code(0);
+        assert_eq!(value["outcome"]["value"], "still here");
+    }
+}
+
+/// Runs the binary. U1: it never panics, and never shows a backtrace.
+pub fn ringfence<S: AsRef<OsStr>>(home: &Path, args: impl IntoIterator<Item = S>, stdin: &[u8]) -> Ran {
+    finish(command(home, args), stdin)
+}
+
+/// The binary as a command, for tests that need more of it: another environment, a limit, a signal.
+pub fn command<S: AsRef<OsStr>>(home: &Path, args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    command.env_clear().env("RINGFENCE_HOME", home).env("PATH", "/usr/bin:/bin").args(args);
+    command
+}
+
+/// Runs a command to its end.
+pub fn finish(mut command: Command, stdin: &[u8]) -> Ran {
+    let started = Instant::now();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut pipe = child.stdin.take().expect("standard input");
+    let stdin = stdin.to_vec();
+    // Whoever does not read its input closes it; that is no concern of the test.
+    let writer = std::thread::spawn(move || drop(pipe.write_all(&stdin)));
+    let output = child.wait_with_output().expect("the binary ends");
+    writer.join().expect("the writer ends");
+    let ran = Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        elapsed: started.elapsed(),
+    };
+    for sign in ["panicked", "RUST_BACKTRACE", "a bug in ringfence", "stack backtrace"] {
+        assert!(!ran.stderr.contains(sign) && !ran.text().contains(sign), "{ran:?}");
+    }
+    ran
+}
+
+impl Ran {
+    /// Asserts the exit code.
+    #[track_caller]
+    pub fn code(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.text(), self.stderr);
+        self
+    }
+
+    /// Asserts that standard error says something.
+    #[track_caller]
+    pub fn says(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "`{text}` is not in: {}", self.stderr);
+        self
+    }
+
+    /// Asserts the style of an error: one `error:` line, lower-case, without a final period, and a hint.
+    #[track_caller]
+    pub fn fails_well(&self) -> &Self {
+        let errors: Vec<_> = self.stderr.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
+        assert_eq!(errors.len(), 1, "{}", self.stderr);
+        let first = errors[0].chars().next().expect("a message");
+        assert!(!first.is_uppercase() && !errors[0].ends_with('.'), "{}", self.stderr);
+        assert!(self.stderr.contains("hint: "), "{}", self.stderr);
+        self
+    }
+
+    /// Standard output as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}: {} {}", self.text(), self.stderr))
+    }
+}

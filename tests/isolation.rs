@@ -1,0 +1,1 @@
+//! What hostile guests try with files, environment and handles, and that it stays inside.

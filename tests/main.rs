@@ -1,0 +1,29 @@
+//! The tests that run the real command on real components: one binary, one file an area.
+
+#![expect(unreachable_pub, reason = "tests have no public interface")]
+
+mod harness;
+
+mod arch;
+mod bad_input;
+mod call;
+mod demo;
+mod docs;
+mod isolation;
+mod limit;
+mod policy;
+mod record;
+mod tools;
+
+#[test]
+fn every_test_file_is_part_of_this_binary() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests");
+    let main = include_str!("main.rs");
+    for entry in std::fs::read_dir(folder).expect("the folder of the tests") {
+        let path = entry.expect("a file").path();
+        if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("main.rs") {
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            assert!(main.contains(&format!("\nmod {name};\n")), "`mod {name};` is missing");
+        }
+    }
+}

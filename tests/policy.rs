@@ -1,0 +1,1 @@
+//! Policies: their cases, and what hostile ones come to.

@@ -1,0 +1,1 @@
+//! The record: recovery, idempotency, and tampering found and named.

@@ -1,0 +1,1 @@
+//! Tools of every shape load through one path and can be called.
