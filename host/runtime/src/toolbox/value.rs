@@ -1461,6 +1461,9 @@ mod tests {
                 (local.get $start))
             (func (export "f") (param i32) (result i32) (local.get 0)))
         (core instance $i (instantiate $m))
+        (alias core export $i "memory" (core memory $memory))
+        (alias core export $i "realloc" (core func $realloc))
+        (alias core export $i "f" (core func $f))
     "#;
 
     /// The guest's answer to an input of this type.
@@ -1470,7 +1473,7 @@ mod tests {
         let padding = join(&[(); 17], |index, ()| format!("(param \"p{index}\" u64)"));
         let text = format!(
             r#"(component {} {IDENTITY} (func (export "f") (param "x" {ty}) {padding} (result (tuple {ty} u64))
-                (canon lift (core func $i "f") (memory $i "memory") (realloc (func $i "realloc")))))"#,
+                (canon lift (core func $f) (memory $memory) (realloc $realloc))))"#,
             definitions.concat()
         );
         let component = Component::new(&ENGINE, wat::parse_str(&text).expect(&text)).expect(&text);
