@@ -1,5 +1,7 @@
 //! What the tests share: a fresh home, the real binary, and what must hold after every run of it.
 
+mod attack;
+
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::Path;
@@ -11,6 +13,9 @@ use std::time::Instant;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use crate::harness::attack::LATE_MAX;
+pub use crate::harness::attack::SECRET;
 
 /// A fresh, initialised home in a folder of its own. Everything a test needs beside it goes into [`Home::folder`].
 pub struct Home {
@@ -24,6 +29,8 @@ pub struct Ran {
     pub stdout: Vec<u8>,
     pub stderr: String,
     pub elapsed: Duration,
+    /// The most memory it had, as far as looking now and then can tell; zero where the system doesn't say.
+    pub peak_kib: u64,
 }
 
 impl Home {
@@ -117,6 +124,8 @@ pub fn finish(mut command: Command, stdin: &[u8]) -> Ran {
     let stdin = stdin.to_vec();
     // Whoever does not read its input closes it; that is no concern of the test.
     let writer = std::thread::spawn(move || drop(pipe.write_all(&stdin)));
+    let pid = child.id();
+    let watcher = std::thread::spawn(move || peak_kib(pid));
     let output = child.wait_with_output().expect("the binary ends");
     writer.join().expect("the writer ends");
     let ran = Ran {
@@ -124,11 +133,25 @@ pub fn finish(mut command: Command, stdin: &[u8]) -> Ran {
         stdout: output.stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         elapsed: started.elapsed(),
+        peak_kib: watcher.join().expect("the watcher ends"),
     };
     for sign in ["panicked", "RUST_BACKTRACE", "a bug in ringfence", "stack backtrace"] {
         assert!(!ran.stderr.contains(sign) && !ran.text().contains(sign), "{ran:?}");
     }
     ran
+}
+
+/// Watches a process until it has ended.
+fn peak_kib(pid: u32) -> u64 {
+    let mut peak = 0;
+    while let Some(kib) = std::fs::read_to_string(format!("/proc/{pid}/status")).ok().and_then(|status| {
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    }) {
+        peak = kib;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    peak
 }
 
 impl Ran {

@@ -1,5 +1,6 @@
 //! The command line. Doc comments here are the help text.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -10,6 +11,8 @@ use clap::ValueEnum;
 use ringfence_model::capability::Access;
 use ringfence_model::capability::GuestPath;
 use ringfence_model::digest::Digest;
+
+use crate::error::CommandError;
 
 /// Run untrusted tools as WebAssembly components, in privilege rings, under policies, with a record that verifies.
 #[derive(Debug, Parser)]
@@ -25,6 +28,28 @@ pub struct Args {
 
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Args {
+    /// Reads the command line. What is wrong with it is clap's to say; whoever asked for JSON gets an error to print.
+    pub fn read() -> Result<Self, CommandError> {
+        let words = Vec::from_iter(std::env::args_os());
+        Self::try_parse_from(&words).map_err(|error| {
+            if !error.use_stderr() || !asks_for_json(&words) {
+                error.exit();
+            }
+            let text = error.to_string();
+            let message = text.lines().next().unwrap_or_default();
+            CommandError::command_line(message.strip_prefix("error: ").unwrap_or(message))
+                .hint("`ringfence help`, and `--help` after any command, show what can be written")
+        })
+    }
+}
+
+/// Whether a command line that can't be read asks for JSON all the same. What comes after `--` is a tool's.
+fn asks_for_json(words: &[OsString]) -> bool {
+    let ours = words.split(|word| word == "--").next().unwrap_or_default();
+    ours.iter().any(|word| word == "--format=json") || ours.windows(2).any(|two| two == ["--format", "json"])
 }
 
 /// How results and errors are printed.

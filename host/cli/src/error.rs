@@ -10,6 +10,7 @@ use ringfence_model::grant::Wanted;
 use ringfence_model::outcome::one_line;
 use ringfence_model::ring::Ring;
 use ringfence_runtime::ledger::LedgerError;
+use ringfence_runtime::ledger::backend::BackendError;
 use ringfence_runtime::pipeline::CallFailure;
 use ringfence_runtime::pipeline::Denial;
 use ringfence_runtime::policy::PolicyError;
@@ -47,7 +48,11 @@ impl CommandError {
 
     /// A file that can't be read or written.
     pub fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::environment(format!("`{}` can't be used: {error}", path.display()))
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => "check the path: a relative one starts at the folder this command is run in",
+            _ => "check what the path leads to, and who may read and write it",
+        };
+        Self::environment(format!("`{}` can't be used: {error}", path.display())).hint(hint)
     }
 
     #[must_use]
@@ -73,14 +78,22 @@ impl From<HomeError> for CommandError {
             HomeError::AlreadyInitialised(_) => Self::environment(message)
                 .code("host.already-initialised")
                 .hint("use it, or name another with `--home DIR`"),
-            HomeError::Key { .. } => Self::environment(message)
+            HomeError::Exposed(_) => Self::environment(message)
                 .code("host.key")
                 .hint("a key is readable by its owner alone: `chmod 600` it, if nobody else can have read it"),
+            HomeError::Key { .. } => Self::environment(message)
+                .code("host.key")
+                .hint("restore the key from a copy: the log goes on under the key that its first entry names"),
             HomeError::Config(_) => Self::environment(message)
                 .code("host.config")
                 .hint("docs/reference.toml shows every key with its default"),
             HomeError::Ledger(error) => error.into(),
-            HomeError::File { .. } | HomeError::Engine(_) => Self::environment(message),
+            HomeError::Sequencer(error) => error.into(),
+            HomeError::File { .. } => Self::environment(message)
+                .hint("check that it is there and who may use it; what is lost of a home comes back from a copy of it"),
+            HomeError::Engine(_) => {
+                Self::environment(message).hint("`ringfence doctor` looks at each part of this home")
+            }
         }
     }
 }
@@ -92,6 +105,15 @@ impl From<LedgerError> for CommandError {
             LedgerError::Corrupt { .. } => Self::evidence(message)
                 .code("audit.corrupt")
                 .hint("`ringfence log verify` says everything that is wrong; nothing runs until the log is whole"),
+            LedgerError::Storage(BackendError::Corrupt(_)) => Self::evidence(message)
+                .code("audit.corrupt")
+                .hint("restore the log from a copy, and keep this one as evidence; nothing runs until the log is whole"),
+            LedgerError::Storage(BackendError::InUse) => Self::environment(message)
+                .code("host.log-in-use")
+                .hint("wait until the other command has ended, or give each its own home with `--home DIR`"),
+            LedgerError::Storage(BackendError::Unusable { .. }) => Self::environment(message)
+                .code("host.log")
+                .hint("restore the log from a copy; `ringfence init` makes a new one in another home"),
             LedgerError::Misuse(_) => {
                 Self { exit: Exit::Internal, ..Self::environment(message) }.code("internal.ledger")
             }

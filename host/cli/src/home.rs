@@ -20,6 +20,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
 
 use ringfence_audit::note::Verifier;
 use ringfence_audit::signer::Signer;
@@ -34,11 +36,18 @@ use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::SystemRandom;
 use ringfence_runtime::ledger::backend::Backend;
+use ringfence_runtime::ledger::backend::BackendError;
 use ringfence_runtime::ledger::backend::sqlite::SqliteBackend;
+use ringfence_runtime::sequencer::Sequencer;
+use ringfence_runtime::sequencer::SequencerError;
 use thiserror::Error;
 
 use crate::config::Config;
 use crate::config::ConfigError;
+
+/// How long a command waits for another to let go of the log, and how often it looks.
+const IN_USE_WAIT: Duration = Duration::from_secs(10);
+const IN_USE_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a new home's configuration says: every default, as comments.
 const CONFIG_TEMPLATE: &str = "\
@@ -66,7 +75,10 @@ pub enum HomeError {
     /// A file of it can't be read or written.
     #[error("`{path}` can't be used: {why}")]
     File { path: String, why: String },
-    /// A key can be read by others, or is not a key.
+    /// A key can be read by others.
+    #[error("the key `{0}` is refused: others than its owner can read or write it")]
+    Exposed(String),
+    /// A key is not a key.
     #[error("the key `{path}` is refused: {why}")]
     Key { path: String, why: String },
     /// The configuration is wrong.
@@ -75,6 +87,9 @@ pub enum HomeError {
     /// The log can't be opened.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The first checkpoint can't be signed or kept.
+    #[error(transparent)]
+    Sequencer(#[from] SequencerError),
     /// The engine can't be set up.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -140,7 +155,9 @@ impl Home {
             origin,
         };
         let backend = SqliteBackend::create(&home.log_path()).map_err(LedgerError::from)?;
-        Ledger::create(Box::new(backend), opened, Arc::new(SystemClock), Arc::new(SystemRandom))?;
+        let ledger = Ledger::create(Box::new(backend), opened, Arc::new(SystemClock), Arc::new(SystemRandom))?;
+        // With the first checkpoint there is a head from the start: a home without one has lost it.
+        Sequencer::open(&ledger, Arc::new(signer), Some(home.head_path()))?.publish(&ledger)?;
         Ok(home)
     }
 
@@ -183,13 +200,13 @@ impl Home {
 
     /// The log, to write to.
     pub fn ledger(&self) -> Result<Ledger, HomeError> {
-        let backend = SqliteBackend::open(&self.log_path()).map_err(LedgerError::from)?;
+        let backend = wait_while_in_use(|| SqliteBackend::open(&self.log_path()))?;
         self.open_ledger(Box::new(backend))
     }
 
     /// The log, to read only: works on a disk that can't be written.
     pub fn ledger_read_only(&self) -> Result<Ledger, HomeError> {
-        let backend = SqliteBackend::open_read_only(&self.log_path()).map_err(LedgerError::from)?;
+        let backend = wait_while_in_use(|| SqliteBackend::open_read_only(&self.log_path()))?;
         self.open_ledger(Box::new(backend))
     }
 
@@ -199,7 +216,7 @@ impl Home {
 
     /// The log's store, to read only, whatever state the log is in: verification looks at it without trusting it.
     pub fn backend_read_only(&self) -> Result<impl Backend + use<>, HomeError> {
-        Ok(SqliteBackend::open_read_only(&self.log_path()).map_err(LedgerError::from)?)
+        wait_while_in_use(|| SqliteBackend::open_read_only(&self.log_path()))
     }
 
     /// What signs this home's checkpoints.
@@ -242,6 +259,17 @@ fn signer(path: &Path, origin: &str, seed: &[u8; 32]) -> Result<SoftwareSigner, 
     SoftwareSigner::from_seed(origin, seed).map_err(|error| key_error(path, &error.to_string()))
 }
 
+/// One process at a time holds the log. Commands are short, so a second one waits a while before it says so.
+fn wait_while_in_use<T>(open: impl Fn() -> Result<T, BackendError>) -> Result<T, HomeError> {
+    let started = Instant::now();
+    loop {
+        match open() {
+            Err(BackendError::InUse) if started.elapsed() < IN_USE_WAIT => std::thread::sleep(IN_USE_PAUSE),
+            result => return Ok(result.map_err(LedgerError::from)?),
+        }
+    }
+}
+
 /// SEC-04: a key that others could read may have been read.
 fn read_key(path: &Path) -> Result<String, HomeError> {
     let metadata = fs::symlink_metadata(path).map_err(|error| file_error(path, &error))?;
@@ -249,7 +277,7 @@ fn read_key(path: &Path) -> Result<String, HomeError> {
         return Err(key_error(path, "it is not a regular file"));
     }
     if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(key_error(path, "others than its owner can read or write it"));
+        return Err(HomeError::Exposed(path.display().to_string()));
     }
     fs::read_to_string(path).map_err(|error| file_error(path, &error))
 }

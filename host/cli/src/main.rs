@@ -11,14 +11,15 @@ mod exit;
 mod home;
 mod output;
 
-use clap::Parser as _;
-
 use crate::args::Args;
 use crate::exit::Exit;
 
 fn main() -> std::process::ExitCode {
     exit::catch_panics(|| {
-        let args = Args::parse();
+        let args = match Args::read() {
+            Ok(args) => args,
+            Err(error) => return output::Output::new(args::Format::Json).error(&error),
+        };
         let output = output::Output::new(args.format);
         match commands::run(args, &output) {
             Ok(exit) => exit,

@@ -1,7 +1,8 @@
 //! JSON, read once and strictly, written in one way.
 //!
 //! [`parse`] refuses what two readers could understand differently: duplicate keys, numbers that would lose digits or
-//! size, text after the end, nesting without end. [`canonical`] is RFC 8785 (JCS), with one difference: an integer
+//! size, text after the end, nesting without end. A number that is whole is read as an integer, however
+//! it is spelled. [`canonical`] is RFC 8785 (JCS), with one difference: an integer
 //! beyond ±2^53 keeps all its digits, where JCS would round it and give two inputs one digest.
 
 use std::fmt;
@@ -17,6 +18,9 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::limits::JSON_DEPTH_MAX;
+
+/// Up to here every integer has a float of its own.
+const INTEGER_F64_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Why a text is not JSON that this system reads.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -181,7 +185,12 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::from(value))
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be an integer that fits")]
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        // `1.0` and `1` have the same canonical bytes, so they are the same value from here on.
+        if value.fract() == 0.0 && value.abs() <= INTEGER_F64_MAX {
+            return Ok(Value::from(value as i64));
+        }
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
@@ -281,6 +290,16 @@ mod tests {
             r#""string":"€$\u000f\nA'B\"\\\\\"/"}"#
         );
         assert_eq!(String::from_utf8_lossy(&canonical(&parse(text.as_bytes()).expect("JSON"))), wanted);
+    }
+
+    #[test]
+    fn whole_floats_are_integers() {
+        for (text, wanted) in [("1.0", "1"), ("-0.0", "0"), ("2e3", "2000"), ("9007199254740992.0", "9007199254740992")]
+        {
+            let value = parse(text.as_bytes()).expect("JSON");
+            assert!(value.is_i64() && value.to_string() == wanted, "{text}: {value}");
+        }
+        assert!(parse(b"1e300").expect("JSON").is_f64());
     }
 
     #[test]

@@ -20,6 +20,7 @@ use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::backend::Backend as _;
 use ringfence_runtime::ledger::backend::StoredEntry;
+use ringfence_runtime::sequencer;
 use serde_json::Value;
 use serde_json::json;
 
@@ -280,12 +281,18 @@ fn export(home: &Home, file: Option<&Path>, output: Output) -> Result<Exit, Comm
 }
 
 fn prove(home: &Home, index: u64, output: Output) -> Result<Exit, CommandError> {
-    let (ledger, sequencer) = commands::open_log(home, output)?;
+    let ledger = home.ledger_read_only()?;
     if index >= ledger.len() {
         return Err(CommandError::command_line(format!("there is no entry `{index}`: the log has {}", ledger.len()))
             .hint("`ringfence log show` lists the last entries"));
     }
-    sequencer.publish(&ledger)?;
-    output.json(&sequencer.receipt(&ledger, index)?);
+    let mut receipt = sequencer::prove(&ledger, index)?;
+    if receipt.checkpoint.is_none() {
+        drop(ledger);
+        let (ledger, sequencer) = commands::open_log(home, output)?;
+        sequencer.publish(&ledger)?;
+        receipt = sequencer.receipt(&ledger, index)?;
+    }
+    output.json(&receipt);
     Ok(Exit::Done)
 }

@@ -16,6 +16,7 @@ use ringfence_runtime::engine::Engine;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::recovery;
 use ringfence_runtime::policy::Policy;
+use ringfence_runtime::sequencer::HeadState;
 use ringfence_runtime::sequencer::Sequencer;
 
 use crate::args::Args;
@@ -62,6 +63,13 @@ fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
 fn open_log(home: &Home, output: Output) -> Result<(Ledger, Sequencer), CommandError> {
     let ledger = home.ledger()?;
     let sequencer = Sequencer::open(&ledger, Arc::new(home.signer()?), Some(home.head_path()))?;
+    if sequencer.head_at_open() == HeadState::Missing {
+        output.note("warning: the log's head is missing, so nothing would tell if the log had been rolled back");
+        output.note(&format!(
+            "hint: if it was not you who removed `{}`, look for it before you go on",
+            home.head_path().display()
+        ));
+    }
     for settled in recovery::settle(&ledger)? {
         output.note(&format!(
             "note: `{}` was cut off; it is settled by entry {}",

@@ -18,6 +18,7 @@ use ringfence_model::json;
 use ringfence_model::limits;
 use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::OutcomeKind;
+use ringfence_model::outcome::one_line;
 use ringfence_model::principal::Principal;
 use ringfence_model::principal::PrincipalKind;
 use ringfence_model::ring::Ring;
@@ -105,7 +106,10 @@ fn ring(home: &Home, args: &RunArgs) -> Result<Ring, CommandError> {
 
 fn request(args: &RunArgs, ring: Ring, call: CallId) -> Result<CallRequest, CommandError> {
     let key = args.idempotency_key.as_deref().map(IdempotencyKey::new).transpose();
-    let key = key.map_err(|error| CommandError::command_line(error.to_string()))?;
+    let key = key.map_err(|error| {
+        CommandError::command_line(one_line(&error.to_string()))
+            .hint("the key is yours to choose: a UUID for each call that may be repeated, for example")
+    })?;
     // Whoever runs this command operates the host; the system's own number for them can't be set like a variable.
     let user = format!("uid-{}", rustix::process::getuid().as_raw());
     let principal = Principal::new(PrincipalKind::Operator, &user);
@@ -124,7 +128,8 @@ fn request(args: &RunArgs, ring: Ring, call: CallId) -> Result<CallRequest, Comm
 
 fn input(args: &RunArgs) -> Result<Input, CommandError> {
     if args.input.as_deref() == Some("-") && args.stdin.as_deref() == Some(Path::new("-")) {
-        return Err(CommandError::command_line("`--input -` and `--stdin -` can't both read standard input"));
+        return Err(CommandError::command_line("`--input -` and `--stdin -` can't both read standard input")
+            .hint("give one of the two as a file"));
     }
     let value = args.input.as_deref().map(json_input).transpose()?;
     let stdin = args.stdin.as_deref().map(|path| bounded(path, limits::STDIN_BYTES_MAX)).transpose()?;
@@ -153,7 +158,8 @@ fn bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CommandError> {
     };
     read.map_err(|error| CommandError::file(path, &error))?;
     if bytes.len() as u64 > bytes_max {
-        return Err(CommandError::command_line(format!("`{}` is larger than {bytes_max} bytes", path.display())));
+        return Err(CommandError::command_line(format!("`{}` is larger than {bytes_max} bytes", path.display()))
+            .hint("open a folder to the tool with `--dir`, and let it read the file there"));
     }
     Ok(bytes)
 }
@@ -162,7 +168,8 @@ fn asked(args: &RunArgs) -> Result<Asked, CommandError> {
     let mut environment = std::collections::BTreeMap::new();
     for variable in &args.env {
         if environment.insert(variable.name.clone(), variable.value.clone()).is_some() {
-            return Err(CommandError::command_line(format!("`--env {}` is given twice", variable.name)));
+            return Err(CommandError::command_line(format!("`--env {}` is given twice", variable.name))
+                .hint("give each variable once"));
         }
     }
     Ok(Asked {
@@ -192,12 +199,16 @@ fn folder(dir: &DirArg) -> Result<Folder, CommandError> {
 }
 
 /// The receipt, under a checkpoint signed now. The call is recorded already: if no checkpoint can be signed, the receipt
-/// is pending, and that is said.
+/// is pending, and that is said. The pending one is made first, for nothing can be read from a log whose write failed.
 fn receipt(host: &Host, response: &Response, output: Output) -> Result<Receipt, CommandError> {
-    if let Err(error) = host.publish() {
-        output.note(&format!("warning: no checkpoint could be signed, so the receipt is pending: {error}"));
-    }
     let mut receipt = host.receipt(response.recorded.index)?;
+    match host.publish() {
+        Ok(_) => receipt = host.receipt(response.recorded.index)?,
+        Err(error) => {
+            let error = one_line(&error.to_string());
+            output.note(&format!("warning: no checkpoint could be signed, so the receipt is pending: {error}"));
+        }
+    }
     if let Some(opening) = response.recorded.output {
         receipt = receipt.with_opening("output", &opening.nonce);
     }
@@ -230,7 +241,7 @@ fn print(response: &Response, receipt: &Receipt, hints: &[String], output: Outpu
     }
     if let Some(error) = &outcome.error {
         let what = match outcome.kind {
-            OutcomeKind::Denied => "denied",
+            OutcomeKind::Denied if !outcome.code().starts_with("caller.") => "denied",
             OutcomeKind::Cancelled => "cancelled",
             _ => "error",
         };

@@ -1,0 +1,34 @@
+# Two commands: `make demo` shows what this is, `make test` proves it. Both do all the set-up they need, once.
+
+CARGO ?= cargo
+
+.PHONY: help setup build demo test bench lint
+
+help:
+	@echo 'make demo    build everything and show one governed call, a refusal, a contained attack and a verified log'
+	@echo 'make test    build everything and run every test'
+	@echo 'make bench   measure each part against its floor'
+	@echo 'make lint    formatting, clippy and rustdoc, warnings denied'
+	@echo 'make build   the binary, its policies and the example guests'
+
+# The host needs a C compiler, guests a wasm tool-chain: found or installed, once for this machine.
+setup:
+	@scripts/guest-toolchain.sh
+
+build: setup
+	$(CARGO) build --locked -p ringfence -p ringfence-artifacts
+
+demo:
+	@scripts/demo.sh
+
+test: setup
+	$(CARGO) test --locked --workspace
+
+bench: build
+	target/debug/ringfence bench
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path guests/Cargo.toml --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
