@@ -9,6 +9,7 @@ mod bad_input;
 mod call;
 mod demo;
 mod docs;
+mod host;
 mod isolation;
 mod limit;
 mod policy;

@@ -91,6 +91,32 @@ impl Home {
         export.text().lines().map(|line| serde_json::from_str(line).expect("an entry")).collect()
     }
 
+    /// Runs what must not work, for people and for programs: the exit code, one message in the style of an error and a
+    /// hint, the same both times. Returns the message. A refusal by policy or ring says `denied:` instead of `error:`.
+    #[track_caller]
+    pub fn refuses<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>, code: i32) -> String {
+        let args: Vec<_> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        let ran = self.run(&args);
+        ran.code(code);
+        let prefix = if code == 3 { "denied: " } else { "error: " };
+        let said: Vec<_> = ran.stderr.lines().filter_map(|line| line.strip_prefix(prefix)).collect();
+        let [said] = said[..] else { panic!("not one `{prefix}`: {}", ran.stderr) };
+        assert!(!said.starts_with(char::is_uppercase) && !said.ends_with('.'), "{said}");
+        assert!(!said.contains("0x7f") && !said.contains("rusqlite") && !said.contains("wasmtime::"), "{said}");
+        assert!(ran.stderr.contains("\nhint: ") || code == 3, "no hint: {}", ran.stderr);
+        let for_programs = self.run([OsStr::new("--format"), OsStr::new("json")].into_iter().chain(args.iter().map(|arg| arg.as_os_str())));
+        for_programs.code(code);
+        let value = for_programs.json();
+        let error = if value["outcome"].is_null() { &value["error"] } else { &value["outcome"]["error"] };
+        let message = error["message"].as_str().expect("a message");
+        // A call's id and an entry's index differ each time.
+        let alike = said.starts_with(message) || message.contains("call_");
+        assert!(alike, "for people: {said}\nfor programs: {message}");
+        assert!(error["code"].is_string(), "{error}");
+        assert!(code == 3 || error["hints"].as_array().is_some_and(|hints| !hints.is_empty()), "no hints: {error}");
+        message.to_owned()
+    }
+
     /// U4: the log verifies. U7: the next honest call works.
     pub fn is_well(&self) {
         self.run(["log", "verify"]).code(0);

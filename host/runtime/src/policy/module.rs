@@ -146,6 +146,10 @@ impl Policy {
             interface.call_evaluate(&mut *store, &self.settings, &guest::request(request))
         });
         let verdict = answer.map_err(|error| fault(store, &error))?;
+        // A guest may be refused memory and answer all the same; what it would have said with more, nobody knows.
+        if store.data().was_refused() {
+            return Err(PolicyFault::OutOfMemory);
+        }
         guest::verdict(verdict).map_err(|why| PolicyFault::BadReply(one_line(&why)))
     }
 
@@ -213,10 +217,13 @@ fn link(engine: &Engine, name: &str, digest: &Digest, bytes: &[u8]) -> Result<gu
 fn describe(engine: &Engine, pre: &guest::PolicyPre<Limiter>, name: &str) -> Result<PolicyDescription, PolicyError> {
     let faulty = |fault| PolicyError::Faulty { name: name.to_owned(), fault };
     let mut store = store(engine);
-    let described = pre
-        .instantiate(&mut store)
-        .and_then(|instance| instance.ringfence_policy_judge().call_describe(&mut store))
-        .map_err(|error| faulty(fault(&store, &error)))?;
+    // The types of the exports are compared when there is an instance: what is no fault of running it, is that.
+    let instance = pre.instantiate(&mut store).map_err(|error| match fault(&store, &error) {
+        PolicyFault::BadReply(why) => PolicyError::NotAPolicy { name: name.to_owned(), why },
+        other => faulty(other),
+    })?;
+    let described =
+        instance.ringfence_policy_judge().call_describe(&mut store).map_err(|error| faulty(fault(&store, &error)))?;
     let settings_schema = json::parse(described.settings_schema.as_bytes())
         .map_err(|error| faulty(PolicyFault::BadReply(format!("its settings schema is not JSON: {error}"))))?;
     Ok(PolicyDescription {

@@ -197,13 +197,14 @@ fn ending(store: &Store<State>, grant: &Grant, function: &Function, error: &wasm
     if error.is::<OutputLimitReached>() {
         return Outcome::limit(LimitKind::Output, &format!("{} bytes", limits.output_bytes));
     }
-    if store.data().limiter.was_refused() {
-        return Outcome::limit(LimitKind::Memory, &format!("{} bytes", limits.memory_bytes));
-    }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => return Outcome::limit(LimitKind::Fuel, &format!("{} units", limits.fuel)),
         Some(Trap::StackOverflow) => {
             return Outcome::limit(LimitKind::Stack, &format!("{} bytes", maxima::STACK_BYTES_MAX));
+        }
+        // A guest that is refused memory aborts by a trap of its own making.
+        _ if store.data().limiter.was_refused() => {
+            return Outcome::limit(LimitKind::Memory, &format!("{} bytes", limits.memory_bytes));
         }
         Some(trap) => return Outcome::trapped(&one_line(&trap.to_string())),
         None => {}

@@ -1,0 +1,312 @@
+//! What can only be shown inside one process: many calls at once, memory between calls, policies against an oracle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringfence_audit::signer::Signer as _;
+use ringfence_audit::signer::SoftwareSigner;
+use ringfence_model::call::CallRequest;
+use ringfence_model::call::IdempotencyKey;
+use ringfence_model::call::Input;
+use ringfence_model::capability::Access;
+use ringfence_model::capability::Asked;
+use ringfence_model::capability::GuestPath;
+use ringfence_model::capability::LimitCeiling;
+use ringfence_model::decision::AskedSummary;
+use ringfence_model::decision::FolderSummary;
+use ringfence_model::decision::PolicyRequest;
+use ringfence_model::decision::Verdict;
+use ringfence_model::digest::Digest;
+use ringfence_model::entry::Opened;
+use ringfence_model::grant::Limits;
+use ringfence_model::limits;
+use ringfence_model::outcome::OutcomeKind;
+use ringfence_model::principal::Principal;
+use ringfence_model::principal::PrincipalKind;
+use ringfence_model::ring::Ring;
+use ringfence_model::time::Clock;
+use ringfence_model::time::Timestamp;
+use ringfence_model::tool::Effect;
+use ringfence_model::tool::ToolRef;
+use ringfence_runtime::engine::Engine;
+use ringfence_runtime::host::Host;
+use ringfence_runtime::host::HostConfig;
+use ringfence_runtime::host::HostParts;
+use ringfence_runtime::ledger::Ledger;
+use ringfence_runtime::ledger::SystemRandom;
+use ringfence_runtime::ledger::backend::memory::MemoryBackend;
+use ringfence_runtime::pipeline::Response;
+use ringfence_runtime::policy::Policy;
+use ringfence_runtime::policy::PolicySet;
+use ringfence_runtime::sequencer::Sequencer;
+use ringfence_runtime::toolbox::Tool;
+use ringfence_runtime::toolbox::ToolFile;
+use serde_json::json;
+
+#[derive(Debug)]
+struct StillClock;
+
+impl Clock for StillClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_795_218_613_007)
+    }
+}
+
+fn ring_default(engine: &Engine) -> Policy {
+    let component = std::fs::read(ringfence_artifacts::POLICY_RING_DEFAULT).expect("the policy");
+    Policy::load(engine, "ring-default", &component, &json!({})).expect("a policy")
+}
+
+fn host() -> Arc<Host> {
+    let engine = Engine::new().expect("an engine");
+    let signer = Arc::new(SoftwareSigner::from_seed("test.example/log", &[7; 32]).expect("a signer"));
+    let opened =
+        Opened { host: "test".into(), key: signer.verifier().to_string(), origin: "test.example/log".into() };
+    let (clock, random) = (Arc::new(StillClock), Arc::new(SystemRandom));
+    let backend = Box::new(MemoryBackend::new());
+    let ledger = Ledger::create(backend, opened, clock.clone(), random.clone()).expect("a ledger");
+    let sequencer = Sequencer::open(&ledger, signer, None).expect("a sequencer");
+    Arc::new(Host::new(HostParts {
+        policies: PolicySet::new(vec![ring_default(&engine)]),
+        engine,
+        config: HostConfig::default(),
+        ledger,
+        ledger_blocks: false,
+        sequencer,
+        clock,
+        random,
+    }))
+}
+
+async fn tool(host: &Host, wat: &str) -> Arc<Tool> {
+    let bytes = wat::parse_str(wat).expect("wat");
+    let file = ToolFile { name: "test", bytes: &bytes, manifest: None, strict_imports: false };
+    Arc::new(host.load(file, Ring::Sandbox).await.expect("a tool"))
+}
+
+fn request(host: &Host, function: &str) -> CallRequest {
+    CallRequest {
+        call: host.new_call_id().expect("an id"),
+        principal: Principal::anonymous(),
+        ring: Ring::Sandbox,
+        session: None,
+        function: Some(function.to_owned()),
+        input: Input::default(),
+        asked: Asked::default(),
+        idempotency_key: None,
+        claimed: Vec::new(),
+    }
+}
+
+async fn call(host: &Host, tool: &Tool, request: CallRequest) -> Response {
+    host.call(tool, request, &PolicySet::default()).await.expect("an answer")
+}
+
+/// Touches a mebibyte of memory and answers how many of its bytes were not zero before.
+const SCRIBBLER: &str = r#"(component
+  (core module $m
+    (memory (export "memory") 16)
+    (func (export "scribble") (result i32) (local $at i32) (local $dirty i32)
+      (loop $next
+        (if (i32.load8_u (local.get $at)) (then (local.set $dirty (i32.add (local.get $dirty) (i32.const 1)))))
+        (i32.store8 (local.get $at) (i32.const 0xa5))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br_if $next (i32.lt_u (local.get $at) (i32.const 1048576))))
+      (local.get $dirty)))
+  (core instance $i (instantiate $m))
+  (func (export "scribble") (result u32) (canon lift (core func $i "scribble"))))"#;
+
+const SPINNER: &str = r#"(component
+  (core module $m (func (export "spin") (loop $forever (br $forever))))
+  (core instance $i (instantiate $m))
+  (func (export "spin") (canon lift (core func $i "spin"))))"#;
+
+#[tokio::test]
+async fn instance_finds_nothing_of_another() {
+    // RES-14
+    let host = host();
+    let tool = tool(&host, SCRIBBLER).await;
+    for _ in 0..50 {
+        let response = call(&host, &tool, request(&host, "scribble")).await;
+        assert_eq!(response.outcome.value, Some(json!(0)));
+    }
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("/proc/self/statm");
+    statm.split(' ').nth(1).expect("resident pages").parse::<u64>().expect("a number") * 4096
+}
+
+#[tokio::test]
+async fn memory_returns_to_its_baseline() {
+    // RES-05, U2
+    let host = host();
+    let tool = tool(&host, SCRIBBLER).await;
+    for _ in 0..100 {
+        call(&host, &tool, request(&host, "scribble")).await;
+    }
+    let before = resident_bytes();
+    for _ in 0..1_000 {
+        call(&host, &tool, request(&host, "scribble")).await;
+    }
+    // The record in memory grows by a few kilobytes a call; what a thousand times a mebibyte would leave is far above.
+    let growth = resident_bytes().saturating_sub(before);
+    assert!(growth < 64 * limits::MIB, "{growth}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exhausted_pool_says_busy_and_recovers() {
+    // RES-08
+    let host = host();
+    let tool = tool(&host, SPINNER).await;
+    let mut running = Vec::new();
+    for _ in 0..limits::INSTANCES_MAX + 16 {
+        let (host, tool) = (Arc::clone(&host), Arc::clone(&tool));
+        running.push(tokio::spawn(async move {
+            let wall_ms = Some(3_000);
+            let asked = Asked { limits: LimitCeiling { wall_ms, ..LimitCeiling::default() }, ..Asked::default() };
+            let response = call(&host, &tool, CallRequest { asked, ..request(&host, "spin") }).await;
+            response.outcome.code().to_owned()
+        }));
+    }
+    let mut codes = Vec::new();
+    for call in running {
+        codes.push(call.await.expect("no panic"));
+    }
+    let count = |code: &str| codes.iter().filter(|other| *other == code).count();
+    assert!(count("tool.limit.time") > 0 && count("host.busy") + count("denied.policy-fault") > 0, "{codes:?}");
+    assert_eq!(count("tool.limit.time") + count("host.busy") + count("denied.policy-fault"), codes.len(), "{codes:?}");
+    let scribbler = self::tool(&host, SCRIBBLER).await;
+    let response = call(&host, &scribbler, request(&host, "scribble")).await;
+    assert_eq!(response.outcome.kind, OutcomeKind::Returned);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hundred_callers_with_one_key_run_once() {
+    // IDM-01
+    let host = host();
+    let tool = tool(&host, SCRIBBLER).await;
+    let mut running = Vec::new();
+    for _ in 0..100 {
+        let (host, tool) = (Arc::clone(&host), Arc::clone(&tool));
+        running.push(tokio::spawn(async move {
+            let idempotency_key = Some(IdempotencyKey::new("once").expect("a key"));
+            call(&host, &tool, CallRequest { idempotency_key, ..request(&host, "scribble") }).await
+        }));
+    }
+    let mut indexes = std::collections::BTreeSet::new();
+    for call in running {
+        let response = call.await.expect("no panic");
+        match response.outcome.code() {
+            "returned" => drop(indexes.insert(response.recorded.index)),
+            code => assert_eq!(code, "denied.in-progress"),
+        }
+    }
+    assert_eq!(indexes.len(), 1, "{indexes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spinning_tools_leave_room_for_others() {
+    // CON-09: two guests that never yield by themselves, on two threads.
+    let host = host();
+    let (spinner, scribbler) = (tool(&host, SPINNER).await, tool(&host, SCRIBBLER).await);
+    let mut spinning = Vec::new();
+    for _ in 0..2 {
+        let (host, spinner) = (Arc::clone(&host), Arc::clone(&spinner));
+        spinning.push(tokio::spawn(async move {
+            let limits = LimitCeiling { wall_ms: Some(2_000), ..LimitCeiling::default() };
+            let asked = Asked { limits, ..Asked::default() };
+            call(&host, &spinner, CallRequest { asked, ..request(&host, "spin") }).await
+        }));
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let response = call(&host, &scribbler, request(&host, "scribble")).await;
+    assert_eq!(response.outcome.kind, OutcomeKind::Returned);
+    assert!(spinning.iter().any(|spinner| !spinner.is_finished()), "the tools were to spin meanwhile");
+    for spinner in spinning {
+        assert_eq!(spinner.await.expect("no panic").outcome.code(), "tool.limit.time");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_call_gives_its_instance_back() {
+    // CM-03
+    let host = host();
+    let (spinner, scribbler) = (tool(&host, SPINNER).await, tool(&host, SCRIBBLER).await);
+    for round in 0..2 * limits::INSTANCES_MAX {
+        let dropped = call(&host, &spinner, request(&host, "spin"));
+        let given_up = tokio::time::timeout(Duration::from_micros(u64::from(round % 40) * 100), dropped).await;
+        assert!(given_up.is_err());
+    }
+    let response = call(&host, &scribbler, request(&host, "scribble")).await;
+    assert_eq!(response.outcome.kind, OutcomeKind::Returned);
+}
+
+/// A small generator: the same requests every time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % sides
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.roll(from.len())]
+    }
+}
+
+fn random_request(dice: &mut Dice) -> PolicyRequest {
+    let effects =
+        [Effect::Administrative, Effect::External, Effect::None, Effect::Reads, Effect::Unknown, Effect::Writes];
+    let effect = dice.pick(&effects);
+    let folder = |access| FolderSummary { access, guest_path: GuestPath::new("/work").expect("a path") };
+    let accesses = [Access::Read, Access::ReadWrite];
+    let folders = (0..dice.roll(3)).map(|_| folder(dice.pick(&accesses))).collect();
+    let kind = dice.pick(&[PrincipalKind::Agent, PrincipalKind::Operator, PrincipalKind::Service]);
+    PolicyRequest {
+        arguments: Vec::new(),
+        asked: AskedSummary {
+            environment: Vec::new(),
+            folders,
+            limits: Limits::from_bounds(&LimitCeiling::default()),
+        },
+        claimed: Vec::new(),
+        effect,
+        function: "f".into(),
+        input: "{}".into(),
+        principal: Principal::new(kind, "someone").expect("a principal"),
+        required_ring: effect.required_ring(),
+        ring: dice.pick(&Ring::ALL),
+        session: None,
+        time_ms: 0,
+        tool: ToolRef { digest: Digest::ZERO, name: "t".into() },
+    }
+}
+
+/// The ring rules, said a second time and in another way.
+fn oracle_permits(request: &PolicyRequest) -> bool {
+    let privileged_enough = request.ring.number() <= request.required_ring.number();
+    let root_is_operator = request.ring != Ring::Root || request.principal.kind() == PrincipalKind::Operator;
+    let sandbox_reads = request.ring != Ring::Sandbox
+        || request.asked.folders.iter().all(|folder| folder.access == Access::Read);
+    privileged_enough && root_is_operator && sandbox_reads
+}
+
+#[test]
+fn ring_policy_agrees_with_an_oracle() {
+    // POL-20
+    let policy = ring_default(&Engine::new().expect("an engine"));
+    let mut dice = Dice(42);
+    let (mut permitted, mut forbidden) = (0, 0);
+    for _ in 0..5_000 {
+        let request = random_request(&mut dice);
+        let ruling = policy.ask(&request);
+        match ruling.verdict {
+            Ok(Verdict::Permit(..)) if oracle_permits(&request) => permitted += 1,
+            Ok(Verdict::Forbid(_)) if !oracle_permits(&request) => forbidden += 1,
+            other => panic!("{request:?}: {other:?}"),
+        }
+    }
+    assert!(permitted > 500 && forbidden > 500, "{permitted} {forbidden}");
+}
