@@ -2,13 +2,14 @@
 //! prepared.
 //!
 //! It owns the translation from "these packages, for that target" to one nested cargo run or a few clang runs, and
-//! puts a tool's manifest into its component. It never installs anything: when nothing is prepared it fails and says
+//! puts a tool's manifest and the doc comments of its WIT into its component. It never installs anything: when nothing is prepared it fails and says
 //! what to run. It has no dependencies, as every build waits for it.
 
 mod cargo;
 mod clang;
+mod docs;
 mod error;
-mod manifest;
+mod section;
 mod toolchain;
 
 use std::env;
@@ -60,7 +61,8 @@ impl GuestBuild {
 
     /// Builds crates of the guest workspace in one go; answers with the path of each component, in the same order.
     ///
-    /// A tool's `manifest.toml`, if it has one, is inside the component that is returned.
+    /// A tool's `manifest.toml` and the doc comments of its `wit` folder, if it has them, are inside the component that
+    /// is returned.
     pub fn crates(&self, target: Target, crates: &[Crate<'_>]) -> Result<Vec<PathBuf>, GuestBuildError> {
         for guest in crates {
             self.watch(guest.folder);
@@ -96,21 +98,28 @@ impl GuestBuild {
         println!("cargo::rerun-if-changed={}", self.repo.join(path).display());
     }
 
-    /// Puts in the manifest, and has the build script run again when somebody removes the component.
+    /// Puts in what describes a tool, and has the build script run again when somebody removes the component.
     fn finished(&self, component: PathBuf, folder: &str) -> Result<PathBuf, GuestBuildError> {
-        let component = self.with_manifest(component, folder)?;
+        let component = self.with_sections(component, &self.repo.join(folder))?;
         println!("cargo::rerun-if-changed={}", component.display());
         Ok(component)
     }
 
-    fn with_manifest(&self, component: PathBuf, folder: &str) -> Result<PathBuf, GuestBuildError> {
-        let source = self.repo.join(folder).join("manifest.toml");
-        if !source.exists() {
+    fn with_sections(&self, component: PathBuf, folder: &Path) -> Result<PathBuf, GuestBuildError> {
+        let (manifest, wit) = (folder.join("manifest.toml"), folder.join("wit"));
+        let manifest = if manifest.exists() { Some(read(&manifest)?) } else { None };
+        let docs = if wit.exists() { docs::section(&read_texts(&wit, "wit")?) } else { None };
+        if manifest.is_none() && docs.is_none() {
             return Ok(component);
         }
-        let embedded = manifest::embed(&read(&component)?, &read(&source)?);
+        let mut bytes = read(&component)?;
+        for (name, data) in [(section::MANIFEST, manifest), (section::DOCS, docs)] {
+            if let Some(data) = data {
+                bytes = section::append(&bytes, name, &data);
+            }
+        }
         let copy = self.target_folder.join("tools").join(component.file_name().unwrap_or_default());
-        write(&copy, &embedded)?;
+        write(&copy, &bytes)?;
         Ok(copy)
     }
 }
@@ -149,6 +158,12 @@ fn files_with_extension(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, 
     paths.retain(|path| path.extension().is_some_and(|found| found == extension));
     paths.sort();
     Ok(paths)
+}
+
+/// The texts of the files in a folder whose names end so.
+fn read_texts(folder: &Path, extension: &str) -> Result<Vec<String>, GuestBuildError> {
+    let text = |path: &PathBuf| Ok(String::from_utf8_lossy(&read(path)?).into_owned());
+    files_with_extension(folder, extension)?.iter().map(text).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, GuestBuildError> {

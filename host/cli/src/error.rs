@@ -134,7 +134,13 @@ impl From<SequencerError> for CommandError {
                     "restore the newest log; if entries are really lost, keep this home as evidence and start a new one",
                 )
             }
-            _ => Self::environment(message).code("host.log"),
+            SequencerError::Sign(_) => Self::environment(message)
+                .code("host.key")
+                .hint("restore the key from a copy: the log goes on under the key that its first entry names"),
+            SequencerError::HeadFile { .. } => Self::environment(message)
+                .code("host.log")
+                .hint("make the head file readable and writable, or name another place with `[log] head`"),
+            _ => Self::environment(message).code("host.log").hint("`ringfence log show` lists the last entries"),
         }
     }
 }

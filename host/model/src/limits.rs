@@ -10,6 +10,8 @@ pub const MIB: u64 = 1024 * 1024;
 pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
 /// Bytes of a manifest.
 pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024;
+/// Bytes of the WIT doc comments that a component brings along.
+pub const DOCS_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of the operator's configuration.
 pub const CONFIG_BYTES_MAX: u64 = MIB;
 /// Functions of one tool.

@@ -9,9 +9,11 @@ mod policy;
 mod receipt;
 mod run;
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use ringfence_model::limits;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::recovery;
@@ -54,9 +56,33 @@ fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T,
     result
 }
 
-/// Reads a file, whole.
+/// Reads a file, whole, if it is no larger than anything this command reads may be.
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
-    std::fs::read(path).map_err(|error| CommandError::file(path, &error))
+    let bytes_max = limits::COMPONENT_BYTES_MAX;
+    read_bounded(path, bytes_max)?.ok_or_else(|| {
+        CommandError::environment(format!("`{}` is larger than {bytes_max} bytes", path.display()))
+            .hint("nothing larger is read, whatever it holds")
+    })
+}
+
+/// Reads what goes into a call: too much of it is the caller's mistake.
+fn read_input(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CommandError> {
+    read_bounded(path, bytes_max)?.ok_or_else(|| {
+        CommandError::command_line(format!("`{}` is larger than {bytes_max} bytes", path.display()))
+            .hint("put large data into a folder and open it with `--dir`")
+    })
+}
+
+/// Reads a file, or standard input for `-`; none if there is more than the limit: a device has no end.
+fn read_bounded(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, CommandError> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(bytes_max + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| CommandError::file(path, &error))?;
+    Ok(u64::try_from(bytes.len()).is_ok_and(|length| length <= bytes_max).then_some(bytes))
 }
 
 /// Opens the log to write to it, settles what an earlier process left open, and checks it against its head.

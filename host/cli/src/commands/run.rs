@@ -1,6 +1,5 @@
 //! `ringfence run`: one call, from a file to a receipt.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -132,36 +131,20 @@ fn input(args: &RunArgs) -> Result<Input, CommandError> {
             .hint("give one of the two as a file"));
     }
     let value = args.input.as_deref().map(json_input).transpose()?;
-    let stdin = args.stdin.as_deref().map(|path| bounded(path, limits::STDIN_BYTES_MAX)).transpose()?;
+    let stdin = args.stdin.as_deref().map(|path| commands::read_input(path, limits::STDIN_BYTES_MAX)).transpose()?;
     Ok(Input { value, arguments: args.args.clone(), stdin: stdin.unwrap_or_default() })
 }
 
 fn json_input(text: &str) -> Result<Value, CommandError> {
     let bytes = match text.strip_prefix('@') {
-        Some(path) => bounded(Path::new(path), limits::INPUT_BYTES_MAX)?,
-        None if text == "-" => bounded(Path::new("-"), limits::INPUT_BYTES_MAX)?,
+        Some(path) => commands::read_input(Path::new(path), limits::INPUT_BYTES_MAX)?,
+        None if text == "-" => commands::read_input(Path::new("-"), limits::INPUT_BYTES_MAX)?,
         None => text.as_bytes().to_vec(),
     };
     json::parse(&bytes).map_err(|error| {
         CommandError::command_line(format!("the input is not JSON that can be read in one way: {error}"))
             .hint("`--input` takes JSON, `@FILE`, or `-` for standard input")
     })
-}
-
-/// Reads a file, or standard input for `-`, up to a limit.
-fn bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CommandError> {
-    let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(bytes_max + 1).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
-    };
-    read.map_err(|error| CommandError::file(path, &error))?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(CommandError::command_line(format!("`{}` is larger than {bytes_max} bytes", path.display()))
-            .hint("open a folder to the tool with `--dir`, and let it read the file there"));
-    }
-    Ok(bytes)
 }
 
 fn asked(args: &RunArgs) -> Result<Asked, CommandError> {

@@ -21,6 +21,7 @@ use wasmtime::component::types::ComponentItem;
 
 use crate::engine::Engine;
 use crate::sandbox::described;
+use crate::toolbox::docs::Docs;
 use crate::toolbox::schema;
 use crate::toolbox::value;
 
@@ -179,7 +180,12 @@ pub(super) fn command(engine: &Engine, component: &Component, manifest: Option<&
 }
 
 /// The exported functions of a typed component: those at its root, and those of each exported instance.
-pub(super) fn typed(engine: &Engine, component: &Component, manifest: Option<&Manifest>) -> Vec<Function> {
+pub(super) fn typed(
+    engine: &Engine,
+    component: &Component,
+    docs: &Docs,
+    manifest: Option<&Manifest>,
+) -> Vec<Function> {
     let mut found: Vec<(Option<String>, String, ComponentExportIndex, ComponentFunc)> = Vec::new();
     for (name, item) in component.component_type().exports(engine.wasmtime()) {
         let Some(index) = component.get_export_index(None, name) else { continue };
@@ -203,10 +209,12 @@ pub(super) fn typed(engine: &Engine, component: &Component, manifest: Option<&Ma
         Some(interface) if !is_unique(&name) => format!("{interface}.{name}"),
         _ => name,
     };
-    let of = |(interface, name, index, ty)| {
-        typed_function(named(interface, name), Target::Export(index), ty).with_manifest(manifest)
-    };
-    found.into_iter().map(of).collect()
+    let functions = found.into_iter().map(|(interface, name, index, ty)| {
+        let description = docs.function(interface.as_deref(), &name);
+        let function = typed_function(named(interface, name), Target::Export(index), ty);
+        Function { description, ..function }.with_manifest(manifest)
+    });
+    functions.collect()
 }
 
 fn typed_function(name: String, target: Target, ty: ComponentFunc) -> Function {

@@ -1,12 +1,14 @@
 //! Tools: from the bytes of a file to something that can be called.
 //!
-//! All three shapes go down the same path: lift, read the manifest, compile, link, list the functions. The bytes are
+//! All three shapes go down the same path: lift, read the manifest and docs, compile, link, list the functions. The bytes are
 //! read once by the caller; what is hashed is what is compiled (ART-01). This module decides nothing about a call.
 
+mod docs;
 mod function;
 pub mod lift;
 pub mod manifest;
 pub mod schema;
+mod sections;
 pub mod value;
 
 use std::fmt;
@@ -29,6 +31,7 @@ use crate::engine::Engine;
 use crate::sandbox;
 use crate::sandbox::State;
 use crate::sandbox::link;
+use crate::toolbox::docs::Docs;
 pub use crate::toolbox::function::Function;
 pub use crate::toolbox::function::InputProblem;
 pub(crate) use crate::toolbox::function::Target;
@@ -145,7 +148,7 @@ impl Tool {
             functions: Vec::new(),
             pre,
         };
-        tool.functions = tool.list_functions(engine, &component).await?;
+        tool.functions = tool.list_functions(engine, &component, &Docs::read(&component_bytes)).await?;
         Ok(tool)
     }
 
@@ -207,12 +210,12 @@ impl Tool {
         &self.pre
     }
 
-    async fn list_functions(&self, engine: &Engine, component: &Component) -> Result<Vec<Function>, ToolError> {
+    async fn list_functions(&self, engine: &Engine, component: &Component, docs: &Docs) -> Result<Vec<Function>, ToolError> {
         let describe = |why: String| ToolError::Description { name: self.reference.name.clone(), why };
         let manifest = self.manifest.as_ref();
         let functions = match self.shape {
             Shape::Command => function::command(engine, component, manifest).into_iter().collect(),
-            Shape::Typed => function::typed(engine, component, manifest),
+            Shape::Typed => function::typed(engine, component, docs, manifest),
             Shape::Described => {
                 let nothing = Grant::nothing(Limits::from_bounds(&Ring::Sandbox.ceiling().limits));
                 let said = sandbox::describe(&self.pre, &nothing).await.map_err(describe)?;

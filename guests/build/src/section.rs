@@ -1,16 +1,18 @@
-//! Puts a manifest into a component as a custom section, which engines ignore and hosts can read.
+//! Puts data into a component as a custom section, which engines ignore and hosts can read.
 //!
-//! A section is its id (0 for a custom one), its size, and then its content, here a name and the manifest as it is;
+//! A section is its id (0 for a custom one), its size, and then its content, here a name and the data as it is;
 //! sizes are unsigned LEB128 (WebAssembly core specification 5.2.2 and 5.5.3; components use the same framing).
 
 /// The custom section that holds a tool's manifest.
-const SECTION: &[u8] = b"ringfence:manifest";
+pub(crate) const MANIFEST: &str = "ringfence:manifest";
+/// The custom section that holds the doc comments of a tool's WIT; the name is wasm-tools'.
+pub(crate) const DOCS: &str = "package-docs";
 
-/// Answers with the component and, at its end, the manifest.
-pub(crate) fn embed(component: &[u8], manifest: &[u8]) -> Vec<u8> {
-    let mut content = leb128(SECTION.len());
-    content.extend_from_slice(SECTION);
-    content.extend_from_slice(manifest);
+/// Answers with the component and, at its end, the section.
+pub(crate) fn append(component: &[u8], name: &str, data: &[u8]) -> Vec<u8> {
+    let mut content = leb128(name.len());
+    content.extend_from_slice(name.as_bytes());
+    content.extend_from_slice(data);
     [component, &[0], &leb128(content.len()), &content].concat()
 }
 
@@ -40,8 +42,8 @@ mod tests {
     }
 
     #[test]
-    fn manifest_follows_the_component() {
-        let bytes = embed(b"\0asm", b"name = \"x\"\n");
+    fn section_follows_the_component() {
+        let bytes = append(b"\0asm", MANIFEST, b"name = \"x\"\n");
         assert_eq!(bytes, b"\0asm\0\x1e\x12ringfence:manifestname = \"x\"\n");
     }
 }

@@ -1,0 +1,93 @@
+//! Custom sections of a component: what its author put beside the code, and engines ignore.
+//!
+//! This reads only the framing of the outermost component. Whether a component is well formed is for the engine to say,
+//! and what a section holds is for those who know its name.
+
+/// The contents of the custom sections by this name, in their order.
+pub(super) fn custom<'a>(component: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    // Before the first section are the four bytes of the magic number and the four of the version.
+    Sections(component.get(8..).unwrap_or_default()).filter_map(move |section| {
+        let (found, content) = if section.id == 0 { read_name(section.content)? } else { return None };
+        (found == name.as_bytes()).then_some(content)
+    })
+}
+
+struct Section<'a> {
+    id: u8,
+    content: &'a [u8],
+}
+
+/// One section after the other: an id, a length, that many bytes. Ends at the first that does not fit.
+struct Sections<'a>(&'a [u8]);
+
+impl<'a> Iterator for Sections<'a> {
+    type Item = Section<'a>;
+
+    fn next(&mut self) -> Option<Section<'a>> {
+        let (id, rest) = self.0.split_first()?;
+        let (length, rest) = read_u32(rest)?;
+        let (content, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some(Section { id: *id, content })
+    }
+}
+
+fn read_name(content: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = read_u32(content)?;
+    rest.split_at_checked(length)
+}
+
+/// An unsigned LEB128 number of at most 32 bits.
+fn read_u32(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0u64;
+    for (index, byte) in bytes.iter().take(5).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            let value = u32::try_from(value).ok().and_then(|value| usize::try_from(value).ok())?;
+            return Some((value, bytes.get(index + 1..)?));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::array;
+
+    use super::*;
+
+    /// An empty component with custom sections of one name.
+    pub(in crate::toolbox) fn component<C: AsRef<[u8]>>(name: &str, contents: &[C]) -> Vec<u8> {
+        let mut bytes = wat::parse_str("(component)").expect("wat");
+        for content in contents {
+            let content = [&leb128(name.len()), name.as_bytes(), content.as_ref()].concat();
+            bytes.push(0);
+            bytes.extend(leb128(content.len()));
+            bytes.extend(content);
+        }
+        bytes
+    }
+
+    /// As long as such a number may be.
+    fn leb128(value: usize) -> [u8; 5] {
+        array::from_fn(|index| {
+            let low = u8::try_from(value >> (7 * index) & 0x7f).expect("seven bits");
+            if index < 4 { low | 0x80 } else { low }
+        })
+    }
+
+    #[test]
+    fn sections_are_found_by_name() {
+        let component = component("a", &["one", "", "two"]);
+        assert_eq!(custom(&component, "a").collect::<Vec<_>>(), [b"one".as_slice(), b"", b"two"]);
+        assert_eq!(custom(&component, "b").count(), 0);
+    }
+
+    #[test]
+    fn cut_sections_end_the_search() {
+        let whole = component("a", &["content"]);
+        for length in 0..whole.len() {
+            assert_eq!(custom(&whole[..length], "a").count(), 0);
+        }
+    }
+}
