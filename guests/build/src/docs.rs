@@ -108,7 +108,8 @@ fn top_level(code: &str) -> Option<(&'static str, &str)> {
 fn member(code: &str) -> Option<(&'static str, &str)> {
     let (name, ty) = code.split_once(':')?;
     let ty = ty.trim_start();
-    let begins = |keyword: &str, next: char| ty.strip_prefix(keyword).is_some_and(|ty| ty.trim_start().starts_with(next));
+    let begins =
+        |keyword: &str, next: char| ty.strip_prefix(keyword).is_some_and(|ty| ty.trim_start().starts_with(next));
     if begins("func", '(') || begins("async func", '(') {
         Some((FUNCTIONS, name))
     } else {

@@ -55,8 +55,11 @@ impl Docs {
                 // Version 0 has the text itself where version 1 has an object.
                 let Some(text) = function.as_str().or_else(|| function.get("docs")?.as_str()) else { continue };
                 let text = one_line(&text.split_whitespace().collect::<Vec<_>>().join(" "));
-                let known = self.functions.entry((interface.map(str::to_owned), name.clone()));
-                known.and_modify(|known| if *known != text { known.clear() }).or_insert(text);
+                let key = (interface.map(str::to_owned), name.clone());
+                let known = self.functions.entry(key).or_insert_with(|| text.clone());
+                if *known != text {
+                    known.clear();
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The functions of a tool, whatever its shape: a name, schemas, an effect, and what to call.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use jsonschema::PatternOptions;
@@ -68,7 +69,8 @@ pub(crate) enum Target {
 /// One function of a tool.
 #[derive(Clone)]
 pub struct Function {
-    /// The name it is called by: short where that is unique in the tool, else `interface.name`.
+    /// The name it is called by: short where that is unique in the tool, else `interface.name`, else with the whole name
+    /// of the export before it.
     pub name: String,
     /// What it does, in its author's words.
     pub description: String,
@@ -180,12 +182,7 @@ pub(super) fn command(engine: &Engine, component: &Component, manifest: Option<&
 }
 
 /// The exported functions of a typed component: those at its root, and those of each exported instance.
-pub(super) fn typed(
-    engine: &Engine,
-    component: &Component,
-    docs: &Docs,
-    manifest: Option<&Manifest>,
-) -> Vec<Function> {
+pub(super) fn typed(engine: &Engine, component: &Component, docs: &Docs, manifest: Option<&Manifest>) -> Vec<Function> {
     let mut found: Vec<(Option<String>, String, ComponentExportIndex, ComponentFunc)> = Vec::new();
     for (name, item) in component.component_type().exports(engine.wasmtime()) {
         let Some(index) = component.get_export_index(None, name) else { continue };
@@ -196,22 +193,17 @@ pub(super) fn typed(
                     if let ComponentItem::ComponentFunc(ty) = item.ty
                         && let Some(index) = component.get_export_index(Some(&index), function)
                     {
-                        found.push((Some(interface_name(name)), function.to_owned(), index, ty));
+                        found.push((Some(name.to_owned()), function.to_owned(), index, ty));
                     }
                 }
             }
             _ => {}
         }
     }
-    let names: Vec<String> = found.iter().map(|(_, name, ..)| name.clone()).collect();
-    let is_unique = |name: &String| names.iter().filter(|other| *other == name).count() == 1;
-    let named = |interface: Option<String>, name: String| match interface {
-        Some(interface) if !is_unique(&name) => format!("{interface}.{name}"),
-        _ => name,
-    };
-    let functions = found.into_iter().map(|(interface, name, index, ty)| {
-        let description = docs.function(interface.as_deref(), &name);
-        let function = typed_function(named(interface, name), Target::Export(index), ty);
+    let names = distinct_names(found.iter().map(|(export, name, ..)| (export.as_deref(), name.as_str())));
+    let functions = found.into_iter().zip(names).map(|((export, name, index, ty), distinct)| {
+        let description = docs.function(export.as_deref().map(interface_name).as_deref(), &name);
+        let function = typed_function(distinct, Target::Export(index), ty);
         Function { description, ..function }.with_manifest(manifest)
     });
     functions.collect()
@@ -228,6 +220,28 @@ fn typed_function(name: String, target: Target, ty: ComponentFunc) -> Function {
     }
     function.ty = Some(ty);
     function
+}
+
+/// What each function is called by: its own name if no other has it, else with its interface's before it, else with all
+/// of the export's, which is unique in a component.
+fn distinct_names<'a>(functions: impl Iterator<Item = (Option<&'a str>, &'a str)>) -> Vec<String> {
+    let forms: Vec<Vec<String>> = functions.map(|(export, name)| name_forms(export, name)).collect();
+    let mut uses: HashMap<&str, usize> = HashMap::new();
+    for form in forms.iter().flatten() {
+        *uses.entry(form).or_default() += 1;
+    }
+    let distinct = |forms: &Vec<String>| {
+        let unique = forms.iter().find(|form| uses.get(form.as_str()) == Some(&1));
+        unique.or(forms.last()).cloned().unwrap_or_default()
+    };
+    forms.iter().map(distinct).collect()
+}
+
+fn name_forms(export: Option<&str>, name: &str) -> Vec<String> {
+    let Some(export) = export else { return vec![name.to_owned()] };
+    let mut forms = vec![name.to_owned(), format!("{}.{name}", interface_name(export)), format!("{export}.{name}")];
+    forms.dedup();
+    forms
 }
 
 /// `files` of `ringfence:files/files@0.1.0`.

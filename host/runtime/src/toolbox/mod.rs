@@ -1,7 +1,8 @@
 //! Tools: from the bytes of a file to something that can be called.
 //!
-//! All three shapes go down the same path: lift, read the manifest and docs, compile, link, list the functions. The bytes are
-//! read once by the caller; what is hashed is what is compiled (ART-01). This module decides nothing about a call.
+//! All three shapes go down the same path: lift, read the manifest and the docs, compile, link, list the functions. The
+//! bytes are read once by the caller; what is hashed is what is compiled (ART-01). This module decides nothing about a
+//! call.
 
 mod docs;
 mod function;
@@ -128,7 +129,7 @@ impl Tool {
         let not_a_component = |why: String| ToolError::NotAComponent { name: name.clone(), why };
         let component_bytes = lift::lift(file.bytes).map_err(|error| not_a_component(error.to_string()))?;
         let lifted = component_bytes.as_ref() != file.bytes;
-        let manifest = read_manifest(&file, &component_bytes)?;
+        let manifest = read_manifest(&file)?;
         let component = engine
             .compile(&Digest::of(&component_bytes), &component_bytes)
             .map_err(|error| not_a_component(error.to_string()))?;
@@ -210,7 +211,12 @@ impl Tool {
         &self.pre
     }
 
-    async fn list_functions(&self, engine: &Engine, component: &Component, docs: &Docs) -> Result<Vec<Function>, ToolError> {
+    async fn list_functions(
+        &self,
+        engine: &Engine,
+        component: &Component,
+        docs: &Docs,
+    ) -> Result<Vec<Function>, ToolError> {
         let describe = |why: String| ToolError::Description { name: self.reference.name.clone(), why };
         let manifest = self.manifest.as_ref();
         let functions = match self.shape {
@@ -238,9 +244,10 @@ impl fmt::Debug for Tool {
     }
 }
 
-fn read_manifest(file: &ToolFile<'_>, component: &[u8]) -> Result<Option<Manifest>, ToolError> {
+/// Looks into the file itself, which is what the digest pins: lifting leaves the sections of a core module behind.
+fn read_manifest(file: &ToolFile<'_>) -> Result<Option<Manifest>, ToolError> {
     let wrong = |source| ToolError::Manifest { name: file.name.to_owned(), source };
-    match manifest::embedded(component).map_err(wrong)? {
+    match manifest::embedded(file.bytes).map_err(wrong)? {
         Some(manifest) => Ok(Some(manifest)),
         None => file.manifest.map(manifest::parse).transpose().map_err(wrong),
     }
