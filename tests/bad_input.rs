@@ -93,7 +93,7 @@ fn mutated_components_never_crash_inspection() {
     // MAL-01; the engine's own fuzzing covers the rest of the hundred thousand.
     let home = Home::new();
     let mut intact = 0;
-    for (tool, count) in [(TOOL_ECHO, 220), (TOOL_FILES, 80)] {
+    for (tool, count) in [(TOOL_ECHO, 260), (TOOL_FILES, 40)] {
         let whole = std::fs::read(tool).expect("a component");
         let numbers = noise(count * 8);
         for (turn, seed) in numbers.chunks_exact(8).enumerate() {
@@ -522,7 +522,8 @@ fn failing_writes_start_no_tool() {
     let home = Home::new();
     let work = home.folder("work");
     let dir = format!("{}::/work:rw", work.display());
-    let mut ran = 0;
+    home.is_well();
+    let mut ran = home.entries().len() / 2;
     for blocks in (0..160).step_by(8) {
         let file = format!("/work/{blocks}");
         let input = format!(r#"{{"path":"{file}","content":"written"}}"#);
@@ -544,10 +545,10 @@ fn failing_writes_start_no_tool() {
         assert!(!wrote || begun > ran, "a tool ran that is not on record, at {blocks}: {}", result.stderr);
         ran = begun;
         if blocks == 0 {
-            assert!(result.code == 1 && !wrote && entries.len() == 1, "{}", result.stderr);
+            assert!(result.code == 1 && !wrote && entries.len() == 3, "{}", result.stderr);
         }
     }
-    assert!(ran > 0, "no limit was wide enough");
+    assert!(ran > 1, "no limit was wide enough");
     home.is_well();
 }
 
@@ -607,8 +608,10 @@ fn commands_beside_each_other_wait_for_the_log() {
     let mut long = command(&home.path(), ["run", HOSTILE_SPIN_FOREVER, "--timeout", "300", "--ring", "0"])
         .spawn()
         .expect("a long call");
-    while home.run(["log", "verify"]).code == 0 && home.path().join("log.sqlite-wal").metadata().map_or(0, |m| m.len()) == 0 {
-        std::thread::sleep(Duration::from_millis(50));
+    let wal = home.path().join("log.sqlite-wal");
+    while wal.metadata().map_or(0, |wal| wal.len()) <= 4096 {
+        assert!(long.try_wait().expect("a process").is_none(), "it has ended");
+        std::thread::sleep(Duration::from_millis(20));
     }
     let refused = home.run(["run", TOOL_ECHO, "nothing"]);
     long.kill().expect("an end");

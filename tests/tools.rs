@@ -213,7 +213,10 @@ mod inspecting {
         let home = Home::new();
         let add = wasm(&home, "add", ADD);
         let shown = inspect(&home, &add);
-        assert_eq!((&shown["name"], &shown["shape"], &shown["manifest"]), (&"add".into(), &"typed".into(), &Value::Null));
+        assert_eq!(
+            (&shown["name"], &shown["shape"], &shown["manifest"]),
+            (&"add".into(), &"typed".into(), &Value::Null)
+        );
         assert_eq!((&shown["imports"], &shown["digest"]), (&json!([]), &sha256sum(&add).into()));
         let function = function(&shown, "add");
         // Nobody has said what it does: the sandbox holds it to reading.
@@ -371,7 +374,9 @@ mod imports {
     #[test]
     fn import_outside_wasi_is_named() {
         let scratch = Home::new();
-        for import in ["env", "acme:tools/secrets@1.0.0", "wasi-evil:filesystem/types@0.2.0", "ringfence:tool/tool@0.1.0"] {
+        for import in
+            ["env", "acme:tools/secrets@1.0.0", "wasi-evil:filesystem/types@0.2.0", "ringfence:tool/tool@0.1.0"]
+        {
             let wat = needing(&format!(r#"(import "{import}" (instance (export "g" (func))))"#));
             does_not_load(&wasm(&scratch, "needy", &wat), &[&format!("imports `{import}`")]);
         }
@@ -390,7 +395,10 @@ mod imports {
             ("wasi:cli/run@0.2.6", "run"),
         ] {
             let wat = needing(&format!(r#"(import "{interface}" (instance (export "{item}" (func))))"#));
-            does_not_load(&wasm(&scratch, "needy", &wat), &["`needy` can't be linked: the component's imports don't fit"]);
+            does_not_load(
+                &wasm(&scratch, "needy", &wat),
+                &["`needy` can't be linked: the component's imports don't fit"],
+            );
         }
     }
 
@@ -487,8 +495,23 @@ mod values {
             ("strings", vec!["[]", r#"["","a","😀"]"#]),
             ("numbers", vec!["[]", "[18446744073709551615,0,9007199254740993]"]),
             ("tuple", vec![r#"[255,"",false]"#]),
-            ("record", vec![r#"{"name":"x","at":{"x":-1,"y":2},"height":null}"#, r#"{"name":"","at":{"x":0,"y":0},"height":1.5}"#]),
-            ("variant", vec![r#""dot""#, r#"{"circle":1.5}"#, r#"{"polygon":[]}"#, r#"{"polygon":[{"x":1,"y":2}]}"#, r#"{"other":"dot"}"#]),
+            (
+                "record",
+                vec![
+                    r#"{"name":"x","at":{"x":-1,"y":2},"height":null}"#,
+                    r#"{"name":"","at":{"x":0,"y":0},"height":1.5}"#,
+                ],
+            ),
+            (
+                "variant",
+                vec![
+                    r#""dot""#,
+                    r#"{"circle":1.5}"#,
+                    r#"{"polygon":[]}"#,
+                    r#"{"polygon":[{"x":1,"y":2}]}"#,
+                    r#"{"other":"dot"}"#,
+                ],
+            ),
             ("enum", vec![r#""red""#, r#""deep-blue""#]),
             ("flags", vec!["[]", r#"["read","write","execute-all"]"#, r#"["execute-all"]"#]),
             ("option", vec!["null", r#""""#, r#""null""#]),
@@ -1018,7 +1041,8 @@ mod manifests {
     #[test]
     fn manifest_is_shown_and_names_the_tool() {
         let home = Home::new();
-        let text = manifest("read") + "[functions.add]\ndescription = \"Adds.\"\neffect = \"external\"\nidempotent = true\n";
+        let text =
+            manifest("read") + "[functions.add]\ndescription = \"Adds.\"\neffect = \"external\"\nidempotent = true\n";
         let tool = add_with(&home, Some(&text), None);
         let shown = inspect(&home, &tool);
         assert_eq!((&shown["name"], &shown["manifest"]["version"]), (&"fake".into(), &"1.2.3".into()));

@@ -62,7 +62,7 @@ impl CommandError {
     }
 
     #[must_use]
-    fn code(mut self, code: &'static str) -> Self {
+    pub fn code(mut self, code: &'static str) -> Self {
         self.code = code;
         self
     }

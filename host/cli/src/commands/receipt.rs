@@ -18,7 +18,7 @@ use crate::output::Output;
 pub fn run(home: Option<&Path>, command: ReceiptCommand, output: Output) -> Result<Exit, CommandError> {
     let ReceiptCommand::Verify { file, key } = command;
     let bytes = commands::read(&file)?;
-    let receipt = receipt(&bytes).map_err(|why| {
+    let (receipt, outcome) = receipt(&bytes).map_err(|why| {
         CommandError::evidence(format!("`{}` is not a receipt: {why}", file.display()))
             .hint("`ringfence log prove INDEX` makes one again, from the log")
     })?;
@@ -27,15 +27,26 @@ pub fn run(home: Option<&Path>, command: ReceiptCommand, output: Output) -> Resu
         _ => Err(CommandError::environment("there is no key to check the receipt by")
             .hint("pass the log's verifier key with `--key`; its operator has it from `ringfence init`")),
     })?;
+    match outcome.map(|outcome| receipt.check_opening("output", &json::canonical(&outcome))) {
+        None | Some(Ok(())) => {}
+        // A call that was refused has no output on record, but the reason.
+        Some(Err(_)) if receipt.entry["kind"] == "refused" => {}
+        Some(Err(error)) => {
+            return Err(CommandError::evidence(format!("the outcome beside the receipt is not on record: {error}"))
+                .code("audit.outcome")
+                .hint("the receipt alone may still verify: `ringfence log prove INDEX` makes it again, from the log"));
+        }
+    }
     Ok(print_report(&receipt.verify(&keys), output))
 }
 
-/// A receipt, or the output of `run --format json`, which holds one.
-fn receipt(bytes: &[u8]) -> Result<Receipt, String> {
+/// A receipt, or the output of `run --format json`, which holds one beside the outcome that it is for.
+fn receipt(bytes: &[u8]) -> Result<(Receipt, Option<Value>), String> {
     if let Ok(Value::Object(mut printed)) = json::parse(bytes)
         && let Some(receipt) = printed.remove("receipt")
     {
-        return Receipt::parse(&json::canonical(&receipt)).map_err(|error| error.to_string());
+        let receipt = Receipt::parse(&json::canonical(&receipt)).map_err(|error| error.to_string())?;
+        return Ok((receipt, printed.remove("outcome")));
     }
-    Receipt::parse(bytes).map_err(|error| error.to_string())
+    Ok((Receipt::parse(bytes).map_err(|error| error.to_string())?, None))
 }
