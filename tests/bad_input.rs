@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::process::Stdio;
 use std::time::Duration;
 
 use ringfence_artifacts::HOSTILE_POLICY_IMPORTS_CLOCK;
@@ -70,7 +71,11 @@ fn components_that_ask_for_more_name_it() {
     let cases = [
         ("wasi-0-1", "(module (import \"wasi_snapshot_preview1\" \"fd_teleport\" (func)))", "fd_teleport"),
         ("other-host", "(module (import \"env\" \"launch\" (func)) (func (export \"_start\")))", "env"),
-        ("interface", "(component (import \"acme:vault/door@1.0.0\" (instance (export \"open\" (func)))))", "acme:vault/door"),
+        (
+            "interface",
+            "(component (import \"acme:vault/door@1.0.0\" (instance (export \"open\" (func)))))",
+            "acme:vault/door",
+        ),
         ("function", "(component (import \"launch\" (func)))", "launch"),
         ("nothing", "(component)", "exports nothing"),
         ("empty-module", "(module)", "exports nothing"),
@@ -99,11 +104,11 @@ fn mutated_components_never_crash_inspection() {
         for (turn, seed) in numbers.chunks_exact(8).enumerate() {
             let seed = usize::try_from(u64::from_le_bytes(seed.try_into().expect("8 bytes")) >> 8).expect("64 bits");
             let mut bytes = whole.clone();
-            // Most of a component is code and data: every second flip goes to its structure, at the start or the end.
+            // Most of a component is code and data: half the flips go to its structure, at the start or the end.
             let near = if seed & 256 == 0 { seed % 2_000 } else { bytes.len() - 1 - seed % 2_000 };
             match turn % 4 {
-                0 => bytes.truncate(seed % whole.len()),
-                1 => bytes[seed % whole.len()] ^= 1 << (seed / whole.len() % 8),
+                0 | 1 => bytes.truncate(seed % whole.len()),
+                2 => bytes[seed % whole.len()] ^= 1 << (seed / whole.len() % 8),
                 _ => bytes[near] ^= 1 << (seed / 2_000 % 8),
             }
             let path = home.file("mutated.wasm", bytes);
@@ -116,7 +121,7 @@ fn mutated_components_never_crash_inspection() {
             }
         }
     }
-    assert!((1..250).contains(&intact), "{intact} of 300 were taken for components");
+    assert!((1..150).contains(&intact), "{intact} of 300 were taken for components");
     home.is_well();
 }
 
@@ -605,9 +610,9 @@ fn commands_beside_each_other_wait_for_the_log() {
         }
     });
     assert_eq!(home.entries().len(), 1 + 4 * 2);
-    let mut long = command(&home.path(), ["run", HOSTILE_SPIN_FOREVER, "--timeout", "300", "--ring", "0"])
-        .spawn()
-        .expect("a long call");
+    let dir = format!("{}::/work:rw", home.folder("work").display());
+    let mut long = command(&home.path(), ["run", HOSTILE_SPIN_FOREVER, "--ring", "2", "--dir", &dir]);
+    let mut long = long.stderr(Stdio::null()).spawn().expect("a long call");
     let wal = home.path().join("log.sqlite-wal");
     while wal.metadata().map_or(0, |wal| wal.len()) <= 4096 {
         assert!(long.try_wait().expect("a process").is_none(), "it has ended");

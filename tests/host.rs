@@ -60,8 +60,7 @@ fn ring_default(engine: &Engine) -> Policy {
 fn host() -> Arc<Host> {
     let engine = Engine::new().expect("an engine");
     let signer = Arc::new(SoftwareSigner::from_seed("test.example/log", &[7; 32]).expect("a signer"));
-    let opened =
-        Opened { host: "test".into(), key: signer.verifier().to_string(), origin: "test.example/log".into() };
+    let opened = Opened { host: "test".into(), key: signer.verifier().to_string(), origin: "test.example/log".into() };
     let (clock, random) = (Arc::new(StillClock), Arc::new(SystemRandom));
     let backend = Box::new(MemoryBackend::new());
     let ledger = Ledger::create(backend, opened, clock.clone(), random.clone()).expect("a ledger");
@@ -266,11 +265,7 @@ fn random_request(dice: &mut Dice) -> PolicyRequest {
     let kind = dice.pick(&[PrincipalKind::Agent, PrincipalKind::Operator, PrincipalKind::Service]);
     PolicyRequest {
         arguments: Vec::new(),
-        asked: AskedSummary {
-            environment: Vec::new(),
-            folders,
-            limits: Limits::from_bounds(&LimitCeiling::default()),
-        },
+        asked: AskedSummary { environment: Vec::new(), folders, limits: Limits::from_bounds(&LimitCeiling::default()) },
         claimed: Vec::new(),
         effect,
         function: "f".into(),
@@ -288,8 +283,8 @@ fn random_request(dice: &mut Dice) -> PolicyRequest {
 fn oracle_permits(request: &PolicyRequest) -> bool {
     let privileged_enough = request.ring.number() <= request.required_ring.number();
     let root_is_operator = request.ring != Ring::Root || request.principal.kind() == PrincipalKind::Operator;
-    let sandbox_reads = request.ring != Ring::Sandbox
-        || request.asked.folders.iter().all(|folder| folder.access == Access::Read);
+    let sandbox_reads =
+        request.ring != Ring::Sandbox || request.asked.folders.iter().all(|folder| folder.access == Access::Read);
     privileged_enough && root_is_operator && sandbox_reads
 }
 

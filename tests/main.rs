@@ -1,6 +1,7 @@
 //! The tests that run the real command on real components: one binary, one file an area.
 
 #![expect(unreachable_pub, reason = "tests have no public interface")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod harness;
 

@@ -17,7 +17,7 @@ pub const SECRET: &str = "canary-3f1d8a27-of-the-environment";
 const PEAK_KIB_MAX: u64 = 640 * 1024;
 
 /// How much later than its deadline a call may end on a machine that has other things to do (U3).
-pub const LATE_MAX: Duration = Duration::from_secs(20);
+const LATE_MAX: Duration = Duration::from_secs(20);
 
 impl Home {
     /// A component beside the home, from its text.

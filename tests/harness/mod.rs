@@ -14,7 +14,6 @@ use std::time::Instant;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use crate::harness::attack::LATE_MAX;
 pub use crate::harness::attack::SECRET;
 
 /// A fresh, initialised home in a folder of its own. Everything a test needs beside it goes into [`Home::folder`].
@@ -104,7 +103,9 @@ impl Home {
         assert!(!said.starts_with(char::is_uppercase) && !said.ends_with('.'), "{said}");
         assert!(!said.contains("0x7f") && !said.contains("rusqlite") && !said.contains("wasmtime::"), "{said}");
         assert!(ran.stderr.contains("\nhint: ") || code == 3, "no hint: {}", ran.stderr);
-        let for_programs = self.run([OsStr::new("--format"), OsStr::new("json")].into_iter().chain(args.iter().map(|arg| arg.as_os_str())));
+        let for_programs = self.run(
+            [OsStr::new("--format"), OsStr::new("json")].into_iter().chain(args.iter().map(|arg| arg.as_os_str())),
+        );
         for_programs.code(code);
         let value = for_programs.json();
         let error = if value["outcome"].is_null() { &value["error"] } else { &value["outcome"]["error"] };

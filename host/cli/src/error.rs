@@ -49,7 +49,9 @@ impl CommandError {
     /// A file that can't be read or written.
     pub fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
         let hint = match error.kind() {
-            std::io::ErrorKind::NotFound => "check the path: a relative one starts at the folder this command is run in",
+            std::io::ErrorKind::NotFound => {
+                "check the path: a relative one starts at the folder this command is run in"
+            }
             _ => "check what the path leads to, and who may read and write it",
         };
         Self::environment(format!("`{}` can't be used: {error}", path.display())).hint(hint)
@@ -105,9 +107,9 @@ impl From<LedgerError> for CommandError {
             LedgerError::Corrupt { .. } => Self::evidence(message)
                 .code("audit.corrupt")
                 .hint("`ringfence log verify` says everything that is wrong; nothing runs until the log is whole"),
-            LedgerError::Storage(BackendError::Corrupt(_)) => Self::evidence(message)
-                .code("audit.corrupt")
-                .hint("restore the log from a copy, and keep this one as evidence; nothing runs until the log is whole"),
+            LedgerError::Storage(BackendError::Corrupt(_)) => Self::evidence(message).code("audit.corrupt").hint(
+                "restore the log from a copy, and keep this one as evidence; nothing runs until the log is whole",
+            ),
             LedgerError::Storage(BackendError::InUse) => Self::environment(message)
                 .code("host.log-in-use")
                 .hint("wait until the other command has ended, or give each its own home with `--home DIR`"),
@@ -197,7 +199,16 @@ pub fn denial_hints(denial: &Denial, ring: Ring, config: &std::path::Path) -> Ve
         }
         Denial::Input(InputProblem::Unsupported { .. }) => Vec::new(),
         Denial::Key { .. } => vec!["another `--idempotency-key` makes another call".to_owned()],
-        Denial::Policy(reasons) => reasons.iter().flat_map(|reason| policy_hints(reason, ring, config)).collect(),
+        Denial::Policy(reasons) => {
+            // Two reasons often have one way out: it is said once.
+            let mut ways_out: Vec<Vec<String>> = Vec::new();
+            for way_out in reasons.iter().map(|reason| policy_hints(reason, ring, config)) {
+                if !ways_out.contains(&way_out) {
+                    ways_out.push(way_out);
+                }
+            }
+            ways_out.concat()
+        }
         Denial::Layer(refusal) => layer_hints(refusal, ring, config),
     }
 }

@@ -215,6 +215,8 @@ pub struct Ruling {
 /// Why a call is denied: one reason, and who gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenialReason {
+    /// Whether a policy was at fault, rather than said no.
+    pub is_fault: bool,
     /// The policy that gave it; none if the rule of combination did.
     pub policy: Option<String>,
     /// What it is.
@@ -262,7 +264,7 @@ impl Decision {
                         }
                     }
                 }
-                Err(fault) => denials.push(denial(ruling, fault.code(), fault.to_string())),
+                Err(fault) => denials.push(faulty(ruling, fault)),
             }
         }
         if !permitted && denials.is_empty() {
@@ -273,20 +275,25 @@ impl Decision {
     }
 }
 
-fn denial(ruling: &Ruling, code: &str, text: String) -> DenialReason {
-    DenialReason { policy: Some(ruling.policy.name.clone()), reason: Reason { code: code.to_owned(), text } }
+fn denial(ruling: &Ruling, reason: Reason, is_fault: bool) -> DenialReason {
+    DenialReason { is_fault, policy: Some(ruling.policy.name.clone()), reason }
 }
 
 fn forbidden(ruling: &Ruling, reasons: &[Reason]) -> Vec<DenialReason> {
     if reasons.is_empty() {
-        return vec![denial(ruling, "forbidden", "the policy gave no reason".to_owned())];
+        let reason = Reason { code: "forbidden".to_owned(), text: "the policy gave no reason".to_owned() };
+        return vec![denial(ruling, reason, false)];
     }
-    reasons.iter().map(|reason| denial(ruling, &reason.code, reason.text.clone())).collect()
+    reasons.iter().map(|reason| denial(ruling, reason.clone(), false)).collect()
+}
+
+fn faulty(ruling: &Ruling, fault: &PolicyFault) -> DenialReason {
+    denial(ruling, Reason { code: fault.code().to_owned(), text: fault.to_string() }, true)
 }
 
 fn unknown_obligation(ruling: &Ruling, name: &str) -> DenialReason {
     let text = format!("the permit demands `{}`, which this host can't carry out", name.escape_debug());
-    denial(ruling, "unknown-obligation", text)
+    denial(ruling, Reason { code: "unknown-obligation".to_owned(), text }, true)
 }
 
 fn no_permit(rulings: &[Ruling]) -> DenialReason {
@@ -294,7 +301,7 @@ fn no_permit(rulings: &[Ruling]) -> DenialReason {
         0 => "no policy is in force, so nothing is permitted".to_owned(),
         count => format!("none of the {count} policies in force permits it"),
     };
-    DenialReason { policy: None, reason: Reason { code: "no-permit".to_owned(), text } }
+    DenialReason { is_fault: false, policy: None, reason: Reason { code: "no-permit".to_owned(), text } }
 }
 
 #[cfg(test)]

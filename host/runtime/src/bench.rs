@@ -316,7 +316,15 @@ mod sample {
     use ringfence_model::id::CallId;
     use ringfence_model::outcome::OutcomeKind;
 
-    use super::*;
+    use super::Digest;
+    use super::Effect;
+    use super::Head;
+    use super::Limits;
+    use super::Opened;
+    use super::Principal;
+    use super::Ring;
+    use super::Timestamp;
+    use super::ToolRef;
 
     pub(super) fn log(entries: u64) -> Result<Vec<Vec<u8>>, EncodeError> {
         let mut head = Head::empty();

@@ -102,10 +102,8 @@ impl Denial {
             Self::Caller(_) => "caller.bad-call".to_owned(),
             Self::Function(_) => "caller.unknown-function".to_owned(),
             Self::Input(_) => "caller.bad-input".to_owned(),
-            Self::Policy(reasons) => match reasons.iter().find(|reason| is_fault(reason)) {
-                Some(_) => "denied.policy-fault".to_owned(),
-                None => "denied.policy".to_owned(),
-            },
+            Self::Policy(reasons) if reasons.iter().any(|reason| reason.is_fault) => "denied.policy-fault".to_owned(),
+            Self::Policy(_) => "denied.policy".to_owned(),
             Self::Layer(refusal) => format!("denied.{}", refusal.layer),
             Self::Key { code, .. } => (*code).to_owned(),
         }
@@ -121,10 +119,6 @@ impl Denial {
             Self::Layer(refusal) => refusal.to_string(),
         }
     }
-}
-
-fn is_fault(reason: &DenialReason) -> bool {
-    reason.reason.code.starts_with("policy-") && reason.policy.is_some()
 }
 
 fn shown(reason: &DenialReason) -> String {

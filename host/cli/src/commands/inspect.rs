@@ -38,15 +38,20 @@ pub fn run(home: Option<&Path>, args: &InspectArgs, output: Output) -> Result<Ex
 
 fn load(engine: &Engine, path: &Path, bytes: &[u8], output: Output) -> Result<Tool, CommandError> {
     let name = tool_name(path, &Digest::of(bytes));
-    let manifest = manifest_beside(path);
+    let manifest = manifest_beside(path)?;
     announce_compilation(engine, &name, bytes, output);
     let file = ToolFile { name: &name, bytes, manifest: manifest.as_deref(), strict_imports: false };
     commands::block_on(async { Ok(Tool::load(engine, file).await?) })
 }
 
-/// The text of `NAME.toml` beside `NAME.wasm`.
-pub(super) fn manifest_beside(path: &Path) -> Option<Vec<u8>> {
-    std::fs::read(path.with_extension("toml")).ok()
+/// The text of `NAME.toml` beside `NAME.wasm`. One that is there and can't be read is an error: without it the tool
+/// would be narrowed by nothing.
+pub(super) fn manifest_beside(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
+    let beside = path.with_extension("toml");
+    match std::fs::symlink_metadata(&beside) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        _ => commands::read(&beside).map(Some),
+    }
 }
 
 /// Compiling takes seconds for a large component; who waits should know what for.

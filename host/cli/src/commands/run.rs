@@ -50,7 +50,7 @@ pub fn run(home: &Home, args: RunArgs, output: Output) -> Result<Exit, CommandEr
     let (host, more) = host(home, &args, output)?;
     let request = request(&args, ring, host.new_call_id()?)?;
     let name = tool_name(&args.file, &Digest::of(&bytes));
-    let manifest = manifest_beside(&args.file);
+    let manifest = manifest_beside(&args.file)?;
     announce_compilation(host.engine(), &name, &bytes, output);
     let file = ToolFile { name: &name, bytes: &bytes, manifest: manifest.as_deref(), strict_imports: false };
     let response = commands::block_on(async {

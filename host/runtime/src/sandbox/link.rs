@@ -53,7 +53,7 @@ pub(crate) struct NotGranted(pub(crate) String);
 /// Links a component. `strict` refuses what would be linked to a refusal.
 pub(crate) fn link(engine: &Engine, component: &Component, strict: bool) -> Result<InstancePre<State>, LinkError> {
     let mut linker = Linker::new(engine.wasmtime());
-    let mismatch = |error: wasmtime::Error| LinkError::Mismatch(one_line(&error.root_cause().to_string()));
+    let mismatch = |error: wasmtime::Error| LinkError::Mismatch(one_line(&format!("{error:#}")));
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(mismatch)?;
     refuse_sockets(&mut linker).map_err(mismatch)?;
     for (name, item) in component.component_type().imports(engine.wasmtime()) {
