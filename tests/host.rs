@@ -274,6 +274,8 @@ fn random_request(dice: &mut Dice) -> PolicyRequest {
         required_ring: effect.required_ring(),
         ring: dice.pick(&Ring::ALL),
         session: None,
+        stdin_bytes: 0,
+        stdin_digest: Digest::of_nothing(),
         time_ms: 0,
         tool: ToolRef { digest: Digest::ZERO, name: "t".into() },
     }

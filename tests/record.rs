@@ -78,66 +78,15 @@ fn tampering_with_an_export_is_named() {
     let (path, lines) = exported(&home);
     let key = key(&home);
     let verify = |lines: &[String]| {
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        std::fs::write(&path, text).expect("an export");
+        std::fs::write(&path, lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>())
+            .expect("an export");
         let path = path.to_str().expect("text");
         // People are told the same.
         let told = home.run(["log", "verify", path, "--key", &key]);
         (home.run(["--format", "json", "log", "verify", path, "--key", &key]), told)
     };
     verify(&lines).0.code(0);
-    let edit = |index: usize, from: &str, to: &str| {
-        let mut edited = lines.clone();
-        assert!(edited[index].contains(from), "{from} is not in {}", edited[index]);
-        edited[index] = edited[index].replacen(from, to, 1);
-        edited
-    };
-    let entry = |lines: &[String], index: usize| serde_json::from_str::<Value>(&lines[index]).expect("an entry");
-    let mut cases = Vec::new();
-    for (index, from, to) in [
-        (0, "test.example/log\"", "test.example/lag\""),
-        (0, "ringfence 0", "ringfence 9"),
-        (1, "\"ring\":3", "\"ring\":2"),
-        (1, "\"allowed\":true", "\"allowed\":null"),
-        (1, "operator:uid", "operator:uie"),
-        (2, "\"committed\"", "\"aborted\""),
-        (2, "\"code\":\"returned\"", "\"code\":\"retuened\""),
-        (3, "caller.bad-input", "caller.bad-imput"),
-        (3, "\"kind\":\"refused\"", "\"kind\":\"refusee\""),
-        (4, "\"name\":\"echo\"", "\"name\":\"ecko\""),
-        (5, "\"time\":\"2", "\"time\":\"1"),
-        (5, "\"index\":5", "\"index\":6"),
-        (6, "\"v\":1", "\"v\":2"),
-        (6, "\"tool\":{\"digest\":\"sha256:", "\"tool\":{\"digest\":\"sha25:6"),
-        (7, "\"output\":\"sha256:", "\"output\":\"sha256;"),
-        (7, "}", "} "),
-    ] {
-        cases.push((edit(index, from, to), index as u64, "an edit"));
-    }
-    // One hexadecimal digit of every link, and of every commitment.
-    for index in 1..lines.len() {
-        let mut edited = lines.clone();
-        let at = edited[index].find("\"prev\":\"sha256:").expect("a link") + 20;
-        let other = if &edited[index][at..=at] == "0" { "1" } else { "0" };
-        edited[index].replace_range(at..=at, other);
-        cases.push((edited, index as u64, "a link"));
-    }
-    for index in [0, 1, 4, 6] {
-        let mut deleted = lines.clone();
-        deleted.remove(index);
-        cases.push((deleted, index as u64, "missing"));
-        let mut swapped = lines.clone();
-        swapped.swap(index, index + 1);
-        cases.push((swapped, index as u64, "reordered"));
-        let mut twice = lines.clone();
-        twice.insert(index, lines[index].clone());
-        cases.push((twice, index as u64, "duplicate"));
-        let mut inserted = lines.clone();
-        let mut forged = entry(&lines, index + 1);
-        forged["time"] = json!("2026-01-01T00:00:00.000Z");
-        inserted.insert(index + 1, forged.to_string());
-        cases.push((inserted, index as u64 + 1, "inserted"));
-    }
+    let cases = edits(&lines).into_iter().chain(moves(&lines));
     for (tampered, index, what) in cases {
         let (ran, told) = verify(&tampered);
         let found = failures(&ran);
@@ -163,6 +112,71 @@ fn tampering_with_an_export_is_named() {
     assert!(ran.text().contains("unanchored"), "{}", ran.text());
 }
 
+/// A log that was tampered with, the entry that has to be named, and what was done.
+type Tampered = (Vec<String>, u64, &'static str);
+
+/// AUD-01: a byte of each kind of field.
+fn edits(lines: &[String]) -> Vec<Tampered> {
+    let edit = |index: usize, from: &str, to: &str| {
+        let mut edited = lines.to_vec();
+        assert!(edited[index].contains(from), "{from} is not in {}", edited[index]);
+        edited[index] = edited[index].replacen(from, to, 1);
+        edited
+    };
+    let mut cases = Vec::new();
+    for (index, from, to) in [
+        (0, "test.example/log\"", "test.example/lag\""),
+        (0, "ringfence 0", "ringfence 9"),
+        (1, "\"ring\":3", "\"ring\":2"),
+        (1, "\"allowed\":true", "\"allowed\":null"),
+        (1, "operator:uid", "operator:uie"),
+        (2, "\"committed\"", "\"aborted\""),
+        (2, "\"code\":\"returned\"", "\"code\":\"retuened\""),
+        (3, "caller.bad-input", "caller.bad-imput"),
+        (3, "\"kind\":\"refused\"", "\"kind\":\"refusee\""),
+        (4, "\"name\":\"echo\"", "\"name\":\"ecko\""),
+        (5, "\"time\":\"2", "\"time\":\"1"),
+        (5, "\"index\":5", "\"index\":6"),
+        (6, "\"v\":1", "\"v\":2"),
+        (6, "\"tool\":{\"digest\":\"sha256:", "\"tool\":{\"digest\":\"sha25:6"),
+        (7, "\"output\":\"sha256:", "\"output\":\"sha256;"),
+        (7, "}", "} "),
+    ] {
+        cases.push((edit(index, from, to), index as u64, "an edit"));
+    }
+    // One hexadecimal digit of every link.
+    for index in 1..lines.len() {
+        let mut edited = lines.to_vec();
+        let at = edited[index].find("\"prev\":\"sha256:").expect("a link") + 20;
+        let other = if &edited[index][at..=at] == "0" { "1" } else { "0" };
+        edited[index].replace_range(at..=at, other);
+        cases.push((edited, index as u64, "a link"));
+    }
+    cases
+}
+
+/// AUD-02 to AUD-05: entries that are gone, stand elsewhere, twice, or were made up.
+fn moves(lines: &[String]) -> Vec<Tampered> {
+    let mut cases = Vec::new();
+    for index in [0, 1, 4, 6] {
+        let mut deleted = lines.to_vec();
+        deleted.remove(index);
+        cases.push((deleted, index as u64, "missing"));
+        let mut swapped = lines.to_vec();
+        swapped.swap(index, index + 1);
+        cases.push((swapped, index as u64, "reordered"));
+        let mut twice = lines.to_vec();
+        twice.insert(index, lines[index].clone());
+        cases.push((twice, index as u64, "duplicate"));
+        let mut inserted = lines.to_vec();
+        let mut forged: Value = serde_json::from_str(&lines[index + 1]).expect("an entry");
+        forged["time"] = json!("2026-01-01T00:00:00.000Z");
+        inserted.insert(index + 1, forged.to_string());
+        cases.push((inserted, index as u64 + 1, "inserted"));
+    }
+    cases
+}
+
 #[test]
 fn torn_lines_and_flipped_bits_are_found() {
     // AUD-12, AUD-13: samples; host/audit goes through every byte and bit.
@@ -181,7 +195,7 @@ fn torn_lines_and_flipped_bits_are_found() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         std::fs::write(&path, &bytes).expect("an export");
-        let line = whole[..at].iter().filter(|byte| **byte == b'\n').count() as u64;
+        let line = whole[..at].split(|byte| *byte == b'\n').count() as u64 - 1;
         let found = failures(&verify());
         // An edit of the last entry that leaves it an entry is one against the signature, which is over all of them.
         let named = |(kind, index): &(String, u64)| *index == line || line == 7 && kind == "rewritten";
@@ -401,6 +415,7 @@ fn receipts_vouch_for_one_call() {
     home.refuses(["receipt".as_ref(), "verify".as_ref(), home.folder("f").join("none").as_os_str()], 1);
     // What is printed beside the receipt is the outcome that it is for.
     let mut edited: Value = ran.json();
+    let whole_outcome = edited["outcome"].clone();
     edited["outcome"]["value"] = json!("changed");
     let edited = home.file("edited.json", edited.to_string());
     let message = home.refuses(["receipt".as_ref(), "verify".as_ref(), edited.as_os_str()], 5);
@@ -409,6 +424,10 @@ fn receipts_vouch_for_one_call() {
     let refused = home.run(["run", TOOL_ECHO, "nope", "--format", "json"]);
     let refused = home.file("refused.json", &refused.code(2).stdout);
     verify(&refused, None, &home.path()).code(0);
+    let mut forged: Value = serde_json::from_slice(&std::fs::read(&refused).expect("a refusal")).expect("JSON");
+    forged["outcome"] = whole_outcome;
+    let forged = home.file("forged.json", forged.to_string());
+    home.refuses(["receipt".as_ref(), "verify".as_ref(), forged.as_os_str()], 5);
     home.is_well();
 }
 
@@ -738,7 +757,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Puts a log back as it was, without what SQLite keeps beside it.
+/// Puts a log back as it was, without what `SQLite` keeps beside it.
 fn restore(log: &Path, bytes: &[u8]) {
     for beside in ["-wal", "-shm"] {
         let mut name = log.as_os_str().to_owned();
@@ -748,7 +767,7 @@ fn restore(log: &Path, bytes: &[u8]) {
     std::fs::write(log, bytes).expect("the log");
 }
 
-/// Changes the store with what an attacker has: SQLite and SHA-256.
+/// Changes the store with what an attacker has: `SQLite` and SHA-256.
 fn tamper(log: &Path, script: &str) {
     let prelude = "
 import hashlib, json, sqlite3, sys

@@ -104,7 +104,9 @@ impl Home {
         assert!(!said.contains("0x7f") && !said.contains("rusqlite") && !said.contains("wasmtime::"), "{said}");
         assert!(ran.stderr.contains("\nhint: ") || code == 3, "no hint: {}", ran.stderr);
         let for_programs = self.run(
-            [OsStr::new("--format"), OsStr::new("json")].into_iter().chain(args.iter().map(|arg| arg.as_os_str())),
+            [OsStr::new("--format"), OsStr::new("json")]
+                .into_iter()
+                .chain(args.iter().map(std::ffi::OsString::as_os_str)),
         );
         for_programs.code(code);
         let value = for_programs.json();

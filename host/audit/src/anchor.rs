@@ -32,6 +32,8 @@ struct Anchor {
 #[derive(Debug, Default)]
 pub(crate) struct Anchors {
     keys: Vec<Verifier>,
+    /// Whether the keys come from outside, and not from the log.
+    given_keys: bool,
     opened: Option<Opened>,
     /// By size, the smallest first.
     given: Vec<Anchor>,
@@ -41,7 +43,7 @@ pub(crate) struct Anchors {
 
 impl Anchors {
     pub(crate) fn new(keys: Vec<Verifier>) -> Self {
-        Self { keys, ..Self::default() }
+        Self { given_keys: !keys.is_empty(), keys, ..Self::default() }
     }
 
     pub(crate) fn add(&mut self, note: &str, findings: &mut Findings) {
@@ -91,14 +93,18 @@ impl Anchors {
     /// Checks signatures, then roots, in a log of `entries`. Returns how many entries are vouched for.
     pub(crate) fn settle(mut self, entries: u64, findings: &mut Findings) -> u64 {
         self.choose_keys(findings);
-        let (mut vouched, mut trusted) = (0, 0);
+        let (mut vouched, mut covering) = (0, 0);
         for anchor in &self.given {
             if self.is_trusted(anchor, findings) {
-                trusted += 1;
+                covering += usize::from(anchor.checkpoint.size > 0);
                 vouched = compare(anchor, entries, vouched, findings);
             }
         }
-        if trusted == 0 {
+        if covering == 0 && self.given_keys {
+            // Trust boundary: who gives a key asks whether it vouches for this log. A log made anew has whole links too.
+            let text = "no checkpoint by a given key covers any entry: nothing vouches for this log";
+            findings.failure(Kind::Unanchored, None, text);
+        } else if covering == 0 {
             let text = "nothing vouches for the last entry and the length: give a checkpoint";
             findings.warning(Kind::Unanchored, None, text);
         } else if vouched < entries {

@@ -43,9 +43,9 @@ pub enum Kind {
     MalformedCheckpoint,
     /// An entry that may not stand there.
     Misplaced,
-    /// Entries are gone.
+    /// Entries are gone, or there are none at all.
     Missing,
-    /// A receipt without proof.
+    /// A receipt without proof: it shows nothing yet.
     Pending,
     /// An entry stands before the one it follows.
     Reordered,
@@ -55,7 +55,7 @@ pub enum Kind {
     TimeRegression,
     /// The log ends before the signed one did.
     Truncated,
-    /// Nothing vouches for the end of the log.
+    /// Nothing vouches for the end of the log, or for all of it. A failure if keys were given to check it by.
     Unanchored,
     /// A call without an end.
     Unfinished,
@@ -150,7 +150,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether there is no failure. Warnings don't count: read them before relying on the answer.
+    /// Whether there is no failure. Warnings don't count: read them before relying on the answer. If [`Self::vouched`] is
+    /// 0, only the links between entries were checked.
     pub fn is_intact(&self) -> bool {
         // A failure is only ever omitted after others were kept.
         self.failures().next().is_none()

@@ -1,8 +1,8 @@
 //! Receipts: one entry, with what shows that it is in the log.
 //!
 //! A receipt is what a caller keeps. It is JSON; its entry is spelled as JSON too, and the canonical form of that is what
-//! was hashed. Proof and checkpoint come once the entry is under a signed root; before that a receipt is *pending* and
-//! binds nobody. Openings let whoever holds a content show that the entry commits to it.
+//! was hashed. Proof and checkpoint come once the entry is under a signed root; before that a receipt is *pending*,
+//! binds nobody and does not verify. Openings let whoever holds a content show that the entry commits to it.
 
 use std::collections::BTreeMap;
 
@@ -149,7 +149,7 @@ impl Receipt {
     }
 
     /// Verifies the receipt: that its entry is one, and that a checkpoint by one of `keys` vouches for it. A pending
-    /// receipt gives a warning, one without keys a failure.
+    /// receipt shows nothing yet, so it fails as well.
     pub fn verify(&self, keys: &[Verifier]) -> Report {
         let mut findings = Findings::default();
         let leaf = self.check_entry(&mut findings);
@@ -206,11 +206,8 @@ impl Receipt {
             if self.proof.is_some() {
                 findings.failure(Kind::WrongProof, self.index, "the receipt has a proof, but no checkpoint");
             } else {
-                findings.warning(
-                    Kind::Pending,
-                    self.index,
-                    "the receipt has no proof yet: nothing vouches for its entry",
-                );
+                let text = "the receipt is pending: it has no proof and no checkpoint, so it shows nothing yet";
+                findings.failure(Kind::Pending, self.index, text);
             }
             return None;
         };

@@ -7,7 +7,7 @@
 //! whether everything else is as it was signed.
 //!
 //! A chain can be cut off at its end, or made anew as a whole, and still be one; only a checkpoint, or a receipt, says
-//! otherwise. The report says so when there is none.
+//! otherwise. The report says so when there is none; to whoever gave keys to check by, that is a failure.
 
 use ringfence_model::digest::Digest;
 use ringfence_model::encoding;
@@ -32,7 +32,8 @@ use crate::tree::Tree;
 /// What to trust.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Keys whose checkpoints count. Without any, the key that the log names is used, and the report says so.
+    /// Keys whose checkpoints count; if none of theirs covers any entry, the log does not verify. Without any keys, the
+    /// one that the log names is used, and the report says so.
     pub keys: Vec<Verifier>,
 }
 
@@ -129,6 +130,9 @@ impl LogCheck {
         self.push_last(hash);
         self.calls.finish(&mut self.findings);
         let entries = index.map_or(0, |index| index.saturating_add(1));
+        if entries == 0 {
+            self.findings.failure(Kind::Missing, 0, "the log has no entries: one begins with entry `0`");
+        }
         let vouched = self.anchors.settle(entries, &mut self.findings);
         let (findings, omitted) = self.findings.into_parts();
         Report { entries, head: hash, root: self.tree.map(|tree| tree.root()), vouched, findings, omitted }

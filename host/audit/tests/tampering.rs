@@ -13,6 +13,8 @@ use harness::rename;
 use harness::root;
 use harness::sample;
 use harness::verify;
+use harness::verify_bare;
+use harness::verify_with;
 use ringfence_audit::checkpoint::Checkpoint;
 use ringfence_audit::hash;
 use ringfence_audit::signer::Signer;
@@ -47,9 +49,13 @@ fn whole_log_is_intact() {
 }
 
 #[test]
-fn empty_log_has_empty_root() {
+fn empty_log_is_no_log() {
+    // AUD-02
+    assert_eq!(failures(&verify_bare(&[])), [(Kind::Missing, Some(0))]);
+    // Nor does a signature over nothing vouch for anything.
     let report = verify(&[], &[checkpoint(&[])]);
-    assert!(report.is_intact() && report.findings.is_empty(), "{:?}", report.findings);
+    assert_eq!(failures(&report), [(Kind::Missing, Some(0)), (Kind::Unanchored, None)]);
+    assert_eq!(failures(&verify(&log(3), &[checkpoint(&[])])), [(Kind::Unanchored, None)]);
     assert_eq!((report.entries, report.head, report.root), (0, Digest::ZERO, Some(hash::empty_root())));
 }
 
@@ -60,8 +66,7 @@ fn edited_entry_is_named() {
         let mut entries = log(COUNT);
         let note = checkpoint(&entries);
         edit(&mut entries, index, rename);
-        for notes in [vec![], vec![note]] {
-            let report = verify(&entries, &notes);
+        for report in [verify_bare(&entries), verify(&entries, &[note])] {
             assert_eq!(failures(&report), [(Kind::Edited, Some(index as u64))], "{:?}", report.findings);
         }
     }
@@ -99,9 +104,10 @@ fn edited_last_entry_needs_anchor() {
     let whole = log(COUNT);
     let mut entries = whole.clone();
     edit(&mut entries, LAST, rename);
-    let report = verify(&entries, &[]);
-    assert!(report.is_intact());
+    let report = verify_bare(&entries);
+    assert!(report.is_intact() && report.vouched == 0);
     assert_eq!(report.findings.last().map(|finding| finding.kind), Some(Kind::Unanchored));
+    assert_eq!(failures(&verify(&entries, &[])), [(Kind::Unanchored, None)]);
     let report = verify(&entries, &[checkpoint(&whole)]);
     assert_eq!(failures(&report), [(Kind::Rewritten, Some(0))]);
     let report = verify(&entries, &[checkpoint(&whole), checkpoint(&whole[..LAST])]);
@@ -123,7 +129,7 @@ fn stored_hash_names_every_entry() {
         assert_eq!(failures(&report), [(Kind::Edited, Some(index as u64))], "{:?}", report.findings);
     }
     for index in 0..=LAST {
-        let mut check = LogCheck::new(Options { keys: vec![key()] });
+        let mut check = LogCheck::new(Options::default());
         let mut stored = stored.clone();
         stored[index] = Digest::ZERO;
         whole.iter().zip(&stored).for_each(|(entry, stored)| check.entry_with_hash(entry, stored));
@@ -150,7 +156,7 @@ fn neighbouring_edits_are_both_named() {
     let mut entries = log(COUNT);
     edit(&mut entries, 4, rename);
     edit(&mut entries, 5, rename);
-    let report = verify(&entries, &[]);
+    let report = verify_bare(&entries);
     assert_eq!(failures(&report), [(Kind::Edited, Some(5))]);
     let unvouched = report.findings.iter().find(|finding| finding.kind == Kind::Unvouched);
     assert_eq!(unvouched.and_then(|finding| finding.index), Some(4));
@@ -233,7 +239,7 @@ fn moved_entry_is_named() {
     let mut entries = log(COUNT);
     let entry = entries.remove(3);
     entries.insert(7, entry);
-    let found = failures(&verify(&entries, &[]));
+    let found = failures(&verify_bare(&entries));
     assert_eq!(found, [(Kind::Missing, Some(3)), (Kind::Reordered, Some(3))]);
 }
 
@@ -265,9 +271,9 @@ fn overlapping_exports_give_one_finding() {
 fn truncation_needs_checkpoint() {
     // AUD-06, AUD-07: a shorter chain is a chain; only what was signed says that it was longer.
     let whole = log(COUNT);
-    for length in 0..whole.len() {
-        let report = verify(&whole[..length], &[]);
-        assert!(report.is_intact());
+    for length in 1..whole.len() {
+        let report = verify_bare(&whole[..length]);
+        assert!(report.is_intact() && report.vouched == 0);
         assert!(kinds(&report).contains(&(Severity::Warning, Kind::Unanchored)));
         let report = verify(&whole[..length], &[checkpoint(&whole)]);
         assert_eq!(failures(&report), [(Kind::Truncated, Some(length as u64))]);
@@ -307,7 +313,8 @@ fn every_flipped_bit_is_named() {
             let named = found.first().is_some_and(|(_, at)| *at == Some(index as u64));
             let by_root = index == 5 && found == [(Kind::Rewritten, Some(0))];
             assert!(named || by_root, "bit {bit} of entry {index}: {:?}", report.findings);
-            let elsewhere = found.iter().filter(|(kind, at)| *at != Some(index as u64) && *kind != Kind::Rewritten);
+            let whole_log = [Kind::Rewritten, Kind::Unanchored];
+            let elsewhere = found.iter().filter(|(kind, at)| *at != Some(index as u64) && !whole_log.contains(kind));
             assert_eq!(elsewhere.count(), 0, "bit {bit} of entry {index}: {:?}", report.findings);
         }
     }
@@ -336,7 +343,8 @@ fn rewritten_history_is_reported() {
         finished.used.fuel += 1;
     }
     let rewritten = harness::chain(bodies);
-    assert!(verify(&rewritten, &[]).is_intact());
+    assert!(verify_bare(&rewritten).is_intact());
+    assert_eq!(failures(&verify(&rewritten, &[])), [(Kind::Unanchored, None)]);
     let notes = [checkpoint(&whole[..4]), checkpoint(&whole[..8]), checkpoint(&whole)];
     let report = verify(&rewritten, &notes);
     assert_eq!(failures(&report), [(Kind::Rewritten, Some(4)), (Kind::Rewritten, Some(4))]);
@@ -344,7 +352,7 @@ fn rewritten_history_is_reported() {
     let forger = SoftwareSigner::from_seed(sample::ORIGIN, &[43; 32]).expect("a signer");
     let own = Checkpoint { origin: sample::ORIGIN.to_owned(), size: COUNT, root: root(&rewritten) };
     let report = verify(&rewritten, &[own.sign(&forger).expect("a note")]);
-    assert_eq!(failures(&report), [(Kind::UnknownKey, None)]);
+    assert_eq!(failures(&report), [(Kind::UnknownKey, None), (Kind::Unanchored, None)]);
 }
 
 #[test]
@@ -360,13 +368,8 @@ fn forked_heads_can_not_both_verify() {
 fn key_from_log_is_said() {
     // AUD-11
     let whole = log(COUNT);
-    let mut check = LogCheck::new(Options::default());
-    check.checkpoint(&checkpoint(&whole));
-    for entry in &whole {
-        check.entry(entry);
-    }
-    let report = check.finish();
-    assert!(report.is_intact());
+    let report = verify_with(Vec::new(), &whole, &[checkpoint(&whole)]);
+    assert!(report.is_intact() && report.vouched == COUNT);
     let warning = report.findings.iter().find(|finding| finding.kind == Kind::KeyFromLog).expect("a warning");
     assert!(warning.severity == Severity::Warning && warning.text.contains(&key().to_string()));
 }
@@ -379,7 +382,9 @@ fn log_of_other_key_is_said() {
     let signed = Checkpoint { origin: sample::ORIGIN.to_owned(), size: 3, root: root(&entries) }.sign(&forger);
     let report = verify(&entries, &[signed.expect("a note")]);
     assert!(kinds(&report).contains(&(Severity::Warning, Kind::ForeignKey)));
-    assert_eq!(failures(&report), [(Kind::UnknownKey, None)]);
+    assert_eq!(failures(&report), [(Kind::UnknownKey, None), (Kind::Unanchored, None)]);
+    // Nor does it pass for want of the checkpoint.
+    assert_eq!(failures(&verify(&entries, &[])), [(Kind::Unanchored, None)]);
 }
 
 #[test]
@@ -387,7 +392,7 @@ fn checkpoint_of_other_log_is_refused() {
     let whole = log(3);
     let other = Checkpoint { origin: "example.org/other".to_owned(), size: 3, root: root(&whole) };
     let report = verify(&whole, &[other.sign(&harness::signer()).expect("a note")]);
-    assert_eq!(failures(&report), [(Kind::WrongOrigin, Some(0))]);
+    assert_eq!(failures(&report), [(Kind::WrongOrigin, Some(0)), (Kind::Unanchored, None)]);
 }
 
 #[test]
@@ -429,7 +434,7 @@ fn unpaired_calls_are_named() {
         (vec![begun(), opened()], vec![(Kind::Misplaced, Some(0)), (Kind::Misplaced, Some(1))]),
     ] {
         let entries = harness::chain(bodies);
-        assert_eq!(failures(&verify(&entries, &[])), wanted);
+        assert_eq!(failures(&verify_bare(&entries)), wanted);
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Args {
 impl Args {
     /// Reads the command line. What is wrong with it is clap's to say; whoever asked for JSON gets an error to print.
     pub fn read() -> Result<Self, CommandError> {
-        let words = Vec::from_iter(std::env::args_os());
+        let words: Vec<_> = std::env::args_os().collect();
         Self::try_parse_from(&words).map_err(|error| {
             if !error.use_stderr() || !asks_for_json(&words) {
                 error.exit();

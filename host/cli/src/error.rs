@@ -244,14 +244,26 @@ fn layer_hints(refusal: &Refusal, ring: Ring, config: &std::path::Path) -> Vec<S
     let config = config.display();
     let review = format!("review first, then allow it in `{config}`:");
     match (refusal.layer, &refusal.wanted) {
-        (Layer::Operator, Wanted::Folder(folder)) if refusal.nearest.contains("under") => {
-            vec![review, "    [operator]".to_owned(), format!("    folders = [\"{}\"]", folder.host)]
+        (Layer::Operator, Wanted::Folder(folder))
+            if refusal.nearest.contains("under") || refusal.nearest.contains("list") =>
+        {
+            let host = toml::Value::String(folder.host.clone());
+            vec![
+                format!("review first, then add it to what is listed in `{config}`:"),
+                "    [operator]".to_owned(),
+                format!("    folders = [{host}]"),
+            ]
         }
         (Layer::Operator, Wanted::Folder(folder)) => {
             vec![review, "    [operator]".to_owned(), format!("    filesystem = \"{}\"", folder.access)]
         }
         (Layer::Operator, Wanted::Environment { name }) => {
-            vec![review, "    [operator]".to_owned(), format!("    environment = [\"{name}\"]")]
+            let name = toml::Value::String(name.clone());
+            vec![
+                format!("review first, then add it to what is listed in `{config}`:"),
+                "    [operator]".to_owned(),
+                format!("    environment = [{name}]"),
+            ]
         }
         (Layer::Operator, Wanted::Limit { name, value }) => {
             vec![review, "    [operator.limits]".to_owned(), format!("    {name} = {value}")]

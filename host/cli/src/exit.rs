@@ -1,5 +1,6 @@
 //! Exit codes: each answers the question that was asked.
 
+use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
@@ -46,13 +47,10 @@ impl From<Exit> for ExitCode {
 /// Runs the command; a panic is our bug, and says so in one line instead of a backtrace.
 pub fn catch_panics(run: impl FnOnce() -> Exit) -> Option<Exit> {
     std::panic::set_hook(Box::new(|info| {
-        // A reader that has gone away ends us quietly.
-        if info.payload_as_str().is_some_and(|text| text.contains("Broken pipe")) {
-            return;
-        }
         let place = info.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
-        eprintln!("error: a bug in ringfence stopped the command{place}");
-        eprintln!("hint: please report it, with what you were doing");
+        let mut stderr = std::io::stderr();
+        let _ = writeln!(stderr, "error: a bug in ringfence stopped the command{place}");
+        let _ = writeln!(stderr, "hint: please report it, with what you were doing");
     }));
     std::panic::catch_unwind(AssertUnwindSafe(run)).ok()
 }

@@ -11,6 +11,7 @@
 //!
 //! Nothing security-relevant is created except by `init`. A key that others can read is refused.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::io::Write as _;
@@ -246,12 +247,21 @@ impl Home {
         Ok(Engine::new()?.with_cache(cache))
     }
 
-    /// Folders that are never granted to a tool: the home, and where the head is kept.
-    pub fn state_folders(&self) -> Vec<String> {
-        let head = self.head_path();
-        let folders = [Some(self.folder.as_path()), head.parent()];
-        let resolved = folders.into_iter().flatten().filter_map(|folder| folder.canonicalize().ok());
-        resolved.map(|folder| folder.display().to_string()).collect()
+    /// Folders that are never granted to a tool: the home, where the head is kept, and where policies are loaded from.
+    pub fn state_folders(&self) -> Result<Vec<String>, HomeError> {
+        let policies = self.config.policies.iter().flatten().filter_map(|(_, table)| table.component.as_ref());
+        let files = policies.map(|component| self.folder.join(component)).chain([self.head_path()]);
+        let folders = files.filter_map(|file| file.parent().map(Path::to_owned)).chain([self.folder.clone()]);
+        folders
+            .map(|folder| match folder.canonicalize().map(PathBuf::into_os_string).map(OsString::into_string) {
+                Ok(Ok(folder)) => Ok(folder),
+                Ok(Err(_)) => Err(HomeError::File {
+                    path: folder.display().to_string(),
+                    why: "its path is not Unicode text, so it can't be kept from tools".to_owned(),
+                }),
+                Err(error) => Err(file_error(&folder, &error)),
+            })
+            .collect()
     }
 }
 

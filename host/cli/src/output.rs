@@ -3,13 +3,22 @@
 use std::io;
 use std::io::IsTerminal as _;
 use std::io::Write as _;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering;
 
+use ringfence_model::outcome::is_unprintable;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::args::Format;
 use crate::error::CommandError;
 use crate::exit::Exit;
+
+/// Whether standard output still takes what is written to it.
+static STDOUT: AtomicU8 = AtomicU8::new(STDOUT_OPEN);
+const STDOUT_OPEN: u8 = 0;
+const STDOUT_GONE: u8 = 1;
+const STDOUT_FAILED: u8 = 2;
 
 /// Where a command writes.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +40,27 @@ impl Output {
         self.bytes(format!("{}\n", for_terminal(text.as_bytes(), io::stdout().is_terminal())).as_bytes());
     }
 
-    /// Data as it is. A reader that has gone away ends the command quietly.
+    /// Data as it is. A reader that has gone away is no error, and no answer either: the command goes on to its own end.
     pub fn bytes(self, bytes: &[u8]) {
-        let mut stdout = io::stdout().lock();
-        if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
-            std::process::exit(i32::from(Exit::Done.code()));
+        if STDOUT.load(Ordering::Relaxed) != STDOUT_OPEN {
+            return;
         }
+        let mut stdout = io::stdout().lock();
+        if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            let gone = error.kind() == io::ErrorKind::BrokenPipe;
+            STDOUT.store(if gone { STDOUT_GONE } else { STDOUT_FAILED }, Ordering::Relaxed);
+        }
+    }
+
+    /// The exit code, once everything has been printed: what could not be printed was not done.
+    pub fn finish(self, exit: Exit) -> Exit {
+        if STDOUT.load(Ordering::Relaxed) == STDOUT_FAILED {
+            self.note("error: standard output can't be written");
+            if exit == Exit::Done {
+                return Exit::Environment;
+            }
+        }
+        exit
     }
 
     /// What a guest wrote: as it is for a pipe or a file, made harmless for a terminal (OUT-02).
@@ -57,7 +81,7 @@ impl Output {
     /// One object for programs.
     pub fn json(self, value: &impl Serialize) {
         let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| json!(error.to_string()).to_string());
-        self.bytes(format!("{text}\n").as_bytes());
+        self.bytes(format!("{}\n", escaped_json(&text)).as_bytes());
     }
 
     /// Progress and remarks.
@@ -96,8 +120,7 @@ fn for_terminal(bytes: &[u8], is_terminal: bool) -> String {
     }
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        let hidden = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if (c.is_control() && !matches!(c, '\n' | '\t')) || hidden {
+        if is_unprintable(c) && !matches!(c, '\n' | '\t') {
             shown.extend(c.escape_unicode());
         } else {
             shown.push(c);
@@ -106,9 +129,32 @@ fn for_terminal(bytes: &[u8], is_terminal: bool) -> String {
     shown
 }
 
+/// JSON text with every character that is not for printing as `\uXXXX`: the same JSON, harmless wherever it is shown.
+fn escaped_json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unprintable(c) && c != '\n' {
+            let mut units = [0; 2];
+            escaped.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn printed_json_is_harmless_and_the_same() {
+        // OUT-02
+        let value = json!({ "a\u{9b}": "x\u{202e}\u{e0041}\u{2028}é\n" });
+        let text = escaped_json(&serde_json::to_string_pretty(&value).expect("JSON"));
+        assert!(!text.chars().any(|c| is_unprintable(c) && c != '\n'), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
+    }
 
     #[test]
     fn terminal_escapes_are_shown() {

@@ -63,6 +63,12 @@ pub struct PolicyRequest {
     /// The session, if the call belongs to one.
     #[serde(default)]
     pub session: Option<String>,
+    /// Bytes of the standard input.
+    #[serde(default)]
+    pub stdin_bytes: u64,
+    /// SHA-256 of the standard input.
+    #[serde(default = "Digest::of_nothing")]
+    pub stdin_digest: Digest,
     /// The host's clock, in milliseconds since 1970.
     pub time_ms: u64,
     /// The component.
@@ -210,6 +216,8 @@ pub struct Ruling {
     pub verdict: Result<Verdict, PolicyFault>,
     /// Fuel it used.
     pub fuel: u64,
+    /// Whether its permit counts. A policy that is only asked in addition can forbid and narrow, and no more.
+    pub may_permit: bool,
 }
 
 /// Why a call is denied: one reason, and who gave it.
@@ -256,7 +264,7 @@ impl Decision {
                 Ok(Verdict::Abstain) => {}
                 Ok(Verdict::Forbid(reasons)) => denials.extend(forbidden(ruling, reasons)),
                 Ok(Verdict::Permit(_, obligations)) => {
-                    permitted = true;
+                    permitted |= ruling.may_permit;
                     for obligation in obligations {
                         match obligation {
                             Obligation::Narrow(narrowing) => narrowings.push(narrowing.clone()),
@@ -312,7 +320,7 @@ mod tests {
 
     fn ruling(name: &str, verdict: Result<Verdict, PolicyFault>) -> Ruling {
         let policy = PolicyRef { name: name.to_owned(), digest: Digest::of(name.as_bytes()), settings: Digest::ZERO };
-        Ruling { policy, verdict, fuel: 0 }
+        Ruling { policy, verdict, fuel: 0, may_permit: true }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "a verdict in a ruling may be missing")]
@@ -351,6 +359,16 @@ mod tests {
         ] {
             assert_eq!(allows(verdicts.clone()), wanted, "{verdicts:?}");
         }
+    }
+
+    #[test]
+    fn policy_asked_in_addition_never_permits() {
+        let added = Ruling { may_permit: false, ..ruling("added", permit()) };
+        assert!(matches!(Decision::combine(vec![added.clone()]).answer, Answer::Deny(_)));
+        let in_force = ruling("in-force", permit());
+        assert!(matches!(Decision::combine(vec![added, in_force.clone()]).answer, Answer::Allow(_)));
+        let forbidding = Ruling { may_permit: false, ..ruling("added", forbid()) };
+        assert!(matches!(Decision::combine(vec![forbidding, in_force]).answer, Answer::Deny(_)));
     }
 
     fn any_verdict() -> impl Strategy<Value = Result<Verdict, PolicyFault>> {

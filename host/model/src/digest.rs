@@ -35,6 +35,11 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The SHA-256 of no bytes at all.
+    pub fn of_nothing() -> Self {
+        Self::of(b"")
+    }
+
     /// The SHA-256 of `parts` one after the other, with nothing in between: callers see to it that the border can't
     /// move, by a fixed width or a one-byte domain.
     pub fn of_parts(parts: &[&[u8]]) -> Self {

@@ -13,6 +13,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::Serialize;
+use serde::Serializer;
 
 use crate::capability::Access;
 use crate::capability::Asked;
@@ -23,6 +24,8 @@ use crate::capability::GuestPath;
 use crate::capability::LimitCeiling;
 use crate::capability::contains;
 use crate::decision::Narrowing;
+use crate::digest::Digest;
+use crate::json;
 use crate::limits;
 
 /// Who bounds a grant, in the order the layers are asked.
@@ -133,9 +136,11 @@ pub enum Reach {
     Writes,
 }
 
-/// What one call may do: folders, environment variables, limits.
+/// What one call may do: folders, environment variables, limits. Serialised, it names the variables and leaves out their
+/// values: those may be secret, and the record outlives them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Grant {
+    #[serde(serialize_with = "names")]
     environment: BTreeMap<String, String>,
     folders: Vec<Folder>,
     limits: Limits,
@@ -185,6 +190,14 @@ impl Grant {
         self
     }
 
+    /// What the call would see of the world, values and all, as a digest: two calls under one idempotency key must agree
+    /// in it, else the second would be handed what it can't reach itself. Limits don't count: a retry may have more time.
+    pub fn reachable(&self) -> Digest {
+        // Serialising strings can't fail.
+        let parts = serde_json::to_value((&self.environment, &self.folders)).unwrap_or_default();
+        Digest::of(&json::canonical(&parts))
+    }
+
     /// The folders.
     pub fn folders(&self) -> &[Folder] {
         &self.folders
@@ -208,6 +221,10 @@ impl Grant {
         };
         self.folders.iter().map(of).max().unwrap_or(Reach::Nothing)
     }
+}
+
+fn names<S: Serializer>(environment: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(environment.keys())
 }
 
 impl Limits {
@@ -268,7 +285,7 @@ fn check_folder(layer: Layer, ceiling: &Ceiling, folder: &Folder) -> Result<(), 
         _ => {}
     }
     match &ceiling.folders {
-        Some(roots) if roots.is_empty() => refuse("no folders".to_owned()),
+        Some(roots) if roots.is_empty() => refuse("no folders, because its list of them is empty".to_owned()),
         Some(roots) if !roots.iter().any(|root| contains(root, &folder.host)) => {
             refuse(format!("folders under {}", listed(roots)))
         }
@@ -406,6 +423,26 @@ mod tests {
         assert!(Grant::narrow(&wanted, &[ceiling(None)], &[]).is_ok());
         assert!(Grant::narrow(&wanted, &[ceiling(Some(vec!["KEY".into()]))], &[]).is_ok());
         assert_eq!(refusal(&wanted, &[ceiling(Some(Vec::new()))]).nearest, "none");
+    }
+
+    #[test]
+    fn recorded_grant_holds_no_values() {
+        let environment = [("TOKEN".to_owned(), "canary".to_owned())].into();
+        let grant = Grant::narrow(&Asked { environment, ..Asked::default() }, &[], &[]).expect("a grant");
+        let recorded = serde_json::to_string(&grant).expect("JSON");
+        assert!(recorded.contains("TOKEN") && !recorded.contains("canary"), "{recorded}");
+    }
+
+    #[test]
+    fn other_values_and_folders_are_other_reach() {
+        let grant = |host: &str, value: &str| {
+            let environment = [("USER".to_owned(), value.to_owned())].into();
+            let folders = vec![folder(host, "/in", Access::Read)];
+            Grant::narrow(&Asked { environment, folders, ..Asked::default() }, &[], &[]).expect("a grant").reachable()
+        };
+        assert_eq!(grant("/a", "alice"), grant("/a", "alice"));
+        assert_ne!(grant("/a", "alice"), grant("/b", "alice"));
+        assert_ne!(grant("/a", "alice"), grant("/a", "bob"));
     }
 
     #[test]

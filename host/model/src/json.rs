@@ -22,6 +22,9 @@ use crate::limits::JSON_DEPTH_MAX;
 /// Up to here every integer has a float of its own.
 const INTEGER_F64_MAX: f64 = 9_007_199_254_740_992.0;
 
+/// Characters of a key that an error repeats.
+const KEY_CHARS_SHOWN: usize = 80;
+
 /// Why a text is not JSON that this system reads.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{problem} at line {line}, column {column}")]
@@ -42,7 +45,7 @@ impl From<serde_json::Error> for JsonError {
 /// Parses one JSON text.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: 0, path: String::new() }.deserialize(&mut deserializer)?;
+    let value = Strict { depth: 0, at: None }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     refuse_rounded_integers(text)?;
     Ok(value)
@@ -142,20 +145,40 @@ fn is_rounded_integer(digits: &[u8]) -> bool {
     is_integer && text.parse::<i64>().is_err() && text.parse::<u64>().is_err()
 }
 
-/// Builds a [`Value`] and refuses duplicate keys and bottomless nesting.
-struct Strict {
-    depth: usize,
-    path: String,
+/// Where a value stands: its own token, and where its parent stands. Written out only for an error.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    parent: Option<&'a At<'a>>,
+    token: Token<'a>,
 }
 
-impl Strict {
-    fn below(&self, token: &str) -> Self {
-        let token = token.replace('~', "~0").replace('/', "~1");
-        Self { depth: self.depth + 1, path: format!("{}/{token}", self.path) }
+#[derive(Clone, Copy)]
+enum Token<'a> {
+    Index(usize),
+    Key(&'a str),
+}
+
+impl At<'_> {
+    /// The JSON Pointer (RFC 6901), each token cut to a sensible length.
+    fn pointer(&self) -> String {
+        let parent = self.parent.map(At::pointer).unwrap_or_default();
+        match self.token {
+            Token::Index(index) => format!("{parent}/{index}"),
+            Token::Key(key) => {
+                let key: String = key.chars().take(KEY_CHARS_SHOWN).collect();
+                format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
+            }
+        }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Strict {
+/// Builds a [`Value`] and refuses duplicate keys and bottomless nesting.
+struct Strict<'a> {
+    depth: usize,
+    at: Option<&'a At<'a>>,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -166,7 +189,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -208,8 +231,13 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(self.below(&array.len().to_string()))? {
-            array.push(item);
+        loop {
+            let at = At { parent: self.at, token: Token::Index(array.len()) };
+            let below = Strict { depth: self.depth + 1, at: Some(&at) };
+            match items.next_element_seed(below)? {
+                Some(item) => array.push(item),
+                None => break,
+            }
         }
         Ok(Value::Array(array))
     }
@@ -217,11 +245,11 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(key) = members.next_key::<String>()? {
-            let below = self.below(&key);
+            let at = At { parent: self.at, token: Token::Key(&key) };
             if object.contains_key(&key) {
-                return Err(A::Error::custom(format!("duplicate key at `{}`", below.path)));
+                return Err(A::Error::custom(format!("duplicate key at `{}`", at.pointer())));
             }
-            let value = members.next_value_seed(below)?;
+            let value = members.next_value_seed(Strict { depth: self.depth + 1, at: Some(&at) })?;
             object.insert(key, value);
         }
         Ok(Value::Object(object))
@@ -265,6 +293,13 @@ mod tests {
     #[test]
     fn digits_in_strings_are_text() {
         let text = r#"{"a\"1":"99999999999999999999 \\","b":[18446744073709551615]}"#;
+        assert!(parse(text.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn long_keys_cost_nothing_below() {
+        // A path that is written out at every element would make a terabyte of this.
+        let text = format!("{{\"{}\":[{}0]}}", "k".repeat(1 << 20), "0,".repeat(1 << 20));
         assert!(parse(text.as_bytes()).is_ok());
     }
 

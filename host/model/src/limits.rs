@@ -43,7 +43,9 @@ pub const PATH_BYTES_MAX: usize = 4_096;
 /// Units of fuel of one call; about one each WebAssembly instruction.
 pub const FUEL_PER_CALL_MAX: u64 = 1_000_000_000_000;
 /// Units of fuel after which a tool lets other work on its thread go on; this bounds how late a deadline is noticed.
-pub const FUEL_YIELD_INTERVAL: u64 = 5_000_000;
+/// A host call costs the guest next to no fuel, however long it takes, so this also bounds how many of them fit in
+/// between: a few thousand, each of them bounded in turn (RES-10).
+pub const FUEL_YIELD_INTERVAL: u64 = 50_000;
 /// Bytes of standard output, of standard error and of the returned value of one call, each.
 pub const OUTPUT_BYTES_MAX: u64 = 8 * MIB;
 /// Open handles of one call.
@@ -51,7 +53,7 @@ pub const HANDLES_MAX: u64 = 1_024;
 /// Bytes the host may allocate for one value that passes between guest and host.
 pub const HOST_CALL_BYTES_MAX: u64 = 64 * MIB;
 /// Bytes of random data a guest may ask for at once.
-pub const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+pub const RANDOM_BYTES_MAX: u64 = 4 * 1024;
 /// Table elements of one call.
 pub const TABLE_ELEMENTS_MAX: usize = 100_000;
 /// Core instances, memories and tables in one component.
@@ -74,9 +76,11 @@ pub const POLICY_MEMORY_BYTES_MAX: u64 = 64 * MIB;
 /// Bytes the host may allocate for one verdict.
 pub const POLICY_REPLY_BYTES_MAX: u64 = 256 * 1024;
 /// Policies in one set.
-pub const POLICIES_PER_SET_MAX: usize = 64;
+pub const POLICIES_PER_SET_MAX: usize = 32;
 /// Reasons in one verdict.
 pub const REASONS_MAX: usize = 32;
+/// Codes of reasons that an entry keeps of one verdict.
+pub const REASONS_RECORDED_MAX: usize = 8;
 /// Bytes of a reason's code.
 pub const REASON_CODE_BYTES_MAX: usize = 64;
 /// Bytes of a reason's text.
@@ -101,7 +105,11 @@ const _: () = {
     assert!(FUEL_PER_CALL_MAX <= ENTRY_INTEGER_MAX, "fuel used is written in entries");
     assert!(FUEL_YIELD_INTERVAL < FUEL_PER_CALL_MAX);
     assert!(POLICY_FUEL_MAX < FUEL_PER_CALL_MAX);
-    assert!(REASONS_MAX * (REASON_CODE_BYTES_MAX + 64) * 2 < ENTRY_BYTES_MAX, "reason codes must fit an entry");
+    assert!(
+        POLICIES_PER_SET_MAX * (512 + NAME_BYTES_MAX + REASONS_RECORDED_MAX * (REASON_CODE_BYTES_MAX + 3))
+            < ENTRY_BYTES_MAX,
+        "what every policy of a set said must fit an entry"
+    );
     assert!(JSON_DEPTH_MAX < 128, "the parser's own limit must not strike first");
     assert!(INPUT_BYTES_MAX <= HOST_CALL_BYTES_MAX);
 };

@@ -169,7 +169,7 @@ pub fn one_line(text: &str) -> String {
             line.push('…');
             break;
         }
-        if c.is_control() || is_invisible(c) {
+        if is_unprintable(c) {
             line.extend(c.escape_unicode());
         } else {
             line.push(c);
@@ -178,9 +178,11 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// Characters that reorder or hide text on a terminal.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+/// Characters that move, reorder, hide or break text where it is shown: they are written out, never passed on.
+pub fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 impl Serialize for Output {

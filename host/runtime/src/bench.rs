@@ -288,6 +288,8 @@ impl<'p> Bench<'p> {
             required_ring: Ring::Sandbox,
             ring: Ring::Sandbox,
             session: None,
+            stdin_bytes: 0,
+            stdin_digest: Digest::of_nothing(),
             time_ms: 0,
             tool: ToolRef { digest: Digest::ZERO, name: "bench".to_owned() },
         }

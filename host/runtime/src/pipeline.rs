@@ -24,6 +24,7 @@ use ringfence_model::decision::DenialReason;
 use ringfence_model::decision::FolderSummary;
 use ringfence_model::decision::Narrowing;
 use ringfence_model::decision::PolicyRequest;
+use ringfence_model::digest::Digest;
 use ringfence_model::entry::EffectState;
 use ringfence_model::entry::RulingRecord;
 use ringfence_model::entry::Stage;
@@ -34,6 +35,7 @@ use ringfence_model::grant::Limits;
 use ringfence_model::grant::Refusal;
 use ringfence_model::id::CallId;
 use ringfence_model::json;
+use ringfence_model::limits;
 use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::Trace;
 use thiserror::Error;
@@ -257,7 +259,8 @@ fn decide<'t>(parts: &Parts, policies: &PolicySet, admitted: AdmittedCall<'t>) -
         rulings: rulings
             .into_iter()
             .map(|ruling| {
-                let (verdict, reasons) = said(&ruling.verdict);
+                let (verdict, mut reasons) = said(&ruling.verdict);
+                reasons.truncate(limits::REASONS_RECORDED_MAX);
                 let policy = ruling.policy;
                 let (digest, name, settings) = (policy.digest, policy.name, policy.settings);
                 RulingRecord { digest, fuel: ruling.fuel, name, reasons, settings, verdict }
@@ -297,6 +300,8 @@ fn policy_request(parts: &Parts, admitted: &AdmittedCall<'_>) -> PolicyRequest {
         required_ring: admitted.required_ring(),
         ring: request.ring,
         session: request.session.map(|session| session.to_string()),
+        stdin_bytes: u64::try_from(request.input.stdin.len()).unwrap_or(u64::MAX),
+        stdin_digest: Digest::of(&request.input.stdin),
         time_ms: parts.clock.now().as_millis(),
         tool: admitted.tool.reference().clone(),
     }
@@ -331,6 +336,7 @@ async fn begin<'t>(parts: &Parts, granted: GrantedCall<'t>) -> Result<BegunCall<
         input: admitted.input.clone(),
         limits: *grant.limits(),
         principal: request.principal.clone(),
+        reachable: grant.reachable(),
         reach: grant.reach(),
         ring: request.ring,
         session: request.session,

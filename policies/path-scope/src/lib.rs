@@ -8,7 +8,7 @@ mod path;
 mod settings;
 
 use ringfence_policy_support::types::{
-    DecisionPoint, Description, Narrowing, Obligation, Reason, Request, SettingsProblem, Verdict,
+    DecisionPoint, Description, Folder, Narrowing, Obligation, Reason, Request, SettingsProblem, Verdict,
 };
 use ringfence_policy_support::{Guest, call, permit, quoted, reason};
 use serde_json::Value;
@@ -44,11 +44,11 @@ impl Guest for PathScope {
         let Ok(input) = serde_json::from_str(&call(&request).input) else {
             return Verdict::Forbid(vec![reason("input-not-readable", "the input is not JSON, or nested too deeply")]);
         };
-        judge(&settings, &input)
+        judge(&settings, &input, &call(&request).asked.folders)
     }
 }
 
-fn judge(settings: &Settings, input: &Value) -> Verdict {
+fn judge(settings: &Settings, input: &Value, folders: &[Folder]) -> Verdict {
     let found: Vec<_> =
         settings.arguments.iter().filter_map(|pointer| Some((pointer, input.pointer(pointer)?))).collect();
     let objections: Vec<_> = found.iter().filter_map(|(pointer, value)| objection(settings, pointer, value)).collect();
@@ -56,7 +56,7 @@ fn judge(settings: &Settings, input: &Value) -> Verdict {
         return Verdict::Forbid(objections);
     }
     if found.is_empty() {
-        return Verdict::Abstain;
+        return judge_folders(settings, folders);
     }
     let narrowing = Narrowing {
         access: None,
@@ -69,10 +69,24 @@ fn judge(settings: &Settings, input: &Value) -> Verdict {
     permit(reason("path-in-scope", "every path is under a permitted folder"), vec![Obligation::Narrow(narrowing)])
 }
 
+/// Without a path in the input, as for a command, nothing says which folder will be used: each must be in scope itself.
+fn judge_folders(settings: &Settings, folders: &[Folder]) -> Verdict {
+    let outside = folders.iter().find(|folder| !is_inside(settings, &folder.guest_path));
+    outside.map_or(Verdict::Abstain, |folder| {
+        let text =
+            format!("folder {} is under no permitted one, and no path says what it is for", quoted(&folder.guest_path));
+        Verdict::Forbid(vec![reason("folder-outside-scope", text)])
+    })
+}
+
+fn is_inside(settings: &Settings, path: &str) -> bool {
+    GuestPath::parse(path).is_some_and(|path| settings.roots.iter().any(|root| path.is_under(root)))
+}
+
 fn objection(settings: &Settings, pointer: &str, value: &Value) -> Option<Reason> {
     let Value::String(text) = value else {
         return Some(reason("path-not-text", format!("{} in the input is not text", quoted(pointer))));
     };
-    let inside = GuestPath::parse(text).is_some_and(|path| settings.roots.iter().any(|root| path.is_under(root)));
-    (!inside).then(|| reason("path-outside-scope", format!("{} is under no permitted folder", quoted(text))))
+    (!is_inside(settings, text))
+        .then(|| reason("path-outside-scope", format!("{} is under no permitted folder", quoted(text))))
 }

@@ -14,8 +14,8 @@ pub mod bindings {
 }
 
 pub use bindings::export;
-pub use bindings::exports::ringfence::policy::judge::Guest;
 pub use bindings::exports::ringfence::policy::judge as types;
+pub use bindings::exports::ringfence::policy::judge::Guest;
 
 use types::{Call, Obligation, Permission, Reason, Request, Ring, SettingsProblem, Subject, Verdict};
 

@@ -58,7 +58,16 @@ pub fn checkpoint(entries: &[Vec<u8>]) -> String {
 }
 
 pub fn verify(entries: &[Vec<u8>], notes: &[String]) -> Report {
-    let mut check = LogCheck::new(Options { keys: vec![key()] });
+    verify_with(vec![key()], entries, notes)
+}
+
+/// Verifies a bare export: no key and no checkpoint.
+pub fn verify_bare(entries: &[Vec<u8>]) -> Report {
+    verify_with(Vec::new(), entries, &[])
+}
+
+pub fn verify_with(keys: Vec<Verifier>, entries: &[Vec<u8>], notes: &[String]) -> Report {
+    let mut check = LogCheck::new(Options { keys });
     for note in notes {
         check.checkpoint(note);
     }

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use ringfence_model::digest::Digest;
+use ringfence_model::outcome::one_line;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::toolbox::Function;
 use ringfence_runtime::toolbox::Tool;
@@ -101,7 +102,7 @@ fn print(tool: &Tool, output: Output) {
     }
     if let Some(manifest) = tool.manifest() {
         let asked = &manifest.capabilities;
-        let environment = if asked.environment.is_empty() { "none".to_owned() } else { asked.environment.join(", ") };
+        let environment = if asked.environment.is_empty() { "none".to_owned() } else { names(&asked.environment) };
         output.line(&format!("asks for  filesystem: {}; environment: {environment}", asked.filesystem));
     }
     output.line(if tool.imports().is_empty() { "imports   none" } else { "imports" });
@@ -112,6 +113,11 @@ fn print(tool: &Tool, output: Output) {
     for function in tool.functions() {
         print_function(function, output);
     }
+}
+
+/// Names out of a manifest are its author's text.
+fn names(names: &[String]) -> String {
+    names.iter().map(|name| one_line(name)).collect::<Vec<_>>().join(", ")
 }
 
 fn print_function(function: &Function, output: Output) {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use ringfence_audit::note::Verifier;
 use ringfence_audit::verify::Finding;
+use ringfence_audit::verify::Kind;
 use ringfence_audit::verify::LogCheck;
 use ringfence_audit::verify::Options;
 use ringfence_audit::verify::Report;
@@ -155,10 +156,13 @@ fn verify_home(
         check.checkpoint(&checkpoint.note);
     }
     // The head in its second place is what tells that the end of the log, or all of it, has been taken back.
-    match fs::read_to_string(home.head_path()) {
-        Ok(head) => check.checkpoint(&head),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+    let head = match fs::read(home.head_path()) {
+        Ok(head) => Some(head),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(CommandError::file(&home.head_path(), &error)),
+    };
+    if let Some(head) = &head {
+        check.checkpoint(&String::from_utf8_lossy(head));
     }
     for path in checkpoints {
         check.checkpoint(&String::from_utf8_lossy(&commands::read(path)?));
@@ -177,7 +181,18 @@ fn verify_home(
             output.note(&format!("{next} entries checked"));
         }
     }
-    Ok(check.finish())
+    let mut report = check.finish();
+    if head.is_none() {
+        report.findings.push(head_missing(home));
+    }
+    Ok(report)
+}
+
+/// A home has a head from `init` on, so one without has lost it, and with it what tells of a rollback.
+fn head_missing(home: &Home) -> Finding {
+    let path = home.head_path();
+    let text = format!("the log's head is missing: `{}` is not there to tell how long the log was", path.display());
+    Finding { severity: Severity::Failure, kind: Kind::Unanchored, index: None, text }
 }
 
 fn verify_file(path: &Path, checkpoints: &[PathBuf], keys: Vec<Verifier>) -> Result<Report, CommandError> {
@@ -249,7 +264,11 @@ pub(super) fn print_report(report: &Report, output: Output) -> Exit {
             output.line(&format!("         and {} more", report.omitted));
         }
         let entries = report.entries;
-        let verdict = if intact { "intact" } else { "NOT INTACT" };
+        let verdict = match (intact, report.vouched) {
+            (false, _) => "NOT INTACT",
+            (true, 0) => "links intact, not vouched for",
+            (true, _) => "intact",
+        };
         output.line(&format!("{verdict}: {entries} entries, {} under a signed checkpoint", report.vouched));
     }
     if intact { Exit::Done } else { Exit::Evidence }
@@ -274,7 +293,7 @@ fn export(home: &Home, file: Option<&Path>, output: Output) -> Result<Exit, Comm
     writer.flush().map_err(failed)?;
     if let Ok(head) = fs::read(home.head_path()) {
         let beside = checkpoint_beside(path);
-        fs::write(&beside, head).map_err(|error| CommandError::file(&beside, &error))?;
+        commands::write(&beside, &head)?;
         output.note(&format!("checkpoint: {}", beside.display()));
     }
     Ok(Exit::Done)

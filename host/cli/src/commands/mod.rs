@@ -10,6 +10,7 @@ mod receipt;
 mod run;
 
 use std::io::Read as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -83,6 +84,17 @@ fn read_bounded(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, CommandE
     };
     read.map_err(|error| CommandError::file(path, &error))?;
     Ok(u64::try_from(bytes.len()).is_ok_and(|length| length <= bytes_max).then_some(bytes))
+}
+
+/// Writes a file under its name in one step. What the name stood for before is replaced, not written through: a link that
+/// somebody left there leads nowhere.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.persist(path).map_err(|error| error.error)
+    });
+    written.map(drop).map_err(|error| CommandError::file(path, &error))
 }
 
 /// Opens the log to write to it, settles what an earlier process left open, and checks it against its head.

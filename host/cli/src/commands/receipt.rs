@@ -27,17 +27,25 @@ pub fn run(home: Option<&Path>, command: ReceiptCommand, output: Output) -> Resu
         _ => Err(CommandError::environment("there is no key to check the receipt by")
             .hint("pass the log's verifier key with `--key`; its operator has it from `ringfence init`")),
     })?;
-    match outcome.map(|outcome| receipt.check_opening("output", &json::canonical(&outcome))) {
-        None | Some(Ok(())) => {}
-        // A call that was refused has no output on record, but the reason.
-        Some(Err(_)) if receipt.entry["kind"] == "refused" => {}
-        Some(Err(error)) => {
-            return Err(CommandError::evidence(format!("the outcome beside the receipt is not on record: {error}"))
+    if let Some(outcome) = outcome {
+        check_outcome(&receipt, &outcome).map_err(|why| {
+            CommandError::evidence(format!("the outcome beside the receipt is not on record: {why}"))
                 .code("audit.outcome")
-                .hint("the receipt alone may still verify: `ringfence log prove INDEX` makes it again, from the log"));
-        }
+                .hint("the receipt alone may still verify: `ringfence log prove INDEX` makes it again, from the log")
+        })?;
     }
     Ok(print_report(&receipt.verify(&keys), output))
+}
+
+/// Whether an outcome is the one that the entry commits to. Of a refusal the entry holds no output, but the reason.
+fn check_outcome(receipt: &Receipt, outcome: &Value) -> Result<(), String> {
+    if receipt.entry.pointer("/kind").is_some_and(|kind| kind == "refused") {
+        let codes = [outcome.pointer("/error/code"), receipt.entry.pointer("/body/code")];
+        let is_denial = outcome.pointer("/kind").is_some_and(|kind| kind == "denied");
+        let [Some(said), Some(recorded)] = codes else { return Err("it is not a refusal".to_owned()) };
+        return if is_denial && said == recorded { Ok(()) } else { Err(format!("the call was refused: {recorded}")) };
+    }
+    receipt.check_opening("output", &json::canonical(outcome)).map_err(|error| error.to_string())
 }
 
 /// A receipt, or the output of `run --format json`, which holds one beside the outcome that it is for.

@@ -21,12 +21,14 @@ use ringfence_model::outcome::one_line;
 use ringfence_model::principal::Principal;
 use ringfence_model::principal::PrincipalKind;
 use ringfence_model::ring::Ring;
+use ringfence_runtime::engine::Engine;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::host::HostConfig;
 use ringfence_runtime::host::HostParts;
 use ringfence_runtime::ledger::SystemRandom;
 use ringfence_runtime::pipeline::Response;
 use ringfence_runtime::policy::PolicySet;
+use ringfence_runtime::toolbox::Tool;
 use ringfence_runtime::toolbox::ToolFile;
 use serde_json::Value;
 use serde_json::json;
@@ -47,20 +49,19 @@ use crate::output::Output;
 pub fn run(home: &Home, args: RunArgs, output: Output) -> Result<Exit, CommandError> {
     let ring = ring(home, &args)?;
     let bytes = commands::read(&args.file)?;
-    let (host, more) = host(home, &args, output)?;
+    let engine = home.engine()?;
+    // The log is opened after everything that takes time: while it is open, no other command can run.
+    let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
+    let named = |name: &String| commands::named_policy(&engine, home.folder(), home.config(), name);
+    let more = PolicySet::new(args.policy.iter().map(named).collect::<Result<Vec<_>, _>>()?);
+    let tool = load(&engine, home, &args, ring, &bytes, output)?;
+    let host = host(home, engine, policies, output)?;
     let request = request(&args, ring, host.new_call_id()?)?;
-    let name = tool_name(&args.file, &Digest::of(&bytes));
-    let manifest = manifest_beside(&args.file)?;
-    announce_compilation(host.engine(), &name, &bytes, output);
-    let file = ToolFile { name: &name, bytes: &bytes, manifest: manifest.as_deref(), strict_imports: false };
-    let response = commands::block_on(async {
-        let tool = host.load(file, ring).await?;
-        Ok(host.call(&tool, request, &more).await?)
-    })?;
+    let response = commands::block_on(async { Ok(host.call(&tool, request, &more).await?) })?;
     let receipt = receipt(&host, &response, output)?;
     if let Some(path) = &args.receipt {
         let bytes = receipt.to_bytes().map_err(|error| CommandError::environment(error.to_string()))?;
-        std::fs::write(path, bytes).map_err(|error| CommandError::file(path, &error))?;
+        commands::write(path, &bytes)?;
     }
     let hints = response.denial.as_ref().map(|denial| denial_hints(denial, ring, &home.config_path()));
     let hints = hints.unwrap_or_default();
@@ -72,28 +73,36 @@ pub fn run(home: &Home, args: RunArgs, output: Output) -> Result<Exit, CommandEr
     Ok(exit(&response.outcome))
 }
 
-fn host(home: &Home, args: &RunArgs, output: Output) -> Result<(Host, PolicySet), CommandError> {
-    let engine = home.engine()?;
-    let policies = commands::policies_in_force(&engine, home)?;
-    let named = |name: &String| commands::named_policy(&engine, home.folder(), home.config(), name);
-    let more = args.policy.iter().map(named).collect::<Result<Vec<_>, _>>()?;
-    let (ledger, sequencer) = commands::open_log(home, output)?;
+fn load(
+    engine: &Engine,
+    home: &Home,
+    args: &RunArgs,
+    ring: Ring,
+    bytes: &[u8],
+    output: Output,
+) -> Result<Tool, CommandError> {
+    let name = tool_name(&args.file, &Digest::of(bytes));
+    let manifest = manifest_beside(&args.file)?;
+    announce_compilation(engine, &name, bytes, output);
+    let strict_imports = home.config().ring_configs().get(usize::from(ring.number())).is_some_and(|r| r.strict_imports);
+    let file = ToolFile { name: &name, bytes, manifest: manifest.as_deref(), strict_imports };
+    commands::block_on(async { Ok(Tool::load(engine, file).await?) })
+}
+
+fn host(home: &Home, engine: Engine, policies: PolicySet, output: Output) -> Result<Host, CommandError> {
     let config = home.config();
-    let host = Host::new(HostParts {
+    let host_state = home.state_folders()?;
+    let (ledger, sequencer) = commands::open_log(home, output)?;
+    Ok(Host::new(HostParts {
         engine,
-        config: HostConfig {
-            operator: config.operator.clone(),
-            rings: config.ring_configs(),
-            host_state: home.state_folders(),
-        },
-        policies: PolicySet::new(policies),
+        config: HostConfig { operator: config.operator.clone(), rings: config.ring_configs(), host_state },
+        policies,
         ledger,
         ledger_blocks: true,
         sequencer,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
-    });
-    Ok((host, PolicySet::new(more)))
+    }))
 }
 
 fn ring(home: &Home, args: &RunArgs) -> Result<Ring, CommandError> {

@@ -69,6 +69,8 @@ pub struct Intent {
     pub limits: Limits,
     /// Who calls.
     pub principal: Principal,
+    /// Digest of what the grant reaches, values and all: another one under the same key is a conflict.
+    pub reachable: Digest,
     /// How far the grant reaches. Decides whether the intent is durable before the call runs, and what a crash means.
     pub reach: Reach,
     /// The ring it runs in.

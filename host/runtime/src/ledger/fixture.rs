@@ -97,7 +97,7 @@ pub(crate) fn opened() -> Opened {
     Opened { host: "ringfence 0.1.0".into(), key: signer().verifier().to_string(), origin: ORIGIN.into() }
 }
 
-/// All entries, and that they are one whole chain under whatever checkpoints there are.
+/// All entries, and that they are one whole chain under the last checkpoint, if there is one.
 pub(crate) fn verified(ledger: &Ledger) -> Vec<StoredEntry> {
     let entries = ledger.entries(0, usize::MAX).expect("entries");
     let report = report(ledger, &entries);
@@ -107,8 +107,11 @@ pub(crate) fn verified(ledger: &Ledger) -> Vec<StoredEntry> {
 }
 
 pub(crate) fn report(ledger: &Ledger, entries: &[StoredEntry]) -> Report {
-    let mut check = LogCheck::new(Options { keys: vec![signer().verifier().clone()] });
-    if let Some(checkpoint) = ledger.read(|backend| backend.latest_checkpoint()).expect("a checkpoint") {
+    let checkpoint = ledger.read(|backend| backend.latest_checkpoint()).expect("a checkpoint");
+    // Without a checkpoint there is nothing that a key could vouch for.
+    let keys = checkpoint.iter().map(|_| signer().verifier().clone()).collect();
+    let mut check = LogCheck::new(Options { keys });
+    if let Some(checkpoint) = checkpoint {
         check.checkpoint(&checkpoint.note);
     }
     for entry in entries {
@@ -164,6 +167,7 @@ pub(crate) fn intent(number: u64, reach: Reach) -> Intent {
         effect: Effect::Unknown,
         function: "f".into(),
         grant: b"{}".to_vec(),
+        reachable: ringfence_model::digest::Digest::ZERO,
         idempotency_key: None,
         input: format!("{{\"function\":\"f\",\"value\":{number}}}").into_bytes(),
         limits: Limits { fuel: 1, handles: 2, memory_bytes: 3, output_bytes: 4, wall_ms: 5 },

@@ -86,14 +86,12 @@ struct Door {
 impl Door {
     fn commit(&mut self, batch: Batch) -> Result<(), LedgerError> {
         self.check()?;
+        // Durability: unless the backend says what became of the batch, what is on disk is not known any more, and a
+        // sync that failed once would report success the next time for bytes that were dropped (CR-23). Only reading
+        // the disk anew can tell. It is set before, for a backend that panics says nothing.
+        self.stopped = Some(panicked());
         let result = self.backend.commit(batch);
-        if let Err(error) = &result
-            && !error.leaves_nothing()
-        {
-            // Durability: what is on disk is not known any more, and a sync that failed once would report success the
-            // next time for bytes that were dropped (CR-23). Only reading the disk anew can tell.
-            self.stopped = Some(error.clone());
-        }
+        self.stopped = result.as_ref().err().filter(|error| !error.leaves_nothing()).cloned();
         Ok(result?)
     }
 
@@ -102,6 +100,39 @@ impl Door {
             Some(error) => Err(LedgerError::Stopped(error.clone())),
             None => Ok(()),
         }
+    }
+}
+
+/// What is said of a commit that came to no end.
+fn panicked() -> BackendError {
+    BackendError::Other("it panicked during a commit".to_owned())
+}
+
+/// One turn at the disk. When it is over, and a panic ends it too, everybody who waits is told.
+struct Turn<'a> {
+    queue: &'a Queue,
+    round: Arc<Round>,
+    /// Where the chain ends with the batch.
+    head: Head,
+    result: Result<(), LedgerError>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut line = lock(&self.queue.line);
+        line.busy = false;
+        if self.result.is_ok() {
+            line.durable = self.head;
+        } else {
+            // What has queued up since is linked to entries that are not there: it fails with them.
+            line.head = line.durable;
+            line.batch = Batch::default();
+            let next = mem::take(&mut line.round);
+            // A round is settled here alone, and once.
+            let _ = next.0.set(self.result.clone());
+        }
+        let _ = self.round.0.set(self.result.clone());
+        self.queue.turned.notify_all();
     }
 }
 
@@ -182,24 +213,11 @@ impl Queue {
         line.busy = true;
         let batch = mem::take(&mut line.batch);
         let round = mem::take(&mut line.round);
-        let head = line.head;
+        let mut turn = Turn { queue: self, round, head: line.head, result: Err(panicked().into()) };
         drop(line);
-        let result = lock(&self.door).commit(batch);
-        let mut line = lock(&self.line);
-        line.busy = false;
-        if result.is_ok() {
-            line.durable = head;
-        } else {
-            // What has queued up since is linked to entries that are not there: it fails with them.
-            line.head = line.durable;
-            line.batch = Batch::default();
-            let next = mem::take(&mut line.round);
-            // A round is settled here alone, and once.
-            let _ = next.0.set(result.clone());
-        }
-        let _ = round.0.set(result);
-        self.turned.notify_all();
-        line
+        turn.result = lock(&self.door).commit(batch);
+        drop(turn);
+        lock(&self.line)
     }
 }
 
@@ -226,6 +244,12 @@ mod tests {
 
     /// Fills the queue while the disk is busy with the first entry, and then lets it go: what each writer was told.
     fn crowd(disk: &FaultyBackend, queue: &Queue, writers: usize) -> Vec<Result<u64, LedgerError>> {
+        let answers = try_crowd(disk, queue, writers).into_iter();
+        answers.map(|answer| answer.expect("an answer")).collect()
+    }
+
+    /// The same; a writer that panicked was told nothing.
+    fn try_crowd(disk: &FaultyBackend, queue: &Queue, writers: usize) -> Vec<Option<Result<u64, LedgerError>>> {
         let (release, until) = mpsc::channel::<()>();
         disk.hold(until);
         thread::scope(|scope| {
@@ -238,7 +262,7 @@ mod tests {
                 thread::sleep(Duration::from_millis(1));
             }
             drop(release);
-            [first].into_iter().chain(others).map(|thread| thread.join().expect("an answer")).collect()
+            [first].into_iter().chain(others).map(|thread| thread.join().ok()).collect()
         })
     }
 
@@ -264,6 +288,35 @@ mod tests {
             let goes_on = fault != Fault::FailedButPersisted;
             assert_eq!(append(&queue, 9).is_ok(), goes_on);
         }
+    }
+
+    #[test]
+    fn panic_at_the_disk_stops_the_log() {
+        // CR-23: nobody waits for ever, and nothing is written after what may or may not be there.
+        let disk = FaultyBackend::new(MemoryBackend::new());
+        let queue = Queue::new(Box::new(disk.clone()), Head::empty());
+        disk.fail(0, Fault::Panicked);
+        let told = try_crowd(&disk, &queue, 7);
+        assert!(told[0].is_none(), "the first writer was at the disk");
+        for told in &told[1..] {
+            let wanted = |error: &BackendError| matches!(error, BackendError::Other(why) if why.contains("panicked"));
+            assert!(matches!(told, Some(Err(LedgerError::Storage(error))) if wanted(error)), "{told:?}");
+        }
+        assert!(matches!(append(&queue, 9), Err(LedgerError::Stopped(BackendError::Other(_)))));
+        assert!(matches!(queue.commit_aside(Batch::default()), Err(LedgerError::Stopped(_))));
+        assert!(matches!(queue.read(Backend::head), Err(LedgerError::Stopped(_))));
+        assert_eq!((disk.counts().0, queue.durable().next_index), (1, 0));
+    }
+
+    #[test]
+    fn panic_aside_stops_the_log() {
+        let disk = FaultyBackend::new(MemoryBackend::new());
+        let queue = Queue::new(Box::new(disk.clone()), Head::empty());
+        disk.fail(0, Fault::Panicked);
+        let aside = thread::scope(|scope| scope.spawn(|| queue.commit_aside(Batch::default())).join());
+        assert!(aside.is_err());
+        assert!(matches!(append(&queue, 9), Err(LedgerError::Stopped(_))));
+        assert_eq!(disk.counts().0, 1);
     }
 
     #[test]

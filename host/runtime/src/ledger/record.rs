@@ -387,12 +387,13 @@ impl Ledger {
     }
 }
 
-/// What an idempotency key stands for: the tool, the ring and the input, which names the function. Each part has a
-/// fixed width, so no border between two can move.
+/// What an idempotency key stands for: the tool, the ring, the input, which names the function, and what the call would
+/// see of the world. Each part has a fixed width, so no border between two can move.
 fn fingerprint(intent: &Intent) -> Digest {
     let ring = Digest::of(intent.ring.to_string().as_bytes());
     let input = Digest::of(&intent.input);
-    Digest::of_parts(&[intent.tool.digest.as_bytes(), ring.as_bytes(), input.as_bytes()])
+    let reachable = &intent.reachable;
+    Digest::of_parts(&[intent.tool.digest.as_bytes(), ring.as_bytes(), input.as_bytes(), reachable.as_bytes()])
 }
 
 /// Reads an entry back: it must hash to its hash, decode, and stand where it says.

@@ -178,6 +178,8 @@ impl Case {
             required_ring: self.required_ring.unwrap_or_else(|| self.effect.required_ring()),
             ring: self.ring,
             session: None,
+            stdin_bytes: 0,
+            stdin_digest: Digest::of_nothing(),
             time_ms: self.time_ms,
             tool: ToolRef { digest: Digest::of(self.tool.as_bytes()), name: self.tool.clone() },
         }

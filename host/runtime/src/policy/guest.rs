@@ -66,6 +66,8 @@ fn call(request: &PolicyRequest) -> wit::Call {
         required_ring: ring(request.required_ring),
         input: request.input.clone(),
         arguments: request.arguments.clone(),
+        stdin_bytes: request.stdin_bytes,
+        stdin_digest: request.stdin_digest.to_string(),
         asked: wit::Capabilities { folders: folders.collect(), environment: asked.environment.clone(), limits },
     }
 }

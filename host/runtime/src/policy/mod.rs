@@ -11,6 +11,7 @@ use ringfence_model::decision::Decision;
 use ringfence_model::decision::DecisionPoint;
 use ringfence_model::decision::PolicyRequest;
 use ringfence_model::digest::Digest;
+use ringfence_model::limits;
 
 pub use crate::policy::module::Policy;
 pub use crate::policy::module::PolicyDescription;
@@ -28,13 +29,13 @@ impl PolicySet {
         Self { policies }
     }
 
-    /// The set with these as well; a policy that is in it already, with the same settings, is not asked twice.
+    /// The set with these as well, which can forbid and narrow but not permit; a policy that is in it already, with the same settings, is not asked twice.
     #[must_use]
     pub fn with(&self, more: Vec<Policy>) -> Self {
         let mut policies = self.policies.clone();
         for policy in more {
             if policies.iter().all(|known| known.reference() != policy.reference()) {
-                policies.push(policy);
+                policies.push(policy.in_addition());
             }
         }
         Self { policies }
@@ -53,8 +54,12 @@ impl PolicySet {
         Digest::of(lines.concat().as_bytes())
     }
 
-    /// Asks every policy that wants to be asked about calls.
+    /// Asks every policy that wants to be asked about calls. A set of more policies than an entry can tell of permits
+    /// nothing.
     pub fn decide(&self, request: &PolicyRequest) -> Decision {
+        if self.policies.len() > limits::POLICIES_PER_SET_MAX {
+            return Decision::combine(Vec::new());
+        }
         let asked = self.policies.iter().filter(|policy| policy.description().points.contains(&DecisionPoint::Call));
         Decision::combine(asked.map(|policy| policy.ask(request)).collect())
     }

@@ -96,6 +96,8 @@ pub struct Policy {
     reference: PolicyRef,
     description: PolicyDescription,
     settings: String,
+    /// Whether its permit counts; see [`Self::in_addition`].
+    may_permit: bool,
     engine: Engine,
     pre: guest::PolicyPre<Limiter>,
 }
@@ -108,7 +110,7 @@ impl Policy {
         let settings = String::from_utf8(json::canonical(settings)).unwrap_or_default();
         let reference = PolicyRef { name: name.to_owned(), digest, settings: Digest::of(settings.as_bytes()) };
         let description = describe(engine, &pre, name)?;
-        let policy = Self { reference, description, settings, engine: engine.clone(), pre };
+        let policy = Self { reference, description, settings, may_permit: true, engine: engine.clone(), pre };
         policy.check_settings()?;
         Ok(policy)
     }
@@ -116,6 +118,12 @@ impl Policy {
     /// What a policy component says of itself, whatever settings it needs.
     pub fn describe(engine: &Engine, name: &str, component: &[u8]) -> Result<PolicyDescription, PolicyError> {
         describe(engine, &link(engine, name, &Digest::of(component), component)?, name)
+    }
+
+    /// The policy as one that is asked in addition to those in force: it can forbid and narrow, not permit.
+    #[must_use]
+    pub fn in_addition(self) -> Self {
+        Self { may_permit: false, ..self }
     }
 
     /// Its name, digest and settings.
@@ -137,7 +145,7 @@ impl Policy {
     pub fn ask(&self, request: &PolicyRequest) -> Ruling {
         let mut store = store(&self.engine);
         let verdict = self.evaluate(&mut store, request);
-        Ruling { policy: self.reference.clone(), verdict, fuel: fuel_used(&store) }
+        Ruling { policy: self.reference.clone(), verdict, fuel: fuel_used(&store), may_permit: self.may_permit }
     }
 
     fn evaluate(&self, store: &mut Store<Limiter>, request: &PolicyRequest) -> Result<Verdict, PolicyFault> {

@@ -1,13 +1,18 @@
 //! Grant to preopens: the only file that names wasmtime's permission types.
 //!
-//! A folder is opened by the path that was resolved when the grant was written; it is resolved again here, and a
-//! folder that now is somewhere else is refused (FS-13). What the guest does inside is bounded by cap-std's own walk:
+//! A folder is opened once, by the path that was resolved when the grant was written, and what was opened is asked where
+//! it is: a folder that now is somewhere else is refused (FS-13), and nothing is looked up by path after that. What the
+//! guest does inside is bounded by cap-std's own walk:
 //! no link and no `..` leads out.
 
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use ringfence_model::capability::Access;
 use ringfence_model::capability::Folder;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::fs::open;
 use thiserror::Error;
 use wasmtime_wasi::FsPerms;
 use wasmtime_wasi::WasiCtxBuilder;
@@ -24,12 +29,15 @@ pub struct FolderError {
 pub(super) fn preopen(builder: &mut WasiCtxBuilder, folders: &[Folder]) -> Result<(), FolderError> {
     for folder in folders {
         let refuse = |why: String| FolderError { host: folder.host.clone(), why };
-        let now = Path::new(&folder.host).canonicalize().map_err(|error| refuse(error.to_string()))?;
-        if now != Path::new(&folder.host) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = open(&folder.host, flags, Mode::empty()).map_err(|error| refuse(error.to_string()))?;
+        let opened = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        let is_at = std::fs::read_link(&opened).map_err(|error| refuse(error.to_string()))?;
+        if is_at != Path::new(&folder.host) {
             return Err(refuse("it has been replaced by a link since it was granted".to_owned()));
         }
         builder
-            .preopened_dir(&folder.host, folder.guest.as_str(), permissions(folder.access))
+            .preopened_dir(&opened, folder.guest.as_str(), permissions(folder.access))
             .map_err(|error| refuse(error.root_cause().to_string()))?;
     }
     Ok(())

@@ -43,9 +43,6 @@ use crate::toolbox::Tool;
 use crate::toolbox::value;
 use crate::toolbox::value::Returned;
 
-/// What a host call takes, at worst, in units of the fuel that it does not use.
-const HOST_CALL_FUEL: u64 = 50;
-
 /// The host could not run the tool; nothing of it has run.
 #[derive(Debug, Error)]
 pub enum SandboxError {
@@ -116,9 +113,7 @@ fn store(pre: &InstancePre<State>, state: State, grant: &Grant) -> Result<Store<
     store.set_hostcall_fuel(usize::try_from(maxima::HOST_CALL_BYTES_MAX).unwrap_or(usize::MAX));
     store.set_max_component_handles(usize::try_from(limits.handles).unwrap_or(usize::MAX));
     store.set_fuel(limits.fuel).map_err(broken)?;
-    // RES-10: a host call costs the guest next to no fuel, however long it takes, and does not wait. So the deadline is
-    // looked at as if each instruction could be a host call worth this many.
-    store.fuel_async_yield_interval(Some(maxima::FUEL_YIELD_INTERVAL / HOST_CALL_FUEL)).map_err(broken)?;
+    store.fuel_async_yield_interval(Some(maxima::FUEL_YIELD_INTERVAL)).map_err(broken)?;
     Ok(store)
 }
 
@@ -169,6 +164,8 @@ async fn call_described(
     let text = String::from_utf8(json::canonical(input.value.as_ref().unwrap_or(&empty))).unwrap_or_default();
     let answer = tool.ringfence_tool_tool().call_call(&mut *store, &function.name, &text).await?;
     Ok(match answer {
+        // Before it is read: reading takes time that no deadline bounds.
+        Ok(text) if text.len() > store.data().stdout.bytes_max() => too_much_output(store.data().stdout.bytes_max()),
         Ok(text) => match json::parse(text.as_bytes()) {
             Ok(value) => match function.check_output(&value) {
                 Ok(()) => Outcome::returned(Some(value)),
@@ -200,7 +197,7 @@ fn ending(store: &Store<State>, grant: &Grant, function: &Function, error: &wasm
         return Outcome::denied("denied.capability", &format!("the tool called `{import}`, which is not granted"));
     }
     if error.is::<OutputLimitReached>() {
-        return Outcome::limit(LimitKind::Output, &format!("{} bytes", limits.output_bytes));
+        return too_much_output(limits.output_bytes);
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => return Outcome::limit(LimitKind::Fuel, &format!("{} units", limits.fuel)),
@@ -224,6 +221,10 @@ fn ending(store: &Store<State>, grant: &Grant, function: &Function, error: &wasm
         return Outcome::limit(LimitKind::HostCall, &format!("{} bytes", maxima::HOST_CALL_BYTES_MAX));
     }
     Outcome::trapped(&one_line(&cause))
+}
+
+fn too_much_output(bytes_max: impl std::fmt::Display) -> Outcome {
+    Outcome::limit(LimitKind::Output, &format!("{bytes_max} bytes"))
 }
 
 fn exited(code: i32) -> Outcome {
@@ -257,13 +258,11 @@ fn conclude(store: Store<State>, grant: &Grant, function: &Function, outcome: Ou
     let fuel = store.get_fuel().map_or(limits.fuel, |left| limits.fuel.saturating_sub(left));
     let state = store.into_data();
     let (stdout, stderr) = (state.stdout.take(), state.stderr.take());
-    let value_bytes = outcome.value.as_ref().map_or(0, |value| json::canonical(value).len());
+    // A value is output whether it comes as a result or as an error.
+    let values = [outcome.value.as_ref(), outcome.error.as_ref().and_then(|error| error.value.as_ref())];
+    let value_bytes: usize = values.into_iter().flatten().map(|value| json::canonical(value).len()).sum();
     let bytes = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-    let outcome = if bytes(value_bytes) > limits.output_bytes {
-        Outcome::limit(LimitKind::Output, &format!("{} bytes", limits.output_bytes))
-    } else {
-        outcome
-    };
+    let outcome = if bytes(value_bytes) > limits.output_bytes { too_much_output(limits.output_bytes) } else { outcome };
     let used = Used {
         fuel,
         memory_bytes: state.limiter.bytes_peak(),

@@ -41,6 +41,11 @@ impl CappedOutput {
         Self { bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX), written: Arc::default() }
     }
 
+    /// How much may be written.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// What was written so far; leaves nothing behind.
     pub(crate) fn take(&self) -> Vec<u8> {
         std::mem::take(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner))

@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     Failed(BackendError),
     /// The batch is there, and the writer is told that it is not.
     FailedButPersisted,
+    /// The backend panics: a bug of its own.
+    Panicked,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,11 @@ impl Backend for FaultyBackend {
                 disk.stopped = true;
                 disk.inner.commit(batch)?;
                 Err(BackendError::Io("the sync failed".into()))
+            }
+            Some((_, Fault::Panicked)) => {
+                disk.stopped = true;
+                drop(disk);
+                panic!("the backend was told to panic");
             }
         }
     }
