@@ -18,7 +18,6 @@ const SOON: Duration = Duration::from_secs(40);
 
 /// A hostile guest without a test does not compile.
 mod every_hostile_guest_has_a_test {
-    #![expect(unused_imports, reason = "which guest is tested where is of no interest here")]
     use crate::isolation::hostile::*;
     use crate::limit::hostile::*;
 

@@ -199,12 +199,12 @@ fn cheap_calls_do_not_delay_deadline() {
         ("fill", "(loop $l (memory.fill (i32.const 0) (i32.const 7) (i32.const 100000000)) (br $l))"),
         ("copy", "(loop $l (memory.copy (i32.const 0) (i32.const 7) (i32.const 100000000)) (br $l))"),
         ("table", "(loop $l (table.fill $t (i32.const 0) (ref.null func) (i32.const 90000)) (br $l))"),
-        ("random", "(loop $l (call $bytes (i64.const 16384) (i32.const 0)) (br $l))"),
+        ("random", "(loop $l (call $bytes (i64.const 4096) (i32.const 0)) (br $l))"),
     ] {
         let file = home.component(name, &busy(core));
         ends(&home, &file, &["--timeout", "1"], "tool.limit.time", Duration::from_secs(1));
     }
-    let file = home.component("once", &busy("(call $bytes (i64.const 65536) (i32.const 0))"));
+    let file = home.component("once", &busy("(call $bytes (i64.const 4096) (i32.const 0))"));
     returns(&home, &file, &["--timeout", "1"]);
 }
 

@@ -104,12 +104,38 @@ fn tampering_with_an_export_is_named() {
         let (ran, _) = verify(&lines[..left]);
         assert!(failures(&ran).iter().any(|(kind, _)| kind == "truncated"), "{left}: {}", ran.text());
     }
-    // Without the checkpoint a log that was cut off is whole: only the head tells, and its absence is said.
+    // Without the checkpoint a log that was cut off has whole links, and the key vouches for nothing.
     let checkpoint = path.with_extension("jsonl.checkpoint");
     std::fs::remove_file(checkpoint).expect("a checkpoint");
     let (ran, _) = verify(&lines[..7]);
-    ran.code(0);
-    assert!(ran.text().contains("unanchored"), "{}", ran.text());
+    assert_eq!(failures(&ran), [("unanchored".to_owned(), u64::MAX)]);
+    // A bare export, without a key, is not said to be more than that.
+    let bare = home.run(["log", "verify", path.to_str().expect("text")]);
+    let told = bare.code(0).text();
+    assert_eq!(told.lines().last(), Some("links intact, not vouched for: 7 entries, 0 under a signed checkpoint"));
+    assert!(told.contains("[unanchored]"), "{told}");
+    std::fs::write(&path, "").expect("an export");
+    let empty = home.run(["--format", "json", "log", "verify", path.to_str().expect("text")]);
+    assert_eq!(failures(&empty), [("missing".to_owned(), 0)]);
+}
+
+#[test]
+fn home_without_its_head_is_not_intact() {
+    // AUD-07, CR-34: nothing would tell of a rollback. The next checkpoint makes a head again, and every open says so.
+    let home = busy_home();
+    let head = home.path().join("log.head");
+    let kept = std::fs::read(&head).expect("the head");
+    std::fs::remove_file(&head).expect("the head");
+    assert_eq!(failures(&home.run(["--format", "json", "log", "verify"])), [("unanchored".to_owned(), u64::MAX)]);
+    let told = home.run(["log", "verify"]);
+    assert!(told.code(5).text().contains("head is missing") && told.text().contains("NOT INTACT"), "{}", told.text());
+    for damaged in [&b""[..], b"\xff\xfe", &kept[..kept.len() - 9]] {
+        std::fs::write(&head, damaged).expect("the head");
+        failures(&home.run(["--format", "json", "log", "verify"]));
+    }
+    std::fs::remove_file(&head).expect("the head");
+    home.run(["log", "checkpoint"]).code(0).says("head is missing");
+    home.is_well();
 }
 
 /// A log that was tampered with, the entry that has to be named, and what was done.
@@ -408,6 +434,13 @@ fn receipts_vouch_for_one_call() {
         let ran = verify(&edited, None, &home.path());
         assert_eq!(ran.code, 5, "{pointer}: {} {}", ran.text(), ran.stderr);
     }
+    // A pending receipt shows nothing yet.
+    let mut pending = whole.clone();
+    for name in ["checkpoint", "proof", "size"] {
+        pending.as_object_mut().expect("a receipt").remove(name);
+    }
+    let pending = home.file("pending.json", pending.to_string());
+    verify(&pending, None, &home.path()).code(5).says("log prove 2");
     for garbage in [&b""[..], b"{}", b"[]", b"no receipt", b"\xff\xfe", b"{\"receipt\":7}", b"{\"v\":1,\"v\":1}"] {
         let garbage = home.file("garbage.json", garbage);
         assert!(home.refuses(["receipt".as_ref(), "verify".as_ref(), garbage.as_os_str()], 5).contains("garbage.json"));

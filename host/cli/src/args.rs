@@ -125,7 +125,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE|-")]
     pub stdin: Option<PathBuf>,
 
-    /// Ask this policy too: a built-in one or one of the configuration
+    /// Ask this policy too: a built-in one or one of the configuration. It can forbid and narrow, not permit
     #[arg(long, value_name = "NAME")]
     pub policy: Vec<String>,
 

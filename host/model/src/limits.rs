@@ -18,6 +18,16 @@ pub const CONFIG_BYTES_MAX: u64 = MIB;
 pub const FUNCTIONS_PER_TOOL_MAX: usize = 1_024;
 /// Bytes of a JSON Schema that a described tool brings along.
 pub const SCHEMA_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of all JSON Schemas that a described tool brings along.
+pub const SCHEMA_BYTES_PER_TOOL_MAX: usize = 1024 * 1024;
+/// Levels of a JSON Schema once every reference in it is replaced by what it leads to: a validator recurses that deep.
+pub const SCHEMA_DEPTH_MAX: usize = 512;
+/// References of a JSON Schema that lead through one another.
+pub const SCHEMA_REFERENCES_MAX: usize = 64;
+/// Nodes of a JSON Schema once every reference in it is replaced by what it leads to.
+pub const SCHEMA_NODES_MAX: u64 = 10_000;
+/// Nodes of a value times nodes of the unfolded JSON Schema it is checked against: a few seconds at worst.
+pub const SCHEMA_WORK_MAX: u64 = 50_000_000;
 
 /// Bytes of a principal's name.
 pub const PRINCIPAL_NAME_BYTES_MAX: usize = 256;
@@ -112,4 +122,7 @@ const _: () = {
     );
     assert!(JSON_DEPTH_MAX < 128, "the parser's own limit must not strike first");
     assert!(INPUT_BYTES_MAX <= HOST_CALL_BYTES_MAX);
+    assert!(JSON_DEPTH_MAX < SCHEMA_DEPTH_MAX, "a schema without references is never too deep");
+    assert!(SCHEMA_BYTES_MAX <= SCHEMA_BYTES_PER_TOOL_MAX);
+    assert!(SCHEMA_NODES_MAX < SCHEMA_WORK_MAX, "a small value can be checked against any schema");
 };

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ringfence_audit::receipt::Receipt;
+use ringfence_audit::verify::Kind;
 use ringfence_model::json;
 use serde_json::Value;
 
@@ -34,7 +35,13 @@ pub fn run(home: Option<&Path>, command: ReceiptCommand, output: Output) -> Resu
                 .hint("the receipt alone may still verify: `ringfence log prove INDEX` makes it again, from the log")
         })?;
     }
-    Ok(print_report(&receipt.verify(&keys), output))
+    let report = receipt.verify(&keys);
+    let exit = print_report(&report, output);
+    if report.findings.iter().any(|finding| finding.kind == Kind::Pending) {
+        let index = receipt.index;
+        output.note(&format!("hint: `ringfence log prove {index}` makes the whole receipt, in the home that wrote it"));
+    }
+    Ok(exit)
 }
 
 /// Whether an outcome is the one that the entry commits to. Of a refusal the entry holds no output, but the reason.

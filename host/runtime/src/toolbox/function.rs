@@ -22,9 +22,13 @@ use wasmtime::component::types::ComponentItem;
 
 use crate::engine::Engine;
 use crate::sandbox::described;
+use crate::toolbox::bounds;
 use crate::toolbox::docs::Docs;
 use crate::toolbox::schema;
 use crate::toolbox::value;
+
+/// Characters of a name that is too long that an error repeats.
+const NAME_CHARS_SHOWN: usize = 64;
 
 /// What is wrong with an input.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -91,8 +95,15 @@ pub struct Function {
 
 #[derive(Clone, Default)]
 struct Validators {
-    input: Option<Validator>,
-    output: Option<Validator>,
+    input: Option<BoundedValidator>,
+    output: Option<BoundedValidator>,
+}
+
+/// A guest's schema, and what it can cost to check a node of a value against it.
+#[derive(Clone)]
+struct BoundedValidator {
+    validator: Validator,
+    nodes: u64,
 }
 
 impl Function {
@@ -118,12 +129,12 @@ impl Function {
 
     /// Checks what a described tool returned against its own schema.
     pub(crate) fn check_output(&self, value: &Value) -> Result<(), String> {
-        self.validators.output.as_ref().map_or(Ok(()), |validator| validate(validator, value))
+        self.validators.output.as_ref().map_or(Ok(()), |validator| validator.check(value))
     }
 
     fn check_value(&self, value: &Value) -> Result<(), String> {
         if let Some(validator) = &self.validators.input {
-            return validate(validator, value);
+            return validator.check(value);
         }
         let Some(ty) = &self.ty else { return Ok(()) };
         value::arguments(ty, value).map(|_| ()).map_err(|error| error.to_string())
@@ -165,11 +176,15 @@ impl fmt::Debug for Function {
     }
 }
 
-fn validate(validator: &Validator, value: &Value) -> Result<(), String> {
-    validator.validate(value).map_err(|error| {
-        let pointer = error.instance_path().to_string();
-        format!("at `{}`: {}", if pointer.is_empty() { "/" } else { &pointer }, one_line(&error.to_string()))
-    })
+impl BoundedValidator {
+    /// Checks a value, unless that could take too long (RES-12).
+    fn check(&self, value: &Value) -> Result<(), String> {
+        bounds::check_work(self.nodes, value)?;
+        self.validator.validate(value).map_err(|error| {
+            let pointer = error.instance_path().to_string();
+            format!("at `{}`: {}", if pointer.is_empty() { "/" } else { &pointer }, one_line(&error.to_string()))
+        })
+    }
 }
 
 /// The one function of a command.
@@ -181,32 +196,72 @@ pub(super) fn command(engine: &Engine, component: &Component, manifest: Option<&
     Some(Function::new("run".to_owned(), Target::Run(run)).with_manifest(manifest))
 }
 
+/// An exported function, as the component names it.
+struct Exported {
+    /// The instance it is in, if it is not at the root.
+    export: Option<String>,
+    name: String,
+    index: ComponentExportIndex,
+    ty: ComponentFunc,
+}
+
 /// The exported functions of a typed component: those at its root, and those of each exported instance.
-pub(super) fn typed(engine: &Engine, component: &Component, docs: &Docs, manifest: Option<&Manifest>) -> Vec<Function> {
-    let mut found: Vec<(Option<String>, String, ComponentExportIndex, ComponentFunc)> = Vec::new();
-    for (name, item) in component.component_type().exports(engine.wasmtime()) {
+pub(super) fn typed(
+    engine: &Engine,
+    component: &Component,
+    docs: &Docs,
+    manifest: Option<&Manifest>,
+) -> Result<Vec<Function>, String> {
+    let found = exported(engine.wasmtime(), component)?;
+    let names = distinct_names(found.iter().map(|function| (function.export.as_deref(), function.name.as_str())));
+    let functions = found.into_iter().zip(names).map(|(Exported { export, name, index, ty }, distinct)| {
+        check_name(&distinct)?;
+        let description = docs.function(export.as_deref().map(interface_name).as_deref(), &name);
+        let function = typed_function(distinct, Target::Export(index), ty);
+        Ok(Function { description, ..function }.with_manifest(manifest))
+    });
+    functions.collect()
+}
+
+/// What a component exports, up to one function too many. Names are checked before one is copied for each function.
+fn exported(engine: &wasmtime::Engine, component: &Component) -> Result<Vec<Exported>, String> {
+    let mut found = Vec::new();
+    for (name, item) in component.component_type().exports(engine) {
         let Some(index) = component.get_export_index(None, name) else { continue };
         match item.ty {
-            ComponentItem::ComponentFunc(ty) => found.push((None, name.to_owned(), index, ty)),
+            ComponentItem::ComponentFunc(ty) => {
+                check_name(name)?;
+                found.push(Exported { export: None, name: name.to_owned(), index, ty });
+            }
             ComponentItem::ComponentInstance(instance) => {
-                for (function, item) in instance.exports(engine.wasmtime()) {
+                for (function, item) in instance.exports(engine).take(limits::FUNCTIONS_PER_TOOL_MAX + 1) {
                     if let ComponentItem::ComponentFunc(ty) = item.ty
                         && let Some(index) = component.get_export_index(Some(&index), function)
                     {
-                        found.push((Some(name.to_owned()), function.to_owned(), index, ty));
+                        check_name(name)?;
+                        check_name(function)?;
+                        found.push(Exported { export: Some(name.to_owned()), name: function.to_owned(), index, ty });
                     }
                 }
             }
             _ => {}
         }
+        if found.len() > limits::FUNCTIONS_PER_TOOL_MAX {
+            break;
+        }
     }
-    let names = distinct_names(found.iter().map(|(export, name, ..)| (export.as_deref(), name.as_str())));
-    let functions = found.into_iter().zip(names).map(|((export, name, index, ty), distinct)| {
-        let description = docs.function(export.as_deref().map(interface_name).as_deref(), &name);
-        let function = typed_function(distinct, Target::Export(index), ty);
-        Function { description, ..function }.with_manifest(manifest)
-    });
-    functions.collect()
+    found.truncate(limits::FUNCTIONS_PER_TOOL_MAX + 1);
+    Ok(found)
+}
+
+/// A name goes into the record of every call, so it has to fit there.
+fn check_name(name: &str) -> Result<(), String> {
+    if name.len() <= limits::NAME_BYTES_MAX {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(NAME_CHARS_SHOWN).collect();
+    let shown = one_line(&shown);
+    Err(format!("the name `{shown}…` of {} bytes is longer than {}", name.len(), limits::NAME_BYTES_MAX))
 }
 
 fn typed_function(name: String, target: Target, ty: ComponentFunc) -> Function {
@@ -252,6 +307,7 @@ fn interface_name(export: &str) -> String {
 
 /// The functions that a described tool says it has.
 pub(super) fn described(said: described::Description, manifest: Option<&Manifest>) -> Result<Vec<Function>, String> {
+    check_schema_bytes(&said)?;
     let mut functions: Vec<Function> = Vec::new();
     for function in said.functions.into_iter().take(limits::FUNCTIONS_PER_TOOL_MAX + 1) {
         let function = described_function(function)?.with_manifest(manifest);
@@ -261,6 +317,17 @@ pub(super) fn described(said: described::Description, manifest: Option<&Manifest
         functions.push(function);
     }
     Ok(functions)
+}
+
+/// Compiling takes time and memory with the bytes, whatever the number of schemas (RES-12).
+fn check_schema_bytes(said: &described::Description) -> Result<(), String> {
+    let schemas =
+        said.functions.iter().flat_map(|function| [Some(&function.input_schema), function.output_schema.as_ref()]);
+    let bytes: usize = schemas.flatten().map(String::len).sum();
+    if bytes > limits::SCHEMA_BYTES_PER_TOOL_MAX {
+        return Err(format!("schemas of {bytes} bytes are larger than {}", limits::SCHEMA_BYTES_PER_TOOL_MAX));
+    }
+    Ok(())
 }
 
 fn described_function(said: described::Function) -> Result<Function, String> {
@@ -288,16 +355,129 @@ fn described_function(said: described::Function) -> Result<Function, String> {
     Ok(function)
 }
 
-/// A guest's schema: bounded, without remote references, with patterns that run in linear time (MAL-06).
-fn compile_schema(text: &str) -> Result<(Value, Validator), String> {
+/// A guest's schema: bounded, also once unfolded, without remote references, with patterns that run in linear time
+/// (MAL-06).
+fn compile_schema(text: &str) -> Result<(Value, BoundedValidator), String> {
     if text.len() > limits::SCHEMA_BYTES_MAX {
         return Err(format!("a schema of {} bytes is larger than {}", text.len(), limits::SCHEMA_BYTES_MAX));
     }
     let schema = json::parse(text.as_bytes()).map_err(|error| format!("a schema is not JSON: {error}"))?;
+    let nodes = bounds::unfolded_nodes(&schema).map_err(|problem| format!("a schema can't be used: {problem}"))?;
     let validator = jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
         .with_pattern_options(PatternOptions::regex())
         .build(&schema)
         .map_err(|error| format!("a schema can't be used: {}", one_line(&error.to_string())))?;
-    Ok((schema, validator))
+    Ok((schema, BoundedValidator { validator, nodes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toolbox::schema::testing::ENGINE;
+
+    fn saying(schemas: &[&str]) -> described::Description {
+        let function = |(index, schema): (usize, &&str)| described::Function {
+            name: format!("f{index}"),
+            description: String::new(),
+            input_schema: (*schema).to_owned(),
+            output_schema: Some((*schema).to_owned()),
+            effect: described::Effect::None,
+            idempotent: false,
+        };
+        let functions = schemas.iter().enumerate().map(function).collect();
+        described::Description { summary: String::new(), functions }
+    }
+
+    /// What is wrong with a tool whose functions have these schemas.
+    fn refusal(schemas: &[&str]) -> Option<String> {
+        described(saying(schemas), None).err()
+    }
+
+    /// A component that exports functions at its root by these names.
+    fn exporting(names: &[String]) -> Component {
+        let export = |name: &String| format!("(export \"{name}\" (func $f))");
+        let exports: String = names.iter().map(export).collect();
+        let text = format!(
+            r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m))
+                (func $f (canon lift (core func $i "f"))) {exports})"#
+        );
+        Component::new(&ENGINE, wat::parse_str(&text).expect("wat")).expect("a component")
+    }
+
+    #[test]
+    fn schemas_that_explode_never_load() {
+        // MAL-06, RES-12
+        let doubled = |level: usize| {
+            let before = format!(r##"{{"$ref":"#/$defs/d{}"}}"##, level - 1);
+            format!(r#""d{level}":{{"anyOf":[{before},{before}]}}"#)
+        };
+        let doubled: Vec<String> = (1..40).map(doubled).collect();
+        let bomb = format!(r##"{{"$ref":"#/$defs/d39","$defs":{{"d0":true,{}}}}}"##, doubled.join(","));
+        for (schema, wanted) in [
+            (bomb.as_str(), "a schema can't be used: unfolded it has more than 10000 nodes"),
+            (r##"{"$ref":"#"}"##, "a schema can't be used: the reference `#` leads back to where it stands"),
+        ] {
+            assert_eq!(refusal(&[schema]).as_deref(), Some(wanted));
+        }
+        assert_eq!(refusal(&[r##"{"$ref":"#/$defs/a","$defs":{"a":{"type":"object"}}}"##]), None);
+    }
+
+    #[test]
+    fn schemas_share_one_allowance() {
+        // RES-12
+        let schema = format!("true{}", " ".repeat(190_000));
+        for (count, fits) in [(2, true), (3, false), (250, false)] {
+            let refusal = refusal(&vec![schema.as_str(); count]);
+            assert_eq!(refusal.is_none(), fits, "{count}");
+            assert!(refusal.is_none_or(|why| why.ends_with("bytes are larger than 1048576")));
+        }
+    }
+
+    #[test]
+    fn deepest_schema_fits_the_stack() {
+        // MAL-06
+        let nested = |inner: String| (0..12).fold(inner, |schema, _| format!(r#"{{"anyOf":[{schema}]}}"#));
+        let link = |level: usize| {
+            let inner = nested(format!(r##"{{"$ref":"#/$defs/d{}"}}"##, level - 1));
+            format!(r#""d{level}":{inner}"#)
+        };
+        let links: Vec<String> = (1..20).map(link).collect();
+        let schema = format!(r##"{{"$ref":"#/$defs/d19","$defs":{{"d0":false,{}}}}}"##, links.join(","));
+        let (_, checker) = compile_schema(&schema).expect("a schema");
+        assert!(checker.check(&json!(1)).is_err());
+    }
+
+    #[test]
+    fn values_too_large_stay_unchecked() {
+        // RES-12
+        let schema = format!(r#"{{"items":{{"enum":[{}0]}}}}"#, "0,".repeat(8_000));
+        let functions = described(saying(&[&schema]), None).expect("a tool");
+        let wanted = "at `/`: too large to be checked: 7001 nodes times 8004 of the schema are more than 50000000";
+        let value = json!(vec![0; 7_000]);
+        assert_eq!(functions[0].check_output(&value), Err(wanted.to_owned()));
+        let input = Input { value: Some(value), ..Input::default() };
+        let problem = InputProblem::Schema { function: "f0".to_owned(), problem: wanted.to_owned() };
+        assert_eq!(functions[0].check_input(&input), Err(problem));
+        assert_eq!(functions[0].check_output(&json!([0, 0])), Ok(()));
+    }
+
+    #[test]
+    fn long_names_are_refused_shortened() {
+        // RES-12
+        for (length, fits) in [(256, true), (257, false), (70_000, false)] {
+            let found = exported(&ENGINE, &exporting(&["a".repeat(length)]));
+            let wanted = format!("the name `{}…` of {length} bytes is longer than 256", "a".repeat(64));
+            assert_eq!(found.err(), (!fits).then_some(wanted));
+        }
+    }
+
+    #[test]
+    fn collecting_stops_after_one_too_many() {
+        // RES-12
+        for (count, wanted) in [(3, 3), (1_024, 1_024), (3_000, 1_025)] {
+            let names: Vec<String> = (0..count).map(|index| format!("f{index}")).collect();
+            assert_eq!(exported(&ENGINE, &exporting(&names)).map(|found| found.len()), Ok(wanted));
+        }
+    }
 }

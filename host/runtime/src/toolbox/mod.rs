@@ -4,6 +4,7 @@
 //! bytes are read once by the caller; what is hashed is what is compiled (ART-01). This module decides nothing about a
 //! call.
 
+mod bounds;
 mod docs;
 mod function;
 pub mod lift;
@@ -221,7 +222,7 @@ impl Tool {
         let manifest = self.manifest.as_ref();
         let functions = match self.shape {
             Shape::Command => function::command(engine, component, manifest).into_iter().collect(),
-            Shape::Typed => function::typed(engine, component, docs, manifest),
+            Shape::Typed => function::typed(engine, component, docs, manifest).map_err(describe)?,
             Shape::Described => {
                 let nothing = Grant::nothing(Limits::from_bounds(&Ring::Sandbox.ceiling().limits));
                 let said = sandbox::describe(&self.pre, &nothing).await.map_err(describe)?;
