@@ -51,8 +51,11 @@ fn control_works(home: &Home, tool: &str, args: &[&str]) {
     assert!(value["outcome"]["stdout"].as_str().is_some_and(|said| said.contains("control: ok")), "{value}");
 }
 
+/// Mode, size, time of the last change (with nanoseconds), links and content.
+type Facts = (u32, u64, i64, i64, u64, Vec<u8>);
+
 /// Everything that can be told about what is in a folder, but for when it was read.
-fn snapshot(folder: &Path) -> BTreeMap<String, (u32, u64, i64, i64, u64, Vec<u8>)> {
+fn snapshot(folder: &Path) -> BTreeMap<String, Facts> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -527,7 +530,7 @@ fn host_allocates_little_for_guests() {
         ("lists", 20_000_000, "(list (list string))", false),
         ("bytes", 200_000_000, "(list u8)", false),
         ("options", 100_000_000, "(list (option u8))", false),
-        ("units", 200_000_000, r#"(list bool)"#, false),
+        ("units", 200_000_000, "(list bool)", false),
         ("strings-few", 1_000, "(list string)", true),
     ] {
         let file = home.component(name, &many(count, 3_200, ty));

@@ -276,14 +276,15 @@ fn polling_does_not_delay_deadline() {
 fn memories_share_one_limit() {
     // RES-03: twenty memories of two mebibytes each.
     let home = Home::new();
-    let instances: String = (0..20).map(|index| format!("(core instance $i{index} (instantiate $m))")).collect();
+    let instances = "(core instance (instantiate $m))".repeat(19);
     let file = home.component(
         "memories",
         &format!(
             r#"(component
               (core module $m (memory 32) (func (export "f")))
               {instances}
-              (func (export "f") (canon lift (core func $i0 "f"))))"#
+              (core instance $last (instantiate $m))
+              (func (export "f") (canon lift (core func $last "f"))))"#
         ),
     );
     ends(&home, &file, &["--memory", "16"], "tool.limit.memory", SOON);
@@ -418,9 +419,14 @@ fn returned_value_is_limited() {
     }
 }
 
+/// A text as data of the text format.
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |escaped, byte| escaped + &format!("\\{byte:02x}"))
+}
+
 /// A preview-1 program that writes this to standard output and standard error.
 fn writer(text: &str) -> String {
-    let data: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    let data = escaped(text);
     format!(
         r#"(module
           (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -459,7 +465,7 @@ fn guest_escapes_are_data() {
 fn escapes_in_messages_are_shown() {
     // OUT-02: an error value, the name of a function that is not there, the name of a file, an import.
     let home = Home::new();
-    let data: String = FORGED.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    let data = escaped(FORGED);
     let core = format!(
         r#"(memory (export "memory") 1)
         (data (i32.const 0) "\01\00\00\00\10\00\00\00\{:02x}\00\00\00")

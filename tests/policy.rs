@@ -420,7 +420,7 @@ mod hostile {
     fn unknown_obligation() {
         // POL-03: its verdict is a permit, and the condition on it can't be met.
         let component = ringfence_artifacts::HOSTILE_POLICY_UNKNOWN_OBLIGATION;
-        is_denied_anyway(component, "denied.policy", "permit permitted");
+        is_denied_anyway(component, "denied.policy-fault", "permit permitted");
         let home = Home::new();
         home.configure(&in_force("hostile", component));
         let (_, value) = write(&home, &[]);
@@ -757,9 +757,13 @@ mod path_scope {
         let [docs, secret] = two_folders(&home);
         let lines = ringfence_artifacts::TOOL_LINES;
         let dirs = ["--dir", &docs, "--dir", &secret];
-        // A command has no path argument: not the policy's concern, so both folders stay.
+        // A command has no path argument, so nothing says which folder it will use: each has to be in scope.
         let args = [&dirs[..], &["--", "-n", "/secret/b.txt"]].concat();
-        home.call(lines, &args).0.code(0);
+        let (ran, value) = home.call(lines, &args);
+        ran.code(3);
+        let message = value["outcome"]["error"]["message"].as_str().expect("a message");
+        assert!(message.contains("(folder-outside-scope)"), "{message}");
+        home.call(lines, &["--dir", &docs, "--", "/docs/a.txt"]).0.code(0);
         // A function whose path is in scope.
         let (ran, value) = home.call(FILES, &[&["list", "--input", r#"{"path":"/docs"}"#], &dirs[..]].concat());
         ran.code(0);
@@ -770,7 +774,7 @@ mod path_scope {
             .filter(|entry| entry["kind"] == "begun")
             .map(|entry| folders_of_grant(&home, &entry["body"]))
             .collect();
-        assert_eq!(grants, [vec!["/docs".to_owned(), "/secret".to_owned()], vec!["/docs".to_owned()]]);
+        assert_eq!(grants, [vec!["/docs".to_owned()], vec!["/docs".to_owned()]]);
     }
 
     #[test]

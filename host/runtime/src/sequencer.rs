@@ -24,6 +24,7 @@ use ringfence_audit::checkpoint::Checkpoint;
 use ringfence_audit::hash;
 use ringfence_audit::note::Verifier;
 use ringfence_audit::proof;
+use ringfence_audit::proof::Inclusion;
 use ringfence_audit::receipt::Receipt;
 use ringfence_audit::signer::Signer;
 use ringfence_audit::tree::Node;
@@ -239,13 +240,19 @@ fn receipt(ledger: &Ledger, index: u64, published: Option<&Published>) -> Result
     let Some(Published { checkpoint, note }) = published.filter(|published| index < published.checkpoint.size) else {
         return Ok(receipt);
     };
+    let proof = prove_entry(ledger, index, checkpoint)?;
+    Ok(receipt.with_proof(&proof, checkpoint.size, note.clone()))
+}
+
+/// The proof that the entry at `index`, as its bytes are now, is under a checkpoint.
+fn prove_entry(ledger: &Ledger, index: u64, checkpoint: &Checkpoint) -> Result<Inclusion, SequencerError> {
+    let missing = || SequencerError::NoEntry { index, entries: ledger.len() };
+    let stored = ledger.entry(index)?.ok_or_else(missing)?;
     let nodes = TreeNodes { ledger, fresh: &BTreeMap::new() };
     let proof = proof::inclusion(&nodes, index, checkpoint.size).map_err(unproven)?;
-    let leaf = hash::leaf(&stored.bytes);
-    proof
-        .verify(&leaf, index, checkpoint.size, &checkpoint.root)
-        .map_err(|error| SequencerError::Tree(format!("entry `{index}` is not under the checkpoint: {error}")))?;
-    Ok(receipt.with_proof(&proof, checkpoint.size, note.clone()))
+    let proven = proof.verify(&hash::leaf(&stored.bytes), index, checkpoint.size, &checkpoint.root);
+    proven.map_err(|error| SequencerError::Tree(format!("entry `{index}` is not under the checkpoint: {error}")))?;
+    Ok(proof)
 }
 
 /// What the caller brought or was given, and can show to others.
@@ -294,6 +301,10 @@ fn restored(ledger: &Ledger, checkpoint: &Checkpoint) -> Result<Tree, SequencerE
         return Err(SequencerError::Tree(format!(
             "the stored nodes do not lead to the checkpoint of `{size}` entries"
         )));
+    }
+    // AUD-10: nodes are a copy. A history that was made anew under them ends in another entry than the one they cover.
+    if let Some(last) = checkpoint.size.checked_sub(1) {
+        prove_entry(ledger, last, checkpoint)?;
     }
     Ok(tree)
 }
