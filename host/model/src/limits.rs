@@ -29,6 +29,9 @@ pub const SCHEMA_NODES_MAX: u64 = 10_000;
 /// Nodes of a value times nodes of the unfolded JSON Schema it is checked against: a few seconds at worst.
 pub const SCHEMA_WORK_MAX: u64 = 50_000_000;
 
+/// Bytes that one pattern of a guest's schema may take when compiled.
+pub const PATTERN_BYTES_MAX: usize = 64 * 1024;
+
 /// Bytes of a principal's name.
 pub const PRINCIPAL_NAME_BYTES_MAX: usize = 256;
 /// Bytes of a tool's or a function's name.

@@ -304,7 +304,7 @@ mod tests {
         }
         assert!(matches!(append(&queue, 9), Err(LedgerError::Stopped(BackendError::Other(_)))));
         assert!(matches!(queue.commit_aside(Batch::default()), Err(LedgerError::Stopped(_))));
-        assert!(matches!(queue.read(Backend::head), Err(LedgerError::Stopped(_))));
+        assert!(matches!(queue.read(|disk| disk.head()), Err(LedgerError::Stopped(_))));
         assert_eq!((disk.counts().0, queue.durable().next_index), (1, 0));
     }
 

@@ -365,7 +365,7 @@ fn compile_schema(text: &str) -> Result<(Value, BoundedValidator), String> {
     let nodes = bounds::unfolded_nodes(&schema).map_err(|problem| format!("a schema can't be used: {problem}"))?;
     let validator = jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
-        .with_pattern_options(PatternOptions::regex())
+        .with_pattern_options(PatternOptions::regex().size_limit(limits::PATTERN_BYTES_MAX))
         .build(&schema)
         .map_err(|error| format!("a schema can't be used: {}", one_line(&error.to_string())))?;
     Ok((schema, BoundedValidator { validator, nodes }))
