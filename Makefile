@@ -21,7 +21,9 @@ build: setup
 demo:
 	@scripts/demo.sh
 
+# The independent verifiers in the tests are Python.
 test: setup
+	@scripts/need.sh python3
 	$(CARGO) test --locked --workspace
 
 bench: build

@@ -18,7 +18,7 @@ use crate::error::CommandError;
 #[derive(Debug, Parser)]
 #[command(name = "ringfence", version = version(), propagate_version = true, max_term_width = 100)]
 pub struct Args {
-    /// The folder of this host's state [default: $RINGFENCE_HOME, else the platform's data folder]
+    /// The folder of this host's state [default: `$RINGFENCE_HOME`, else the platform's data folder]
     #[arg(long, global = true, value_name = "DIR", env = "RINGFENCE_HOME", hide_env = true)]
     pub home: Option<PathBuf>,
 

@@ -189,7 +189,7 @@ impl From<ToolError> for CommandError {
 /// What would have let a refused call through. Whoever follows it should look first: that is said each time.
 pub fn denial_hints(denial: &Denial, ring: Ring, config: &std::path::Path) -> Vec<String> {
     match denial {
-        Denial::Caller(_) => Vec::new(),
+        Denial::Caller(_) | Denial::Input(InputProblem::Unsupported { .. }) => Vec::new(),
         Denial::Function(error) => vec![format!("it has {}", listed(&error.available))],
         Denial::Input(InputProblem::Schema { .. }) => {
             vec!["`ringfence inspect FILE` shows the schema of every function".to_owned()]
@@ -197,7 +197,6 @@ pub fn denial_hints(denial: &Denial, ring: Ring, config: &std::path::Path) -> Ve
         Denial::Input(InputProblem::WrongKind { .. }) => {
             vec!["give a function `--input JSON`; give a command `-- ARGS` and `--stdin FILE`".to_owned()]
         }
-        Denial::Input(InputProblem::Unsupported { .. }) => Vec::new(),
         Denial::Key { .. } => vec!["another `--idempotency-key` makes another call".to_owned()],
         Denial::Policy(reasons) => {
             // Two reasons often have one way out: it is said once.

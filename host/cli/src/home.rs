@@ -202,17 +202,13 @@ impl Home {
     /// The log, to write to.
     pub fn ledger(&self) -> Result<Ledger, HomeError> {
         let backend = wait_while_in_use(|| SqliteBackend::open(&self.log_path()))?;
-        self.open_ledger(Box::new(backend))
+        open_ledger(Box::new(backend))
     }
 
     /// The log, to read only: works on a disk that can't be written.
     pub fn ledger_read_only(&self) -> Result<Ledger, HomeError> {
         let backend = wait_while_in_use(|| SqliteBackend::open_read_only(&self.log_path()))?;
-        self.open_ledger(Box::new(backend))
-    }
-
-    fn open_ledger(&self, backend: Box<dyn Backend>) -> Result<Ledger, HomeError> {
-        Ok(Ledger::open(backend, Arc::new(SystemClock), Arc::new(SystemRandom))?)
+        open_ledger(Box::new(backend))
     }
 
     /// The log's store, to read only, whatever state the log is in: verification looks at it without trusting it.
@@ -267,6 +263,10 @@ impl Home {
 
 fn signer(path: &Path, origin: &str, seed: &[u8; 32]) -> Result<SoftwareSigner, HomeError> {
     SoftwareSigner::from_seed(origin, seed).map_err(|error| key_error(path, &error.to_string()))
+}
+
+fn open_ledger(backend: Box<dyn Backend>) -> Result<Ledger, HomeError> {
+    Ok(Ledger::open(backend, Arc::new(SystemClock), Arc::new(SystemRandom))?)
 }
 
 /// One process at a time holds the log. Commands are short, so a second one waits a while before it says so.

@@ -21,7 +21,7 @@ fn main() -> std::process::ExitCode {
             Err(error) => return output::Output::new(args::Format::Json).error(&error),
         };
         let output = output::Output::new(args.format);
-        let exit = commands::run(args, &output).unwrap_or_else(|error| output.error(&error));
+        let exit = commands::run(args, output).unwrap_or_else(|error| output.error(&error));
         output.finish(exit)
     })
     .unwrap_or(Exit::Internal)

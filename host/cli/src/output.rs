@@ -41,6 +41,7 @@ impl Output {
     }
 
     /// Data as it is. A reader that has gone away is no error, and no answer either: the command goes on to its own end.
+    #[expect(clippy::unused_self, reason = "the twin of `line`")]
     pub fn bytes(self, bytes: &[u8]) {
         if STDOUT.load(Ordering::Relaxed) != STDOUT_OPEN {
             return;

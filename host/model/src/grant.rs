@@ -438,7 +438,7 @@ mod tests {
         let grant = |host: &str, value: &str| {
             let environment = [("USER".to_owned(), value.to_owned())].into();
             let folders = vec![folder(host, "/in", Access::Read)];
-            Grant::narrow(&Asked { environment, folders, ..Asked::default() }, &[], &[]).expect("a grant").reachable()
+            Grant::narrow(&Asked { folders, environment, ..Asked::default() }, &[], &[]).expect("a grant").reachable()
         };
         assert_eq!(grant("/a", "alice"), grant("/a", "alice"));
         assert_ne!(grant("/a", "alice"), grant("/b", "alice"));

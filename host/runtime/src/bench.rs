@@ -146,7 +146,7 @@ impl<'p> Bench<'p> {
 
     fn decision(&self) -> Result<Row, String> {
         let set = PolicySet::new(vec![self.policy.clone()]);
-        let request = self.request();
+        let request = Self::request();
         let raw = self.policy.raw(&request);
         let mut failed = None;
         let (floor, measured) = interleave(
@@ -161,7 +161,7 @@ impl<'p> Bench<'p> {
 
     async fn governed_call(&self) -> Result<Row, String> {
         let host = self.host(Box::new(MemoryBackend::new()), false)?;
-        let raw = self.policy.raw(&self.request());
+        let raw = self.policy.raw(&Self::request());
         let two_raw = || raw.run().and_then(|()| raw.run());
         let (floor, measured) = interleave_async(self.plan.millis, two_raw, || self.call(&host)).await?;
         let (floor, measured) = (floor.named("two raw instances and calls"), measured.named("governed call in memory"));
@@ -212,13 +212,15 @@ impl<'p> Bench<'p> {
             self.plan.millis.max(1_000),
             || (),
             |()| {
-                log.iter().for_each(|bytes| {
+                for bytes in &log {
                     std::hint::black_box(Digest::of(bytes));
-                })
+                }
             },
             |()| {
                 let mut check = LogCheck::new(Options::default());
-                log.iter().for_each(|bytes| check.entry(bytes));
+                for bytes in &log {
+                    check.entry(bytes);
+                }
                 drop(std::hint::black_box(check.finish()));
             },
         );
@@ -275,7 +277,7 @@ impl<'p> Bench<'p> {
         }))
     }
 
-    fn request(&self) -> PolicyRequest {
+    fn request() -> PolicyRequest {
         let limits = Limits::from_bounds(&Ring::Sandbox.ceiling().limits);
         PolicyRequest {
             arguments: Vec::new(),
@@ -476,8 +478,9 @@ impl fmt::Display for Report {
         )?;
         for Row { name, floor, measured, ratio, target, met } in &self.rows {
             let target = format!("{target}{}", if *met { "" } else { "  MISSED" });
-            let [a, b, c, d] = [floor.median_ns, floor.p99_ns, measured.median_ns, measured.p99_ns].map(duration);
-            writeln!(f, "{name:<14} {ratio:>7.2}×  {target:<24} {a:>12} {b:>12} {c:>12} {d:>12}")?;
+            let times = [floor.median_ns, floor.p99_ns, measured.median_ns, measured.p99_ns];
+            let times = times.map(|nanos| format!("{:>12}", duration(nanos))).join(" ");
+            writeln!(f, "{name:<14} {ratio:>7.2}×  {target:<24} {times}")?;
         }
         writeln!(f)?;
         for Row { name, floor, measured, .. } in &self.rows {

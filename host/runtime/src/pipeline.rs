@@ -236,7 +236,7 @@ pub(crate) async fn call(
     match run(parts, policies, tool, request).await {
         Ok(response) => Ok(response),
         Err(Stop::Failed(failure)) => Err(failure),
-        Err(Stop::Known(stored)) => known(*stored),
+        Err(Stop::Known(stored)) => known(&stored),
         Err(Stop::Refused(refused)) => refuse(parts, call, *refused).await,
     }
 }
@@ -387,7 +387,7 @@ fn not_run(error: &SandboxError) -> Outcome {
 }
 
 /// The answer of a call that was made before, under the same key.
-fn known(stored: StoredCall) -> Result<Response, CallFailure> {
+fn known(stored: &StoredCall) -> Result<Response, CallFailure> {
     let call = stored.recorded.call;
     let outcome = match &stored.outcome {
         Some(bytes) => serde_json::from_slice(bytes).map_err(|_| CallFailure::StoredOutcome(call))?,

@@ -16,14 +16,19 @@ use ringfence_audit::verify::LogCheck;
 use ringfence_audit::verify::Options;
 use ringfence_audit::verify::Report;
 use ringfence_audit::verify::Severity;
+use ringfence_model::encoding;
+use ringfence_model::entry::Begun;
+use ringfence_model::entry::Body;
+use ringfence_model::entry::Refused;
 use ringfence_model::limits;
+use ringfence_model::outcome::one_line;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::backend::Backend as _;
 use ringfence_runtime::ledger::backend::StoredEntry;
 use ringfence_runtime::sequencer;
+use serde::Serialize;
 use serde_json::Value;
-use serde_json::json;
 
 use crate::args::LogCommand;
 use crate::commands;
@@ -82,45 +87,41 @@ fn show(home: &Home, from: Option<u64>, limit: Option<u64>, output: Output) -> R
     let mut shown = Vec::new();
     for_each_entry(&ledger, from, |entry| {
         if (shown.len() as u64) < limit {
-            shown.push(serde_json::from_slice::<Value>(&entry.bytes).unwrap_or(Value::Null));
+            shown.push(entry.clone());
         }
         Ok((shown.len() as u64) < limit)
     })?;
     if output.is_json() {
-        output.json(&shown);
+        let parsed = |entry: &StoredEntry| serde_json::from_slice::<Value>(&entry.bytes).unwrap_or(Value::Null);
+        output.json(&shown.iter().map(parsed).collect::<Vec<_>>());
     } else {
-        shown.iter().for_each(|entry| output.line(&summary(entry)));
+        for entry in &shown {
+            output.line(&summary(entry));
+        }
     }
     Ok(Exit::Done)
 }
 
 /// One entry on one line.
-fn summary(entry: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let body = &entry["body"];
-    let detail = match entry["kind"].as_str() {
-        Some("begun") => format!(
-            "{}  {} {}  ring {}  {}",
-            text(&body["call"]),
-            text(&body["tool"]["name"]),
-            text(&body["function"]),
-            body["ring"],
-            text(&body["principal"])
-        ),
-        Some("finished") => {
-            format!("{}  {}  {} ms", text(&body["call"]), text(&body["code"]), body["used"]["wall_ms"])
-        }
-        Some("refused") => format!(
-            "{}  {} {}  ring {}  {}",
-            text(&body["call"]),
-            text(&body["tool"]["name"]),
-            text(&body["function"]),
-            body["ring"],
-            text(&body["code"])
-        ),
-        _ => text(&body["origin"]),
+fn summary(stored: &StoredEntry) -> String {
+    let Ok(entry) = encoding::decode(&stored.bytes) else {
+        return format!("{:>6}  not an entry: `ringfence log verify` says more", stored.index);
     };
-    format!("{:>6}  {}  {:<8}  {detail}", entry["index"], text(&entry["time"]), text(&entry["kind"]))
+    let detail = match &entry.body {
+        Body::Begun(begun) => {
+            let Begun { call, tool, function, ring, principal, .. } = begun.as_ref();
+            format!("{call}  {} {}  ring {ring}  {principal}", tool.name, one_line(function))
+        }
+        Body::Finished(finished) => {
+            format!("{}  {}  {} ms", finished.call, finished.code, finished.used.wall_ms)
+        }
+        Body::Opened(opened) => opened.origin.clone(),
+        Body::Refused(refused) => {
+            let Refused { call, tool, function, ring, code, .. } = refused.as_ref();
+            format!("{call}  {} {}  ring {ring}  {code}", tool.name, one_line(function))
+        }
+    };
+    format!("{:>6}  {}  {:<8}  {detail}", entry.index, entry.time, entry.body.kind())
 }
 
 /// Goes through the entries from an index on, until there are no more or the visitor has had enough.
@@ -247,9 +248,13 @@ fn checkpoint_beside(export: &Path) -> PathBuf {
 pub(super) fn print_report(report: &Report, output: Output) -> Exit {
     let intact = report.is_intact();
     if output.is_json() {
-        let mut shown = json!(report);
-        shown["intact"] = json!(intact);
-        output.json(&shown);
+        #[derive(Serialize)]
+        struct Shown<'r> {
+            intact: bool,
+            #[serde(flatten)]
+            report: &'r Report,
+        }
+        output.json(&Shown { intact, report });
     } else {
         for Finding { severity, kind, index, text } in &report.findings {
             let at = index.map(|index| format!("entry {index}: ")).unwrap_or_default();

@@ -33,17 +33,17 @@ use crate::home::Home;
 use crate::output::Output;
 
 /// Runs a command.
-pub fn run(args: Args, output: &Output) -> Result<Exit, CommandError> {
+pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
     let folder = || home::folder(args.home.as_deref());
     match args.command {
-        Command::Init(init) => init::run(&folder()?, &init, *output),
-        Command::Doctor => doctor::run(&folder()?, *output),
-        Command::Inspect(inspect) => inspect::run(folder().ok().as_deref(), &inspect, *output),
-        Command::Run(run) => run::run(&Home::open(&folder()?)?, *run, *output),
-        Command::Policy(policy) => policy::run(folder().ok().as_deref(), policy, *output),
-        Command::Log(log) => log::run(folder().ok().as_deref(), log, *output),
-        Command::Receipt(receipt) => receipt::run(folder().ok().as_deref(), receipt, *output),
-        Command::Bench(bench) => bench::run(&bench, *output),
+        Command::Init(init) => init::run(&folder()?, &init, output),
+        Command::Doctor => doctor::run(&folder()?, output),
+        Command::Inspect(inspect) => inspect::run(folder().ok().as_deref(), &inspect, output),
+        Command::Run(run) => run::run(&Home::open(&folder()?)?, &run, output),
+        Command::Policy(policy) => policy::run(folder().ok().as_deref(), policy, output),
+        Command::Log(log) => log::run(folder().ok().as_deref(), log, output),
+        Command::Receipt(receipt) => receipt::run(folder().ok().as_deref(), receipt, output),
+        Command::Bench(bench) => bench::run(&bench, output),
     }
 }
 

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 
 use ringfence_model::decision::Obligation;
 use ringfence_model::decision::PolicyRequest;
+use ringfence_model::decision::Reason;
 use ringfence_model::decision::Ruling;
 use ringfence_model::decision::Verdict;
 use ringfence_model::digest::Digest;
 use ringfence_model::json;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::policy::Policy;
+use ringfence_runtime::policy::PolicyDescription;
 use ringfence_runtime::policy::cases::CaseResult;
 use ringfence_runtime::policy::cases::Cases;
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::json;
 
@@ -54,37 +57,44 @@ fn list(engine: &Engine, home: Option<&Home>, output: Output) -> Result<Exit, Co
     names.dedup();
     let mut rows = Vec::new();
     for name in names {
-        let described = describe(engine, folder, &config, &name)?;
-        rows.push((in_force(&name), name, described));
+        let (digest, description) = describe(engine, folder, &config, &name)?;
+        rows.push(Row { in_force: in_force(&name), configured_name: name, digest, description });
     }
     if output.is_json() {
-        let row = |(in_force, name, described): &(bool, String, Value)| {
-            let mut row = described.clone();
-            row["configured_name"] = json!(name);
-            row["in_force"] = json!(in_force);
-            row
-        };
-        output.json(&rows.iter().map(row).collect::<Vec<_>>());
+        output.json(&rows);
         return Ok(Exit::Done);
     }
-    for (in_force, name, described) in &rows {
+    for Row { in_force, configured_name, digest, description } in &rows {
         let mark = if *in_force { "in force" } else { "        " };
-        output.line(&format!("{mark}  {name}  {}", described["digest"].as_str().unwrap_or_default()));
-        output.line(&format!("          {}", described["summary"].as_str().unwrap_or_default()));
-        output.line(&format!("          settings {}", described["settings_schema"]));
+        output.line(&format!("{mark}  {configured_name}  {digest}"));
+        output.line(&format!("          {}", description.summary));
+        output.line(&format!("          settings {}", description.settings_schema));
     }
     Ok(Exit::Done)
 }
 
+/// A policy as it is listed.
+#[derive(Serialize)]
+struct Row {
+    in_force: bool,
+    configured_name: String,
+    digest: Digest,
+    #[serde(flatten)]
+    description: PolicyDescription,
+}
+
 /// What a policy says of itself; one that is not configured may need settings it does not have yet.
-fn describe(engine: &Engine, folder: &Path, config: &Config, name: &str) -> Result<Value, CommandError> {
+fn describe(
+    engine: &Engine,
+    folder: &Path,
+    config: &Config,
+    name: &str,
+) -> Result<(Digest, PolicyDescription), CommandError> {
     let component = match config.policies.as_ref().and_then(|tables| tables.get(name)?.component.clone()) {
         Some(path) => commands::read(&folder.join(path))?,
         None => commands::builtin(name)?.to_vec(),
     };
-    let mut described = json!(Policy::describe(engine, name, &component)?);
-    described["digest"] = json!(Digest::of(&component));
-    Ok(described)
+    Ok((Digest::of(&component), Policy::describe(engine, name, &component)?))
 }
 
 fn test(engine: &Engine, dir: &Path, component: Option<PathBuf>, output: Output) -> Result<Exit, CommandError> {
@@ -104,7 +114,9 @@ fn test(engine: &Engine, dir: &Path, component: Option<PathBuf>, output: Output)
     if output.is_json() {
         output.json(&json!({ "policy": name, "digest": Digest::of(&bytes), "failed": failed, "cases": results }));
     } else {
-        results.iter().for_each(|result| print_case(result, output));
+        for result in &results {
+            print_case(result, output);
+        }
         output.line(&format!(
             "{} passed, {failed} failed  ({name} {})",
             results.len() - failed,
@@ -172,18 +184,23 @@ fn eval(
 fn evaluated(engine: &Engine, home: Option<&Home>, name: &str, settings: Option<&str>) -> Result<Policy, CommandError> {
     let config = home.map_or_else(Config::default, |home| home.config().clone());
     let folder = home.map_or(Path::new("."), Home::folder);
-    if settings.is_none() && !name.ends_with(".wasm") {
+    if settings.is_none() && !is_file(name) {
         return commands::named_policy(engine, folder, &config, name);
     }
     let settings = json::parse(settings.unwrap_or("{}").as_bytes())
         .map_err(|error| CommandError::command_line(format!("the settings are not JSON: {error}")))?;
     let configured = config.policies.as_ref().and_then(|tables| tables.get(name)?.component.clone());
-    let component = match (name.ends_with(".wasm"), configured) {
+    let component = match (is_file(name), configured) {
         (true, _) => commands::read(Path::new(name))?,
         (false, Some(path)) => commands::read(&folder.join(path))?,
         (false, None) => commands::builtin(name)?.to_vec(),
     };
     Ok(Policy::load(engine, name, &component, &settings)?)
+}
+
+/// Names of policies are in kebab-case, so a dot means a file.
+fn is_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "wasm")
 }
 
 fn ruled(ruling: &Ruling) -> Value {
@@ -225,14 +242,18 @@ fn obligation(obligation: &Obligation) -> Value {
 }
 
 fn print_ruling(ruling: &Ruling, output: Output) {
-    let shown = ruled(ruling);
-    output.line(&format!("verdict  {}", shown["verdict"].as_str().unwrap_or_default()));
-    for reason in shown["reasons"].as_array().into_iter().flatten() {
-        let text = |key: &str| reason[key].as_str().unwrap_or_default().to_owned();
-        output.line(&format!("reason   {}: {}", text("code"), text("text")));
+    let (verdict, reasons, obligations): (_, &[Reason], &[Obligation]) = match &ruling.verdict {
+        Ok(Verdict::Abstain) => ("abstain", &[], &[]),
+        Ok(Verdict::Forbid(reasons)) => ("forbid", reasons, &[]),
+        Ok(Verdict::Permit(reasons, obligations)) => ("permit", reasons, obligations),
+        Err(_) => ("fault", &[], &[]),
+    };
+    output.line(&format!("verdict  {verdict}"));
+    for Reason { code, text } in reasons {
+        output.line(&format!("reason   {code}: {text}"));
     }
-    for obligation in shown["obligations"].as_array().into_iter().flatten() {
-        output.line(&format!("must     {obligation}"));
+    for condition in obligations {
+        output.line(&format!("must     {}", obligation(condition)));
     }
     if let Err(fault) = &ruling.verdict {
         output.line(&format!("fault    {fault}"));

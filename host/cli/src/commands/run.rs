@@ -46,17 +46,17 @@ use crate::home::Home;
 use crate::home::SystemClock;
 use crate::output::Output;
 
-pub fn run(home: &Home, args: RunArgs, output: Output) -> Result<Exit, CommandError> {
-    let ring = ring(home, &args)?;
+pub fn run(home: &Home, args: &RunArgs, output: Output) -> Result<Exit, CommandError> {
+    let ring = ring(home, args)?;
     let bytes = commands::read(&args.file)?;
     let engine = home.engine()?;
     // The log is opened after everything that takes time: while it is open, no other command can run.
     let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
     let named = |name: &String| commands::named_policy(&engine, home.folder(), home.config(), name);
     let more = PolicySet::new(args.policy.iter().map(named).collect::<Result<Vec<_>, _>>()?);
-    let tool = load(&engine, home, &args, ring, &bytes, output)?;
+    let tool = load(&engine, home, args, ring, &bytes, output)?;
     let host = host(home, engine, policies, output)?;
-    let request = request(&args, ring, host.new_call_id()?)?;
+    let request = request(args, ring, host.new_call_id()?)?;
     let response = commands::block_on(async { Ok(host.call(&tool, request, &more).await?) })?;
     let receipt = receipt(&host, &response, output)?;
     if let Some(path) = &args.receipt {

@@ -3,8 +3,6 @@
 //! What comes back from a guest is untrusted: [`verdict`] checks every size and every text before anything else sees
 //! it. The linker a policy is linked with is empty, so a policy can import nothing.
 
-#![expect(clippy::all, clippy::pedantic, reason = "generated code")]
-
 use ringfence_model::capability::Access;
 use ringfence_model::capability::GuestPath;
 use ringfence_model::decision::Claim;

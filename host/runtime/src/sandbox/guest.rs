@@ -1,7 +1,5 @@
 //! The bindings of world `described`.
 
-#![expect(clippy::all, clippy::pedantic, reason = "generated code")]
-
 wasmtime::component::bindgen!({
     path: [
         "../../wit/deps/io.wit",

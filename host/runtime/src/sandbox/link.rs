@@ -91,12 +91,12 @@ fn refuse_instance(
     name: &str,
     instance: &ComponentInstance,
 ) -> wasmtime::Result<()> {
-    let mut linked = linker.instance(name)?;
+    let mut refusing = linker.instance(name)?;
     for (item_name, item) in instance.exports(engine.wasmtime()) {
         match item.ty {
-            ComponentItem::ComponentFunc(_) => refuse_function(&mut linked, name, item_name)?,
+            ComponentItem::ComponentFunc(_) => refuse_function(&mut refusing, name, item_name)?,
             ComponentItem::Resource(_) => {
-                linked.resource(item_name, ResourceType::host::<NotGranted>(), |_, _| Ok(()))?;
+                refusing.resource(item_name, ResourceType::host::<NotGranted>(), |_, _| Ok(()))?;
             }
             _ => {}
         }
