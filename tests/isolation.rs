@@ -331,7 +331,7 @@ fn host_state_is_never_granted() {
 
 #[test]
 fn impossible_sizes_and_offsets_fail() {
-    // FS-18, FS-21, FS-22: by way of preview 1, whose numbers reach furthest. The exit code is the error's.
+    // FS-18, FS-22: by way of preview 1, whose numbers reach furthest. The exit code is the error's.
     let home = Home::new();
     let dir = home.dir("work", "/work", "rw");
     for (name, call, works) in [

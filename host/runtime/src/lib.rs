@@ -5,7 +5,7 @@
 //! (`ringfence_model::grant`), [`ledger`] writes the intent, [`sandbox`] runs, [`ledger`] writes the outcome, and
 //! [`sequencer`] hands out the receipt.
 //!
-//! Beside that path: [`engine`] compiles, [`toolbox`] loads tools, [`bench`] measures.
+//! Beside that path: [`engine`] compiles, [`toolbox`] loads tools, [`mod@bench`] measures.
 
 #![deny(missing_docs)]
 
