@@ -51,8 +51,9 @@ fn unwritable_output_is_never_success() {
 #[test]
 fn values_of_variables_are_not_recorded() {
     let home = Home::new();
-    let args = ["--env", "TOKEN=canary-in-the-log", "--", "-n"];
-    home.call(ringfence_artifacts::TOOL_LINES, &args);
+    // A tool without a manifest, so that the variable is granted; one that does not print it.
+    let args = ["--env", "TOKEN=canary-in-the-log"];
+    home.call(ringfence_artifacts::HOSTILE_TRAP_MIDWAY, &args).0.code(4);
     let log = std::fs::read(home.path().join("log.sqlite")).expect("the log");
     let holds = |text: &[u8]| log.windows(text.len()).any(|window| window == text);
     assert!(holds(b"TOKEN") && !holds(b"canary-in-the-log"));
