@@ -12,6 +12,7 @@ use ringfence_model::capability::Access;
 use ringfence_model::capability::Asked;
 use ringfence_model::capability::GuestPath;
 use ringfence_model::capability::LimitCeiling;
+use ringfence_model::capability::NetworkAsked;
 use ringfence_model::decision::AskedSummary;
 use ringfence_model::decision::FolderSummary;
 use ringfence_model::decision::PolicyRequest;
@@ -265,7 +266,12 @@ fn random_request(dice: &mut Dice) -> PolicyRequest {
     let kind = dice.pick(&[PrincipalKind::Agent, PrincipalKind::Operator, PrincipalKind::Service]);
     PolicyRequest {
         arguments: Vec::new(),
-        asked: AskedSummary { environment: Vec::new(), folders, limits: Limits::from_bounds(&LimitCeiling::default()) },
+        asked: AskedSummary {
+            environment: Vec::new(),
+            folders,
+            limits: Limits::from_bounds(&LimitCeiling::default()),
+            network: NetworkAsked::default(),
+        },
         claimed: Vec::new(),
         effect,
         function: "f".into(),

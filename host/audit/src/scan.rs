@@ -151,7 +151,7 @@ impl Scan<'_> {
         self.digest()?;
         self.text(b"\"")?;
         if self.text(b",\"layer\":").is_some() {
-            self.one_of(&["\"ring\"", "\"manifest\"", "\"operator\"", "\"host\""])?;
+            self.one_of(&["\"ring\"", "\"manifest\"", "\"operator\"", "\"host\"", "\"session\""])?;
         }
         self.text(b",\"principal\":")?;
         self.principal()?;

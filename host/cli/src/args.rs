@@ -10,7 +10,13 @@ use clap::Subcommand;
 use clap::ValueEnum;
 use ringfence_model::capability::Access;
 use ringfence_model::capability::GuestPath;
+use ringfence_model::capability::NetworkAsked;
 use ringfence_model::digest::Digest;
+use ringfence_model::egress::HostPattern;
+use ringfence_model::egress::HttpRule;
+use ringfence_model::egress::Network;
+use ringfence_model::egress::SocketRule;
+use ringfence_model::time::Timestamp;
 
 use crate::error::CommandError;
 
@@ -121,6 +127,17 @@ pub struct RunArgs {
     #[arg(long, value_name = "K=V")]
     pub env: Vec<EnvArg>,
 
+    #[command(flatten)]
+    pub network: NetworkArgs,
+
+    /// Show the tool this time (RFC 3339) on all its clocks, all along
+    #[arg(long, value_name = "TIME")]
+    pub clock: Option<Timestamp>,
+
+    /// Make the tool's random bytes from this number: the same each time
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
     /// Standard input of a command: a file, or `-` for this command's own
     #[arg(long, value_name = "FILE|-")]
     pub stdin: Option<PathBuf>,
@@ -152,6 +169,38 @@ pub struct RunArgs {
     /// Arguments of a command
     #[arg(last = true)]
     pub args: Vec<String>,
+}
+
+/// What a tool may reach over the network.
+#[derive(ClapArgs, Clone, Debug)]
+pub struct NetworkArgs {
+    /// Let the tool send requests, as in `GET,POST https://api.example.com/v1`; without methods: GET and HEAD
+    #[arg(long = "http", value_name = "RULE")]
+    pub http: Vec<HttpRule>,
+
+    /// Let the tool open sockets, as in `tcp://db.example.com:5432`
+    #[arg(long = "socket", value_name = "RULE")]
+    pub sockets: Vec<SocketRule>,
+
+    /// Let the tool look up names, as in `*.example.com`
+    #[arg(long = "name", value_name = "PATTERN")]
+    pub names: Vec<HostPattern>,
+
+    /// Let names lead to addresses that are not public, as in `10.0.0.0/8`
+    #[arg(long = "address", value_name = "NETWORK")]
+    pub addresses: Vec<Network>,
+
+    /// Let the tool use a secret of the configuration; it sees a placeholder
+    #[arg(long = "secret", value_name = "NAME")]
+    pub secrets: Vec<String>,
+}
+
+impl NetworkArgs {
+    /// What is asked for.
+    pub fn asked(&self) -> NetworkAsked {
+        let Self { http, sockets, names, addresses, secrets } = self.clone();
+        NetworkAsked { addresses, http, names, secrets, sockets }
+    }
 }
 
 #[derive(Debug, Subcommand)]

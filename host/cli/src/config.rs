@@ -10,7 +10,13 @@ use std::path::PathBuf;
 use ringfence_model::capability::Ceiling;
 use ringfence_model::capability::FilesystemCeiling;
 use ringfence_model::capability::LimitCeiling;
+use ringfence_model::capability::Source;
 use ringfence_model::digest::Digest;
+use ringfence_model::egress::HostPattern;
+use ringfence_model::egress::HttpRule;
+use ringfence_model::egress::Network;
+use ringfence_model::egress::NetworkCeiling;
+use ringfence_model::egress::SocketRule;
 use ringfence_model::limits;
 use ringfence_model::ring::Ring;
 use ringfence_runtime::host::RingConfig;
@@ -56,7 +62,48 @@ pub struct RingTable {
     pub filesystem: Option<FilesystemCeiling>,
     pub folders: Option<Vec<String>>,
     pub environment: Option<Vec<String>>,
+    pub network: Option<NetworkCeiling>,
+    pub http: Option<Vec<HttpRule>>,
+    pub sockets: Option<Vec<SocketRule>>,
+    pub names: Option<Vec<HostPattern>>,
+    pub addresses: Option<Vec<Network>>,
+    pub secrets: Option<Vec<String>>,
+    pub clock: Option<Source>,
+    pub random: Option<Source>,
     pub limits: LimitCeiling,
+}
+
+impl RingTable {
+    fn ceiling(self) -> Ceiling {
+        let Self {
+            imports: _,
+            filesystem,
+            folders,
+            environment,
+            network,
+            http,
+            sockets,
+            names,
+            addresses,
+            secrets,
+            ..
+        } = self;
+        let Self { clock, random, limits, .. } = self;
+        Ceiling {
+            filesystem,
+            folders,
+            environment,
+            network,
+            http,
+            sockets,
+            names,
+            addresses,
+            secrets,
+            clock,
+            random,
+            limits,
+        }
+    }
 }
 
 /// What becomes of an import that is not granted.
@@ -142,11 +189,7 @@ impl Config {
     pub fn ring_configs(&self) -> [RingConfig; 4] {
         ["0", "1", "2", "3"].map(|number| {
             let table = self.rings.get(number).cloned().unwrap_or_default();
-            let RingTable { imports, filesystem, folders, environment, limits } = table;
-            RingConfig {
-                ceiling: Ceiling { filesystem, folders, environment, limits },
-                strict_imports: imports == Imports::Strict,
-            }
+            RingConfig { strict_imports: table.imports == Imports::Strict, ceiling: table.ceiling() }
         })
     }
 }

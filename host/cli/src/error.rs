@@ -287,7 +287,37 @@ fn layer_hints(refusal: &Refusal, ring: Ring, config: &std::path::Path) -> Vec<S
             vec!["open the tree once, with the access that is really needed".to_owned()]
         }
         (Layer::Host, _) => vec!["this is refused to everybody".to_owned()],
-        (Layer::Operator, _) => Vec::new(),
+        (Layer::Session, _) => {
+            vec!["a session only narrows: open one that allows this, or call without one".to_owned()]
+        }
+        (Layer::Operator, wanted) => operator_lines(wanted, &refusal.nearest)
+            .map(|line| {
+                vec![
+                    format!("review first, then add it to what is listed in `{config}`:"),
+                    "    [operator]".to_owned(),
+                    format!("    {line}"),
+                ]
+            })
+            .unwrap_or_default(),
+    }
+}
+
+/// The line under `[operator]` that would allow something of the network, of time or of chance.
+fn operator_lines(wanted: &Wanted, nearest: &str) -> Option<String> {
+    let is_wildcard = nearest.contains("one by one");
+    if nearest == "no network" || is_wildcard {
+        return Some(format!("network = \"{}\"", if is_wildcard { "any" } else { "named" }));
+    }
+    let list = |key: &str, rule: &str| Some(format!("{key} = [{}]", toml::Value::String(rule.to_owned())));
+    match wanted {
+        Wanted::Address(network) => list("addresses", &network.to_string()),
+        Wanted::Http(rule) => list("http", &rule.to_string()),
+        Wanted::Name(pattern) => list("names", &pattern.to_string()),
+        Wanted::Secret(name) => list("secrets", name),
+        Wanted::Socket(rule) => list("sockets", &rule.to_string()),
+        Wanted::Clock(source) => Some(format!("clock = \"{source}\"")),
+        Wanted::Random(source) => Some(format!("random = \"{source}\"")),
+        _ => None,
     }
 }
 

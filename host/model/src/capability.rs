@@ -11,7 +11,14 @@ use serde::Deserialize;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::egress::HostPattern;
+use crate::egress::HttpRule;
+use crate::egress::Network;
+use crate::egress::NetworkCeiling;
+use crate::egress::Rule;
+use crate::egress::SocketRule;
 use crate::limits;
+use crate::time::Timestamp;
 
 /// How much of a folder is opened. The order is that of power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -136,8 +143,56 @@ pub struct Asked {
     pub folders: Vec<Folder>,
     /// Environment variables and their values.
     pub environment: BTreeMap<String, String>,
+    /// What may be reached over the network.
+    pub network: NetworkAsked,
+    /// The time that the call's clocks show all along; without it, they are real.
+    pub clock: Option<Timestamp>,
+    /// What the call's random bytes are made from; without it, they are random.
+    pub seed: Option<u64>,
     /// Limits lower than the ceilings'.
     pub limits: LimitCeiling,
+}
+
+/// What one call asks to reach over the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct NetworkAsked {
+    /// Addresses that are not public, and that names may lead to all the same.
+    pub addresses: Vec<Network>,
+    /// Requests over HTTP.
+    pub http: Vec<HttpRule>,
+    /// Names that may be looked up.
+    pub names: Vec<HostPattern>,
+    /// Secrets, by name. Where each may be sent is the operator's to say.
+    pub secrets: Vec<String>,
+    /// Sockets.
+    pub sockets: Vec<SocketRule>,
+}
+
+impl NetworkAsked {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where clocks and random bytes come from. The order is that of power: what is real tells more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// From the call itself: the same each time it is made.
+    Fixed,
+    /// From the world.
+    Real,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fixed => "fixed",
+            Self::Real => "real",
+        })
+    }
 }
 
 /// The most a layer allows with any folder. The order is that of power.
@@ -184,6 +239,22 @@ pub struct Ceiling {
     pub folders: Option<Vec<String>>,
     /// Environment variables that may be set.
     pub environment: Option<Vec<String>>,
+    /// How wide the network is opened at most.
+    pub network: Option<NetworkCeiling>,
+    /// Rules that rules for requests must lie within.
+    pub http: Option<Vec<HttpRule>>,
+    /// Rules that rules for sockets must lie within.
+    pub sockets: Option<Vec<SocketRule>>,
+    /// Patterns that names to look up must lie within.
+    pub names: Option<Vec<HostPattern>>,
+    /// Networks that addresses which are not public must lie within.
+    pub addresses: Option<Vec<Network>>,
+    /// Secrets that may be used.
+    pub secrets: Option<Vec<String>>,
+    /// Where time may come from.
+    pub clock: Option<Source>,
+    /// Where random bytes may come from.
+    pub random: Option<Source>,
     /// Limits.
     pub limits: LimitCeiling,
 }
@@ -202,14 +273,30 @@ pub struct LimitCeiling {
     pub output_bytes: Option<u64>,
     /// Open handles.
     pub handles: Option<u64>,
+    /// Bytes sent over the network.
+    pub sent_bytes: Option<u64>,
+    /// Bytes received over the network.
+    pub received_bytes: Option<u64>,
+    /// Requests, connections and name lookups.
+    pub requests: Option<u64>,
+    /// Connections open at a time.
+    pub connections: Option<u64>,
 }
 
 impl Ceiling {
     /// Whether everything `other` allows is allowed by this.
     pub fn covers(&self, other: &Self) -> bool {
-        self.filesystem.is_none_or(|mine| other.filesystem.is_some_and(|theirs| theirs <= mine))
-            && covers_list(self.folders.as_deref(), other.folders.as_deref(), contains)
-            && covers_list(self.environment.as_deref(), other.environment.as_deref(), |mine, theirs| mine == theirs)
+        covers_value(self.filesystem, other.filesystem)
+            && covers_list(self.folders.as_deref(), other.folders.as_deref(), |mine, theirs| contains(mine, theirs))
+            && covers_rules(self.environment.as_deref(), other.environment.as_deref())
+            && covers_value(self.network, other.network)
+            && covers_rules(self.http.as_deref(), other.http.as_deref())
+            && covers_rules(self.sockets.as_deref(), other.sockets.as_deref())
+            && covers_rules(self.names.as_deref(), other.names.as_deref())
+            && covers_rules(self.addresses.as_deref(), other.addresses.as_deref())
+            && covers_rules(self.secrets.as_deref(), other.secrets.as_deref())
+            && covers_value(self.clock, other.clock)
+            && covers_value(self.random, other.random)
             && self.limits.covers(&other.limits)
     }
 
@@ -218,10 +305,19 @@ impl Ceiling {
     pub fn intersect(&self, other: &Self) -> Self {
         Self {
             filesystem: lower(self.filesystem, other.filesystem),
-            folders: intersect_lists(self.folders.as_deref(), other.folders.as_deref(), contains),
-            environment: intersect_lists(self.environment.as_deref(), other.environment.as_deref(), |mine, theirs| {
-                mine == theirs
+            folders: meet_lists(self.folders.as_deref(), other.folders.as_deref(), |one, other| {
+                let inner = if contains(one, other) { other } else { one };
+                (contains(one, inner) && contains(other, inner)).then(|| inner.clone())
             }),
+            environment: meet_rules(self.environment.as_deref(), other.environment.as_deref()),
+            network: lower(self.network, other.network),
+            http: meet_rules(self.http.as_deref(), other.http.as_deref()),
+            sockets: meet_rules(self.sockets.as_deref(), other.sockets.as_deref()),
+            names: meet_rules(self.names.as_deref(), other.names.as_deref()),
+            addresses: meet_rules(self.addresses.as_deref(), other.addresses.as_deref()),
+            secrets: meet_rules(self.secrets.as_deref(), other.secrets.as_deref()),
+            clock: lower(self.clock, other.clock),
+            random: lower(self.random, other.random),
             limits: self.limits.intersect(&other.limits),
         }
     }
@@ -242,16 +338,24 @@ impl LimitCeiling {
             wall_ms: lower(self.wall_ms, other.wall_ms),
             output_bytes: lower(self.output_bytes, other.output_bytes),
             handles: lower(self.handles, other.handles),
+            sent_bytes: lower(self.sent_bytes, other.sent_bytes),
+            received_bytes: lower(self.received_bytes, other.received_bytes),
+            requests: lower(self.requests, other.requests),
+            connections: lower(self.connections, other.connections),
         }
     }
 
-    fn pairs(&self, other: &Self) -> [(Option<u64>, Option<u64>); 5] {
+    fn pairs(&self, other: &Self) -> [(Option<u64>, Option<u64>); 9] {
         [
             (self.memory_bytes, other.memory_bytes),
             (self.fuel, other.fuel),
             (self.wall_ms, other.wall_ms),
             (self.output_bytes, other.output_bytes),
             (self.handles, other.handles),
+            (self.sent_bytes, other.sent_bytes),
+            (self.received_bytes, other.received_bytes),
+            (self.requests, other.requests),
+            (self.connections, other.connections),
         ]
     }
 }
@@ -264,24 +368,36 @@ pub(crate) fn lower<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     }
 }
 
-fn covers_list(mine: Option<&[String]>, theirs: Option<&[String]>, covers: fn(&str, &str) -> bool) -> bool {
+fn covers_value<T: Ord>(mine: Option<T>, theirs: Option<T>) -> bool {
+    mine.is_none_or(|mine| theirs.is_some_and(|theirs| theirs <= mine))
+}
+
+fn covers_rules<T: Rule>(mine: Option<&[T]>, theirs: Option<&[T]>) -> bool {
+    covers_list(mine, theirs, T::covers)
+}
+
+fn covers_list<T>(mine: Option<&[T]>, theirs: Option<&[T]>, covers: fn(&T, &T) -> bool) -> bool {
     let Some(mine) = mine else { return true };
     theirs.is_some_and(|theirs| theirs.iter().all(|t| mine.iter().any(|m| covers(m, t))))
 }
 
-fn intersect_lists(
-    one: Option<&[String]>,
-    other: Option<&[String]>,
-    covers: fn(&str, &str) -> bool,
-) -> Option<Vec<String>> {
-    let (Some(one), Some(other)) = (one, other) else { return one.or(other).map(<[String]>::to_vec) };
-    let within = |items: &[String], bounds: &[String]| -> Vec<String> {
-        items.iter().filter(|item| bounds.iter().any(|bound| covers(bound, item))).cloned().collect()
-    };
-    let mut both = within(one, other);
-    both.extend(within(other, one));
-    both.sort();
-    both.dedup();
+fn meet_rules<T: Rule + Clone + PartialEq>(one: Option<&[T]>, other: Option<&[T]>) -> Option<Vec<T>> {
+    meet_lists(one, other, T::meet)
+}
+
+/// What each two of two lists have in common, each once.
+fn meet_lists<T: Clone + PartialEq>(
+    one: Option<&[T]>,
+    other: Option<&[T]>,
+    meet: fn(&T, &T) -> Option<T>,
+) -> Option<Vec<T>> {
+    let (Some(one), Some(other)) = (one, other) else { return one.or(other).map(<[T]>::to_vec) };
+    let mut both = Vec::new();
+    for common in one.iter().flat_map(|one| other.iter().filter_map(move |other| meet(one, other))) {
+        if !both.contains(&common) {
+            both.push(common);
+        }
+    }
     Some(both)
 }
 
@@ -290,6 +406,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::egress::tests::http_rule;
 
     #[test]
     fn odd_guest_paths_are_refused() {
@@ -343,6 +460,14 @@ mod tests {
             filesystem: Some(FilesystemCeiling::None),
             folders: Some(Vec::new()),
             environment: Some(Vec::new()),
+            network: Some(NetworkCeiling::None),
+            http: Some(Vec::new()),
+            sockets: Some(Vec::new()),
+            names: Some(Vec::new()),
+            addresses: Some(Vec::new()),
+            secrets: Some(Vec::new()),
+            clock: Some(Source::Fixed),
+            random: Some(Source::Fixed),
             limits: LimitCeiling::default(),
         };
         assert!(open.covers(&closed));
@@ -365,17 +490,44 @@ mod tests {
             wall_ms: c,
             output_bytes: d,
             handles: e,
+            sent_bytes: a,
+            received_bytes: b,
+            requests: c,
+            connections: d,
         });
         let lists = (
             prop::option::of(prop::collection::vec(folder, 0..3)),
             prop::option::of(prop::collection::vec(name, 0..3)),
         );
-        (filesystem, lists, limits).prop_map(|(filesystem, (folders, environment), limits)| Ceiling {
-            filesystem,
-            folders,
-            environment,
-            limits,
+        (filesystem, lists, limits, any_network()).prop_map(|(filesystem, (folders, environment), limits, network)| {
+            Ceiling { filesystem, folders, environment, limits, ..network }
         })
+    }
+
+    fn any_network() -> impl Strategy<Value = Ceiling> {
+        let width = prop_oneof![Just(NetworkCeiling::None), Just(NetworkCeiling::Named), Just(NetworkCeiling::Any)];
+        let source = || prop::option::of(prop_oneof![Just(Source::Fixed), Just(Source::Real)]);
+        let parsed = |text: &str| text.parse().expect("an address");
+        let address = prop::sample::select(vec!["10.0.0.0/8", "10.1.0.0/16", "fd00::/8"]).prop_map(parsed);
+        let pattern = prop::sample::select(vec!["*", "*.b", "a.b"]).prop_map(|text| text.parse().expect("a pattern"));
+        let socket = prop::sample::select(vec!["tcp://*:*", "tcp://a.b:80", "udp://*.b:53", "tcp://a.b:1-100"])
+            .prop_map(|text| text.parse().expect("a rule"));
+        let list = |rule| prop::option::of(prop::collection::vec(rule, 0..3));
+        let names = prop::option::of(prop::collection::vec(pattern, 0..3));
+        let sockets = prop::option::of(prop::collection::vec(socket, 0..3));
+        let addresses = prop::option::of(prop::collection::vec(address, 0..3));
+        (prop::option::of(width), list(http_rule()), sockets, names, addresses, source(), source()).prop_map(
+            |(network, http, sockets, names, addresses, clock, random)| Ceiling {
+                network,
+                http,
+                sockets,
+                names,
+                addresses,
+                clock,
+                random,
+                ..Ceiling::default()
+            },
+        )
     }
 
     fn same(one: &Ceiling, other: &Ceiling) -> bool {

@@ -10,7 +10,12 @@ use serde::Serialize;
 
 use crate::capability::Access;
 use crate::capability::GuestPath;
+use crate::capability::NetworkAsked;
 use crate::digest::Digest;
+use crate::egress::HostPattern;
+use crate::egress::HttpRule;
+use crate::egress::Network;
+use crate::egress::SocketRule;
 use crate::grant::Limits;
 use crate::principal::Principal;
 use crate::ring::Ring;
@@ -87,6 +92,9 @@ pub struct AskedSummary {
     pub folders: Vec<FolderSummary>,
     /// Limits.
     pub limits: Limits,
+    /// What would be reached over the network.
+    #[serde(default, skip_serializing_if = "NetworkAsked::is_empty")]
+    pub network: NetworkAsked,
 }
 
 /// A folder as a policy sees it.
@@ -128,6 +136,16 @@ pub struct Narrowing {
     pub folders: Option<Vec<GuestPath>>,
     /// Only these environment variables stay granted.
     pub environment: Option<Vec<String>>,
+    /// Only what lies within these rules for requests stays granted.
+    pub http: Option<Vec<HttpRule>>,
+    /// Only what lies within these rules for sockets stays granted.
+    pub sockets: Option<Vec<SocketRule>>,
+    /// Only names within these patterns can still be looked up.
+    pub names: Option<Vec<HostPattern>>,
+    /// Only addresses within these networks stay granted.
+    pub addresses: Option<Vec<Network>>,
+    /// Only these secrets stay granted.
+    pub secrets: Option<Vec<String>>,
     /// At most this many bytes of memory.
     pub memory_bytes: Option<u64>,
     /// At most this much fuel.

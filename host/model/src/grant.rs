@@ -8,6 +8,8 @@
 //! with less than it was promised fails in ways nobody understands. Obligations of policies do shrink silently; they
 //! are written in the record.
 
+mod network;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -22,11 +24,19 @@ use crate::capability::FilesystemCeiling;
 use crate::capability::Folder;
 use crate::capability::GuestPath;
 use crate::capability::LimitCeiling;
+use crate::capability::NetworkAsked;
+use crate::capability::Source;
 use crate::capability::contains;
 use crate::decision::Narrowing;
 use crate::digest::Digest;
+use crate::egress::HostPattern;
+use crate::egress::HttpRule;
+use crate::egress::Network;
+use crate::egress::Rule;
+use crate::egress::SocketRule;
 use crate::json;
 use crate::limits;
+use crate::time::Timestamp;
 
 /// Who bounds a grant, in the order the layers are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,6 +50,8 @@ pub enum Layer {
     Operator,
     /// The ring the call runs in.
     Ring,
+    /// The session the call belongs to.
+    Session,
 }
 
 impl fmt::Display for Layer {
@@ -49,6 +61,7 @@ impl fmt::Display for Layer {
             Self::Manifest => "manifest",
             Self::Operator => "operator",
             Self::Ring => "ring",
+            Self::Session => "session",
         })
     }
 }
@@ -56,6 +69,10 @@ impl fmt::Display for Layer {
 /// A capability that was asked for and refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
+    /// An address that is not public, for names to lead to.
+    Address(Network),
+    /// A clock.
+    Clock(Source),
     /// An environment variable.
     Environment {
         /// Its name.
@@ -65,6 +82,8 @@ pub enum Wanted {
     Folder(Folder),
     /// Folders that can't be granted together: the same guest path twice, or one tree both to read and to write.
     FolderPair(Folder, Folder),
+    /// Requests over HTTP.
+    Http(HttpRule),
     /// A limit above the ceiling.
     Limit {
         /// Its name, as in the configuration.
@@ -72,19 +91,38 @@ pub enum Wanted {
         /// What was asked for.
         value: u64,
     },
+    /// Names to look up.
+    Name(HostPattern),
+    /// Random bytes.
+    Random(Source),
+    /// A secret, by name.
+    Secret(String),
+    /// Sockets.
+    Socket(SocketRule),
     /// More folders than any grant holds.
     TooManyFolders(usize),
+    /// More rules of one kind than any grant holds.
+    TooManyRules(usize),
 }
 
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |folder: &Folder| format!("`{}` as `{}` ({})", folder.host, folder.guest, folder.access);
         match self {
+            Self::Address(network) => write!(f, "address `{network}`"),
+            Self::Clock(source) => write!(f, "a {source} clock"),
             Self::Environment { name } => write!(f, "environment variable `{name}`"),
             Self::Folder(folder) => write!(f, "folder {}", shown(folder)),
             Self::FolderPair(one, other) => write!(f, "folder {} together with {}", shown(one), shown(other)),
+            Self::Http(rule) => write!(f, "requests `{rule}`"),
             Self::Limit { name, value } => write!(f, "`{name}` of {value}"),
+            Self::Name(pattern) => write!(f, "looking up `{pattern}`"),
+            Self::Random(Source::Fixed) => f.write_str("seeded random bytes"),
+            Self::Random(Source::Real) => f.write_str("real random bytes"),
+            Self::Secret(name) => write!(f, "secret `{}`", crate::outcome::one_line(name)),
+            Self::Socket(rule) => write!(f, "sockets `{rule}`"),
             Self::TooManyFolders(count) => write!(f, "{count} folders"),
+            Self::TooManyRules(count) => write!(f, "{count} rules of one kind"),
         }
     }
 }
@@ -136,14 +174,95 @@ pub enum Reach {
     Writes,
 }
 
-/// What one call may do: folders, environment variables, limits. Serialised, it names the variables and leaves out their
-/// values: those may be secret, and the record outlives them.
+/// Upper bounds on what one call may do over the network, all its connections together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct NetworkLimits {
+    /// Connections open at a time.
+    pub connections: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Requests, connections and name lookups.
+    pub requests: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+}
+
+impl NetworkLimits {
+    fn from_bounds(bounds: &LimitCeiling) -> Self {
+        let at_most = |bound: Option<u64>, max: u64| bound.unwrap_or(max).min(max);
+        Self {
+            connections: at_most(bounds.connections, limits::CONNECTIONS_MAX),
+            received_bytes: at_most(bounds.received_bytes, limits::NETWORK_BYTES_MAX),
+            requests: at_most(bounds.requests, limits::REQUESTS_MAX),
+            sent_bytes: at_most(bounds.sent_bytes, limits::NETWORK_BYTES_MAX),
+        }
+    }
+}
+
+/// What one call may reach over the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NetworkGrant {
+    /// Addresses that are not public, and that names may lead to all the same.
+    pub addresses: Vec<Network>,
+    /// Requests over HTTP.
+    pub http: Vec<HttpRule>,
+    /// Bounds on all of it together.
+    pub limits: NetworkLimits,
+    /// Names that may be looked up.
+    pub names: Vec<HostPattern>,
+    /// Secrets, by name.
+    pub secrets: Vec<String>,
+    /// Sockets.
+    pub sockets: Vec<SocketRule>,
+}
+
+impl NetworkGrant {
+    fn new(asked: &NetworkAsked, limits: NetworkLimits) -> Self {
+        let NetworkAsked { addresses, http, names, secrets, sockets } = asked.clone();
+        Self { addresses, http, limits, names, secrets, sockets }
+    }
+
+    /// What was asked for, without the limits.
+    fn asked(&self) -> NetworkAsked {
+        let Self { addresses, http, names, secrets, sockets, limits: _ } = self.clone();
+        NetworkAsked { addresses, http, names, secrets, sockets }
+    }
+
+    /// Whether nothing at all can be reached.
+    pub fn is_nothing(&self) -> bool {
+        self.http.is_empty() && self.names.is_empty() && self.sockets.is_empty() && self.secrets.is_empty()
+    }
+
+    fn attenuate(&mut self, narrowing: &Narrowing) {
+        keep_within(&mut self.addresses, narrowing.addresses.as_deref());
+        keep_within(&mut self.http, narrowing.http.as_deref());
+        keep_within(&mut self.names, narrowing.names.as_deref());
+        keep_within(&mut self.secrets, narrowing.secrets.as_deref());
+        keep_within(&mut self.sockets, narrowing.sockets.as_deref());
+    }
+}
+
+/// Cuts rules down to what bounds allow; no bounds, no cut.
+fn keep_within<T: Rule>(rules: &mut Vec<T>, bounds: Option<&[T]>) {
+    if let Some(bounds) = bounds {
+        *rules = rules.iter().flat_map(|rule| bounds.iter().filter_map(|bound| rule.meet(bound))).collect();
+    }
+}
+
+/// What one call may do: folders, environment variables, the network, limits. Serialised, it names the variables and
+/// leaves out their values: those may be secret, and the record outlives them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Grant {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<Timestamp>,
     #[serde(serialize_with = "names")]
     environment: BTreeMap<String, String>,
     folders: Vec<Folder>,
     limits: Limits,
+    #[serde(skip_serializing_if = "NetworkGrant::is_nothing")]
+    network: NetworkGrant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
 }
 
 impl Grant {
@@ -152,22 +271,29 @@ impl Grant {
     pub fn narrow(asked: &Asked, layers: &[(Layer, Ceiling)], host_state: &[String]) -> Result<Self, Box<Refusal>> {
         refuse_host_state(&asked.folders, host_state)?;
         refuse_overlaps(&asked.folders)?;
+        network::refuse_too_many(&asked.network)?;
         for (layer, ceiling) in layers {
             asked.folders.iter().try_for_each(|folder| check_folder(*layer, ceiling, folder))?;
             asked.environment.keys().try_for_each(|name| check_variable(*layer, ceiling, name))?;
+            network::check(*layer, ceiling, &asked.network)?;
+            check_sources(*layer, ceiling, asked)?;
             check_limits(*layer, &ceiling.limits, &asked.limits)?;
         }
         let bounds = layers.iter().fold(asked.limits, |bounds, (_, ceiling)| bounds.intersect(&ceiling.limits));
         Ok(Self {
+            clock: asked.clock,
             environment: asked.environment.clone(),
             folders: asked.folders.clone(),
             limits: Limits::from_bounds(&bounds),
+            network: NetworkGrant::new(&asked.network, NetworkLimits::from_bounds(&bounds)),
+            seed: asked.seed,
         })
     }
 
     /// A grant that touches nothing, within limits.
     pub fn nothing(limits: Limits) -> Self {
-        Self { environment: BTreeMap::new(), folders: Vec::new(), limits }
+        let network = NetworkGrant::new(&NetworkAsked::default(), NetworkLimits::from_bounds(&LimitCeiling::default()));
+        Self { clock: None, environment: BTreeMap::new(), folders: Vec::new(), limits, network, seed: None }
     }
 
     /// Shrinks the grant as an obligation says. What the obligation does not mention stays.
@@ -183,6 +309,7 @@ impl Grant {
         if let Some(names) = &narrowing.environment {
             self.environment.retain(|name, _| names.contains(name));
         }
+        self.network.attenuate(narrowing);
         let limits = &mut self.limits;
         limits.memory_bytes = narrowing.memory_bytes.unwrap_or(u64::MAX).min(limits.memory_bytes);
         limits.fuel = narrowing.fuel.unwrap_or(u64::MAX).min(limits.fuel);
@@ -194,7 +321,11 @@ impl Grant {
     /// in it, else the second would be handed what it can't reach itself. Limits don't count: a retry may have more time.
     pub fn reachable(&self) -> Digest {
         // Serialising strings can't fail.
-        let parts = serde_json::to_value((&self.environment, &self.folders)).unwrap_or_default();
+        let mut parts = serde_json::json!([self.environment, self.folders]);
+        let beyond = serde_json::json!({ "clock": self.clock, "network": self.network.asked(), "seed": self.seed });
+        if let (serde_json::Value::Array(parts), false) = (&mut parts, self.is_plain()) {
+            parts.push(beyond);
+        }
         Digest::of(&json::canonical(&parts))
     }
 
@@ -208,6 +339,25 @@ impl Grant {
         &self.environment
     }
 
+    /// What may be reached over the network.
+    pub fn network(&self) -> &NetworkGrant {
+        &self.network
+    }
+
+    /// The time that the clocks show all along, unless they are real.
+    pub fn clock(&self) -> Option<Timestamp> {
+        self.clock
+    }
+
+    /// What random bytes are made from, unless they are random.
+    pub fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    fn is_plain(&self) -> bool {
+        self.clock.is_none() && self.seed.is_none() && self.network.is_nothing()
+    }
+
     /// The limits.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -219,7 +369,9 @@ impl Grant {
             Access::Read => Reach::Reads,
             Access::ReadWrite => Reach::Writes,
         };
-        self.folders.iter().map(of).max().unwrap_or(Reach::Nothing)
+        // A request may change something at the other end, whatever its method promises.
+        let network = if self.network.is_nothing() { Reach::Nothing } else { Reach::Writes };
+        self.folders.iter().map(of).chain([network]).max().unwrap_or(Reach::Nothing)
     }
 }
 
@@ -302,6 +454,20 @@ fn check_variable(layer: Layer, ceiling: &Ceiling, name: &str) -> Result<(), Box
     Err(Box::new(Refusal { layer, wanted: Wanted::Environment { name: name.to_owned() }, nearest }))
 }
 
+fn check_sources(layer: Layer, ceiling: &Ceiling, asked: &Asked) -> Result<(), Box<Refusal>> {
+    let source = |is_fixed| if is_fixed { Source::Fixed } else { Source::Real };
+    let (clock, random) = (source(asked.clock.is_some()), source(asked.seed.is_some()));
+    for (wanted, ceiling, asked, nearest) in [
+        (Wanted::Clock(clock), ceiling.clock, clock, "a fixed clock only"),
+        (Wanted::Random(random), ceiling.random, random, "seeded random bytes only"),
+    ] {
+        if ceiling.is_some_and(|ceiling| asked > ceiling) {
+            return Err(Box::new(Refusal { layer, wanted, nearest: nearest.to_owned() }));
+        }
+    }
+    Ok(())
+}
+
 fn check_limits(layer: Layer, ceiling: &LimitCeiling, asked: &LimitCeiling) -> Result<(), Box<Refusal>> {
     for (name, ceiling, asked) in [
         ("memory-bytes", ceiling.memory_bytes, asked.memory_bytes),
@@ -309,6 +475,10 @@ fn check_limits(layer: Layer, ceiling: &LimitCeiling, asked: &LimitCeiling) -> R
         ("wall-ms", ceiling.wall_ms, asked.wall_ms),
         ("output-bytes", ceiling.output_bytes, asked.output_bytes),
         ("handles", ceiling.handles, asked.handles),
+        ("sent-bytes", ceiling.sent_bytes, asked.sent_bytes),
+        ("received-bytes", ceiling.received_bytes, asked.received_bytes),
+        ("requests", ceiling.requests, asked.requests),
+        ("connections", ceiling.connections, asked.connections),
     ] {
         if let (Some(max), Some(value)) = (ceiling, asked)
             && value > max
@@ -320,7 +490,7 @@ fn check_limits(layer: Layer, ceiling: &LimitCeiling, asked: &LimitCeiling) -> R
     Ok(())
 }
 
-fn listed(names: &[String]) -> String {
+fn listed<T: fmt::Display>(names: &[T]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
@@ -334,6 +504,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::egress::tests::http_rule;
     use crate::ring::Ring;
 
     fn folder(host: &str, guest: &str, access: Access) -> Folder {
@@ -395,6 +566,70 @@ mod tests {
             assert_eq!(refusal(&asked(vec![folder(host, "/x", Access::Read)]), &[]).layer, Layer::Host, "{host}");
         }
         assert!(Grant::narrow(&asked(vec![folder("/home/r", "/x", Access::Read)]), &[], &["/home/rf".into()]).is_ok());
+    }
+
+    #[test]
+    fn network_is_refused_by_the_narrowest_layer() {
+        // NET-26
+        let list = |text: &str| Some(vec![text.parse().expect("a rule")]);
+        let asking = |http: &str| Asked {
+            network: NetworkAsked { http: vec![http.parse().expect("a rule")], ..NetworkAsked::default() },
+            ..Asked::default()
+        };
+        let operator = Ceiling { http: list("* https://*.example.com/"), ..Ceiling::default() };
+        for (http, layer, ceiling, wanted) in [
+            ("GET https://a.example.com/", Layer::Ring, Ring::Sandbox.ceiling(), Some("no network")),
+            (
+                "GET https://*.example.com/",
+                Layer::Ring,
+                Ring::Standard.ceiling(),
+                Some("hosts that are named one by one"),
+            ),
+            ("GET https://a.example.com/", Layer::Ring, Ring::Standard.ceiling(), None),
+            ("GET https://*/", Layer::Ring, Ring::Privileged.ceiling(), None),
+            ("GET https://a.example.com/", Layer::Operator, operator.clone(), None),
+            (
+                "GET http://a.example.com/",
+                Layer::Operator,
+                operator.clone(),
+                Some("requests within `* https://*.example.com/`"),
+            ),
+            ("GET https://127.0.0.1/", Layer::Operator, operator, Some("requests within `* https://*.example.com/`")),
+            (
+                "GET https://a.example.com/",
+                Layer::Manifest,
+                Ceiling { http: Some(Vec::new()), ..Ceiling::default() },
+                Some("no requests"),
+            ),
+        ] {
+            let narrowed = Grant::narrow(&asking(http), &[(layer, ceiling)], &[]);
+            let refused = narrowed.err().map(|refusal| (refusal.layer, refusal.nearest));
+            assert_eq!(refused, wanted.map(|nearest| (layer, nearest.to_owned())), "{http}");
+        }
+    }
+
+    #[test]
+    fn empty_list_refuses_each_capability() {
+        let network = NetworkAsked {
+            addresses: vec!["10.0.0.0/8".parse().expect("a network")],
+            http: vec!["https://a.example/".parse().expect("a rule")],
+            names: vec!["a.example".parse().expect("a pattern")],
+            secrets: vec!["token".to_owned()],
+            sockets: vec!["tcp://a.example:1".parse().expect("a rule")],
+        };
+        let asked = Asked { network, ..Asked::default() };
+        assert!(Grant::narrow(&asked, &[(Layer::Session, Ceiling::default())], &[]).is_ok());
+        for ceiling in [
+            Ceiling { addresses: Some(Vec::new()), ..Ceiling::default() },
+            Ceiling { http: Some(Vec::new()), ..Ceiling::default() },
+            Ceiling { names: Some(Vec::new()), ..Ceiling::default() },
+            Ceiling { secrets: Some(Vec::new()), ..Ceiling::default() },
+            Ceiling { sockets: Some(Vec::new()), ..Ceiling::default() },
+            Ceiling { clock: Some(Source::Fixed), ..Ceiling::default() },
+            Ceiling { random: Some(Source::Fixed), ..Ceiling::default() },
+        ] {
+            assert_eq!(refusal(&asked, &[(Layer::Session, ceiling)]).layer, Layer::Session);
+        }
     }
 
     #[test]
@@ -462,11 +697,14 @@ mod tests {
             access in prop::option::of(prop_oneof![Just(Access::Read), Just(Access::ReadWrite)]),
             roots in prop::option::of(prop::collection::vec(prop::sample::select(vec!["/", "/docs", "/docs/a", "/x"]), 0..3)),
             names in prop::option::of(prop::collection::vec(prop::sample::select(vec!["A", "B"]), 0..3)),
+            asked_http in prop::collection::vec(http_rule(), 0..3),
+            bounds in prop::option::of(prop::collection::vec(http_rule(), 0..3)),
             limits in (prop::option::of(any::<u64>()), prop::option::of(any::<u64>()), prop::option::of(any::<u64>())),
         ) {
             let wanted = Asked {
                 folders: vec![folder("/a", "/docs", Access::Read), folder("/b", "/x", Access::ReadWrite)],
                 environment: [("A".to_owned(), String::new())].into(),
+                network: NetworkAsked { http: asked_http, ..NetworkAsked::default() },
                 ..Asked::default()
             };
             let before = Grant::narrow(&wanted, &[], &[]).expect("a grant");
@@ -474,9 +712,11 @@ mod tests {
                 access,
                 folders: roots.map(|roots| roots.into_iter().map(|r| GuestPath::new(r).expect("a path")).collect()),
                 environment: names.map(|names| names.into_iter().map(str::to_owned).collect()),
+                http: bounds,
                 memory_bytes: limits.0,
                 fuel: limits.1,
                 wall_ms: limits.2,
+                ..Narrowing::default()
             };
             let after = before.clone().attenuate(&narrowing);
             let held = |folder: &Folder| before.folders().iter().any(|b| b.guest == folder.guest && b.access >= folder.access);
@@ -485,6 +725,8 @@ mod tests {
             prop_assert!(after.limits().fuel <= before.limits().fuel);
             prop_assert!(after.limits().memory_bytes <= before.limits().memory_bytes);
             prop_assert!(after.limits().wall_ms <= before.limits().wall_ms);
+            let allowed = |rule: &HttpRule| before.network().http.iter().any(|b| b.covers(rule));
+            prop_assert!(after.network().http.iter().all(allowed));
             prop_assert!(after.reach() <= before.reach());
         }
     }

@@ -22,6 +22,7 @@ pub mod call;
 pub mod capability;
 pub mod decision;
 pub mod digest;
+pub mod egress;
 pub mod encoding;
 pub mod entry;
 pub mod grant;

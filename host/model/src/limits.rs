@@ -53,6 +53,29 @@ pub const FOLDERS_MAX: usize = 64;
 /// Bytes of a host or guest path in a grant.
 pub const PATH_BYTES_MAX: usize = 4_096;
 
+/// Bytes of one rule of a network capability.
+pub const RULE_BYTES_MAX: usize = 1_024;
+/// Rules of one kind in one grant.
+pub const RULES_MAX: usize = 256;
+/// Bytes of a URL that a guest asks for.
+pub const URL_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of one header of a request or an answer, and of all of them together.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Headers of a request, and of an answer.
+pub const HEADERS_MAX: usize = 100;
+/// Connections one call may have open at a time.
+pub const CONNECTIONS_MAX: u64 = 16;
+/// Requests, connections and name lookups of one call.
+pub const REQUESTS_MAX: u64 = 1_000;
+/// Bytes that one call may send over the network, and bytes it may receive.
+pub const NETWORK_BYTES_MAX: u64 = 256 * MIB;
+/// Milliseconds until a connection stands, TLS included.
+pub const CONNECT_MS_MAX: u64 = 10_000;
+/// Milliseconds until an answer starts, and between two pieces of it.
+pub const ANSWER_MS_MAX: u64 = 60_000;
+/// Addresses of one name that are looked at.
+pub const ADDRESSES_PER_NAME_MAX: usize = 32;
+
 /// Units of fuel of one call; about one each WebAssembly instruction.
 pub const FUEL_PER_CALL_MAX: u64 = 1_000_000_000_000;
 /// Units of fuel after which a tool lets other work on its thread go on; this bounds how late a deadline is noticed.

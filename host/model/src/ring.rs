@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::capability::Ceiling;
 use crate::capability::FilesystemCeiling;
 use crate::capability::LimitCeiling;
+use crate::egress::NetworkCeiling;
 use crate::limits;
 
 /// A number that names no ring.
@@ -56,22 +57,28 @@ impl Ring {
 
     /// The ceiling this ring puts on every grant, unless the operator's configuration lowers it further.
     pub fn ceiling(self) -> Ceiling {
-        let (filesystem, memory_bytes, wall_ms) = match self {
-            Self::Root | Self::Privileged => (FilesystemCeiling::ReadWrite, 1024 * limits::MIB, 600_000),
-            Self::Standard => (FilesystemCeiling::ReadWrite, 512 * limits::MIB, 120_000),
-            Self::Sandbox => (FilesystemCeiling::Read, 256 * limits::MIB, 30_000),
+        let (filesystem, network, memory_bytes, wall_ms) = match self {
+            Self::Root | Self::Privileged => {
+                (FilesystemCeiling::ReadWrite, NetworkCeiling::Any, 1024 * limits::MIB, 600_000)
+            }
+            Self::Standard => (FilesystemCeiling::ReadWrite, NetworkCeiling::Named, 512 * limits::MIB, 120_000),
+            Self::Sandbox => (FilesystemCeiling::Read, NetworkCeiling::None, 256 * limits::MIB, 30_000),
         };
         Ceiling {
             filesystem: Some(filesystem),
-            folders: None,
-            environment: None,
+            network: Some(network),
             limits: LimitCeiling {
                 memory_bytes: Some(memory_bytes),
                 fuel: Some(limits::FUEL_PER_CALL_MAX),
                 wall_ms: Some(wall_ms),
                 output_bytes: Some(limits::OUTPUT_BYTES_MAX),
                 handles: Some(limits::HANDLES_MAX),
+                sent_bytes: Some(limits::NETWORK_BYTES_MAX),
+                received_bytes: Some(limits::NETWORK_BYTES_MAX),
+                requests: Some(limits::REQUESTS_MAX),
+                connections: Some(limits::CONNECTIONS_MAX),
             },
+            ..Ceiling::default()
         }
     }
 }

@@ -12,6 +12,10 @@ use serde::Serialize;
 use crate::capability::Ceiling;
 use crate::capability::FilesystemCeiling;
 use crate::digest::Digest;
+use crate::egress::HostPattern;
+use crate::egress::HttpRule;
+use crate::egress::Network;
+use crate::egress::SocketRule;
 use crate::ring::Ring;
 
 /// A tool, pinned.
@@ -108,6 +112,21 @@ pub struct ManifestCapabilities {
     /// The environment variables it reads.
     #[serde(default)]
     pub environment: Vec<String>,
+    /// Requests it sends over HTTP.
+    #[serde(default)]
+    pub http: Vec<HttpRule>,
+    /// Sockets it opens.
+    #[serde(default)]
+    pub sockets: Vec<SocketRule>,
+    /// Names it looks up.
+    #[serde(default)]
+    pub names: Vec<HostPattern>,
+    /// Addresses that are not public, and that it goes to.
+    #[serde(default)]
+    pub addresses: Vec<Network>,
+    /// Secrets it sends.
+    #[serde(default)]
+    pub secrets: Vec<String>,
 }
 
 /// What a manifest says of one function.
@@ -128,9 +147,15 @@ pub struct ManifestFunction {
 impl Manifest {
     /// The manifest as a layer that narrows grants.
     pub fn ceiling(&self) -> Ceiling {
+        let asked = self.capabilities.clone();
         Ceiling {
-            filesystem: Some(self.capabilities.filesystem),
-            environment: Some(self.capabilities.environment.clone()),
+            filesystem: Some(asked.filesystem),
+            environment: Some(asked.environment),
+            http: Some(asked.http),
+            sockets: Some(asked.sockets),
+            names: Some(asked.names),
+            addresses: Some(asked.addresses),
+            secrets: Some(asked.secrets),
             ..Ceiling::default()
         }
     }
@@ -159,5 +184,10 @@ mod tests {
         let ceiling = Manifest::default().ceiling();
         assert_eq!(ceiling.filesystem, Some(FilesystemCeiling::None));
         assert_eq!(ceiling.environment, Some(Vec::new()));
+        assert_eq!((ceiling.http, ceiling.sockets), (Some(Vec::new()), Some(Vec::new())));
+        assert_eq!(
+            (ceiling.names, ceiling.addresses, ceiling.secrets),
+            (Some(Vec::new()), Some(Vec::new()), Some(Vec::new()))
+        );
     }
 }

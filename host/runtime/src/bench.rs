@@ -19,6 +19,7 @@ use ringfence_audit::verify::Options;
 use ringfence_model::call::CallRequest;
 use ringfence_model::call::Input;
 use ringfence_model::capability::Asked;
+use ringfence_model::capability::NetworkAsked;
 use ringfence_model::decision::AskedSummary;
 use ringfence_model::decision::PolicyRequest;
 use ringfence_model::digest::Digest;
@@ -281,7 +282,12 @@ impl<'p> Bench<'p> {
         let limits = Limits::from_bounds(&Ring::Sandbox.ceiling().limits);
         PolicyRequest {
             arguments: Vec::new(),
-            asked: AskedSummary { environment: Vec::new(), folders: Vec::new(), limits },
+            asked: AskedSummary {
+                environment: Vec::new(),
+                folders: Vec::new(),
+                limits,
+                network: NetworkAsked::default(),
+            },
             claimed: Vec::new(),
             effect: Effect::Reads,
             function: "describe".to_owned(),

@@ -291,6 +291,7 @@ fn policy_request(parts: &Parts, admitted: &AdmittedCall<'_>) -> PolicyRequest {
             environment: request.asked.environment.keys().cloned().collect(),
             folders: request.asked.folders.iter().map(folder).collect(),
             limits: Limits::from_bounds(&bounds),
+            network: request.asked.network.clone(),
         },
         claimed: request.claimed.clone(),
         effect: admitted.effect(),

@@ -10,7 +10,7 @@ mod settings;
 use ringfence_policy_support::types::{
     DecisionPoint, Description, Folder, Narrowing, Obligation, Reason, Request, SettingsProblem, Verdict,
 };
-use ringfence_policy_support::{Guest, call, permit, quoted, reason};
+use ringfence_policy_support::{Guest, call, permit, quoted, reason, unchanged};
 use serde_json::Value;
 
 use crate::path::GuestPath;
@@ -58,14 +58,8 @@ fn judge(settings: &Settings, input: &Value, folders: &[Folder]) -> Verdict {
     if found.is_empty() {
         return judge_folders(settings, folders);
     }
-    let narrowing = Narrowing {
-        access: None,
-        folders: Some(settings.roots.iter().map(GuestPath::to_string).collect()),
-        environment: None,
-        memory_bytes: None,
-        fuel: None,
-        wall_ms: None,
-    };
+    let roots = settings.roots.iter().map(GuestPath::to_string).collect();
+    let narrowing = Narrowing { folders: Some(roots), ..unchanged() };
     permit(reason("path-in-scope", "every path is under a permitted folder"), vec![Obligation::Narrow(narrowing)])
 }
 

@@ -17,7 +17,7 @@ pub use bindings::export;
 pub use bindings::exports::ringfence::policy::judge as types;
 pub use bindings::exports::ringfence::policy::judge::Guest;
 
-use types::{Call, Obligation, Permission, Reason, Request, Ring, SettingsProblem, Subject, Verdict};
+use types::{Call, Narrowing, Obligation, Permission, Reason, Request, Ring, SettingsProblem, Subject, Verdict};
 
 /// The longest value of a caller's that is repeated in a reason, in characters.
 const QUOTED_CHARS_MAX: usize = 60;
@@ -46,6 +46,23 @@ pub fn reason(code: &str, text: impl Into<String>) -> Reason {
 /// A permit for one reason.
 pub fn permit(reason: Reason, obligations: Vec<Obligation>) -> Verdict {
     Verdict::Permit(Permission { reasons: vec![reason], obligations })
+}
+
+/// A narrowing that leaves everything as it is: what one starts from.
+pub fn unchanged() -> Narrowing {
+    Narrowing {
+        access: None,
+        folders: None,
+        environment: None,
+        http: None,
+        sockets: None,
+        names: None,
+        addresses: None,
+        secrets: None,
+        memory_bytes: None,
+        fuel: None,
+        wall_ms: None,
+    }
 }
 
 /// Something wrong with the settings.

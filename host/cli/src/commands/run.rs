@@ -167,6 +167,9 @@ fn asked(args: &RunArgs) -> Result<Asked, CommandError> {
     Ok(Asked {
         folders: args.dirs.iter().map(folder).collect::<Result<_, _>>()?,
         environment,
+        network: args.network.asked(),
+        clock: args.clock,
+        seed: args.seed,
         limits: LimitCeiling {
             memory_bytes: args.memory.map(|mebibytes| mebibytes.saturating_mul(limits::MIB)),
             fuel: args.fuel,

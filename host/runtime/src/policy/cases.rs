@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ringfence_model::capability::NetworkAsked;
 use ringfence_model::decision::AskedSummary;
 use ringfence_model::decision::Claim;
 use ringfence_model::decision::FolderSummary;
@@ -86,6 +87,9 @@ pub struct Case {
     arguments: Vec<String>,
     #[serde(default)]
     folders: Vec<FolderSummary>,
+    /// What it asks to reach over the network.
+    #[serde(default)]
+    network: NetworkAsked,
     #[serde(default)]
     environment: Vec<String>,
     #[serde(default)]
@@ -169,6 +173,7 @@ impl Case {
                 environment: self.environment.clone(),
                 folders: self.folders.clone(),
                 limits: Limits::from_bounds(&self.ring.ceiling().limits),
+                network: self.network.clone(),
             },
             claimed: self.claimed.iter().map(|(n, v)| Claim { name: n.clone(), value: v.clone() }).collect(),
             effect: self.effect,

@@ -3,8 +3,12 @@
 //! What comes back from a guest is untrusted: [`verdict`] checks every size and every text before anything else sees
 //! it. The linker a policy is linked with is empty, so a policy can import nothing.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use ringfence_model::capability::Access;
 use ringfence_model::capability::GuestPath;
+use ringfence_model::capability::NetworkAsked;
 use ringfence_model::decision::Claim;
 use ringfence_model::decision::DecisionPoint;
 use ringfence_model::decision::Narrowing;
@@ -66,8 +70,27 @@ fn call(request: &PolicyRequest) -> wit::Call {
         arguments: request.arguments.clone(),
         stdin_bytes: request.stdin_bytes,
         stdin_digest: request.stdin_digest.to_string(),
-        asked: wit::Capabilities { folders: folders.collect(), environment: asked.environment.clone(), limits },
+        asked: wit::Capabilities {
+            folders: folders.collect(),
+            environment: asked.environment.clone(),
+            limits,
+            network: network(&asked.network),
+        },
     }
+}
+
+fn network(asked: &NetworkAsked) -> wit::Network {
+    wit::Network {
+        http: lines(&asked.http),
+        sockets: lines(&asked.sockets),
+        names: lines(&asked.names),
+        addresses: lines(&asked.addresses),
+        secrets: asked.secrets.clone(),
+    }
+}
+
+fn lines<T: Display>(rules: &[T]) -> Vec<String> {
+    rules.iter().map(ToString::to_string).collect()
 }
 
 fn principal_kind(kind: PrincipalKind) -> wit::PrincipalKind {
@@ -166,8 +189,22 @@ fn narrowing(narrow: wit::Narrowing) -> Result<Narrowing, String> {
         }),
         folders: narrow.folders.map(paths).transpose().map_err(|error| error.to_string())?,
         environment: narrow.environment,
+        http: rules(narrow.http)?,
+        sockets: rules(narrow.sockets)?,
+        names: rules(narrow.names)?,
+        addresses: rules(narrow.addresses)?,
+        secrets: narrow.secrets,
         memory_bytes: narrow.memory_bytes,
         fuel: narrow.fuel,
         wall_ms: narrow.wall_ms,
     })
+}
+
+/// Rules from their lines. One that can't be read is a fault: a narrowing that was not understood is not carried out.
+fn rules<T: FromStr<Err: Display>>(lines: Option<Vec<String>>) -> Result<Option<Vec<T>>, String> {
+    let Some(lines) = lines else { return Ok(None) };
+    if lines.len() > limits::RULES_MAX {
+        return Err(format!("{} rules are more than {}", lines.len(), limits::RULES_MAX));
+    }
+    lines.iter().map(|line| line.parse().map_err(|error: T::Err| error.to_string())).collect::<Result<_, _>>().map(Some)
 }
