@@ -102,6 +102,8 @@ pub const STACK_BYTES_MAX: usize = 512 * 1024;
 pub const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Host calls kept in a trace; later ones are only counted.
 pub const TRACE_EVENTS_MAX: usize = 256;
+/// Of these, host calls that were let through: the rest of a trace is kept for refusals.
+pub const TRACE_ALLOWED_MAX: usize = 128;
 /// Bytes of one line of a guest's own text that is repeated in an error message.
 pub const GUEST_TEXT_BYTES_MAX: usize = 512;
 
@@ -141,6 +143,7 @@ const _: () = {
     assert!(FUEL_PER_CALL_MAX <= ENTRY_INTEGER_MAX, "fuel used is written in entries");
     assert!(FUEL_YIELD_INTERVAL < FUEL_PER_CALL_MAX);
     assert!(POLICY_FUEL_MAX < FUEL_PER_CALL_MAX);
+    assert!(TRACE_ALLOWED_MAX < TRACE_EVENTS_MAX, "what is refused always has room in a trace");
     assert!(
         POLICIES_PER_SET_MAX * (512 + NAME_BYTES_MAX + REASONS_RECORDED_MAX * (REASON_CODE_BYTES_MAX + 3))
             < ENTRY_BYTES_MAX,

@@ -215,6 +215,9 @@ impl<'de> Deserialize<'de> for Output {
 pub struct HostCall {
     /// Whether it was let through.
     pub allowed: bool,
+    /// What it was about, in one line: the guest's path of a file, the host of a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The import, as `interface#function`.
     pub import: String,
 }
@@ -232,8 +235,15 @@ pub struct Trace {
 impl Trace {
     /// Notes a host call.
     pub fn push(&mut self, import: String, allowed: bool) {
-        if self.events.len() < limits::TRACE_EVENTS_MAX {
-            self.events.push(HostCall { allowed, import });
+        self.push_with(import, None, allowed);
+    }
+
+    /// Notes a host call and what it was about. What is let through takes a part of the room only: a guest can't keep a
+    /// refusal out of its trace by doing a lot of what it may do.
+    pub fn push_with(&mut self, import: String, detail: Option<&str>, allowed: bool) {
+        let room = if allowed { limits::TRACE_ALLOWED_MAX } else { limits::TRACE_EVENTS_MAX };
+        if self.events.len() < room {
+            self.events.push(HostCall { allowed, detail: detail.map(one_line), import });
         } else {
             self.omitted = self.omitted.saturating_add(1);
         }
@@ -265,5 +275,15 @@ mod tests {
         let mut trace = Trace::default();
         (0..limits::TRACE_EVENTS_MAX + 7).for_each(|_| trace.push("wasi:x/y#z".into(), false));
         assert_eq!((trace.events.len(), trace.omitted), (limits::TRACE_EVENTS_MAX, 7));
+    }
+
+    #[test]
+    fn allowed_calls_never_displace_refusals() {
+        let mut trace = Trace::default();
+        (0..limits::TRACE_EVENTS_MAX).for_each(|_| trace.push("wasi:x/y#z".into(), true));
+        trace.push_with("wasi:x/y#z".into(), Some("/a\nb"), false);
+        assert_eq!(trace.events.len(), limits::TRACE_ALLOWED_MAX + 1);
+        let refused = trace.events.last().expect("an event");
+        assert_eq!((refused.allowed, refused.detail.as_deref()), (false, Some("/a\\u{a}b")));
     }
 }
