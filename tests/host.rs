@@ -29,6 +29,8 @@ use ringfence_model::time::Clock;
 use ringfence_model::time::Timestamp;
 use ringfence_model::tool::Effect;
 use ringfence_model::tool::ToolRef;
+use ringfence_runtime::egress::Egress;
+use ringfence_runtime::egress::EgressConfig;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::host::HostConfig;
@@ -39,6 +41,7 @@ use ringfence_runtime::ledger::backend::memory::MemoryBackend;
 use ringfence_runtime::pipeline::Response;
 use ringfence_runtime::policy::Policy;
 use ringfence_runtime::policy::PolicySet;
+use ringfence_runtime::sandbox::link::Imports;
 use ringfence_runtime::sequencer::Sequencer;
 use ringfence_runtime::toolbox::Tool;
 use ringfence_runtime::toolbox::ToolFile;
@@ -73,6 +76,7 @@ fn host() -> Arc<Host> {
         ledger,
         ledger_blocks: false,
         sequencer,
+        egress: Arc::new(Egress::new(EgressConfig::default()).expect("a way out")),
         clock,
         random,
     }))
@@ -80,7 +84,7 @@ fn host() -> Arc<Host> {
 
 async fn tool(host: &Host, wat: &str) -> Arc<Tool> {
     let bytes = wat::parse_str(wat).expect("wat");
-    let file = ToolFile { name: "test", bytes: &bytes, manifest: None, strict_imports: false };
+    let file = ToolFile { name: "test", bytes: &bytes, manifest: None, imports: Imports::Refuse };
     Arc::new(host.load(file, Ring::Sandbox).await.expect("a tool"))
 }
 

@@ -24,6 +24,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::egress::EgressTable;
+use crate::egress::SecretTable;
+
 /// Why a configuration can't be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -44,6 +47,8 @@ pub struct Config {
     pub rings: BTreeMap<String, RingTable>,
     /// Missing: the built-in `ring-default`. Empty: no policy, so nothing is permitted.
     pub policies: Option<BTreeMap<String, PolicyTable>>,
+    pub egress: EgressTable,
+    pub secrets: BTreeMap<String, SecretTable>,
     pub log: LogConfig,
 }
 
@@ -182,7 +187,16 @@ impl Config {
                 return Err((folder.clone(), format!("folder `{folder}` is not an absolute path")));
             }
         }
+        for (name, table) in &self.secrets {
+            table.check(name).map_err(|why| (format!("secrets.{name}"), why))?;
+        }
         Ok(())
+    }
+
+    /// The operator's ceiling. A secret that is not configured can't be used, whatever is listed.
+    pub fn operator_ceiling(&self) -> Ceiling {
+        let configured = Ceiling { secrets: Some(self.secrets.keys().cloned().collect()), ..Ceiling::default() };
+        self.operator.intersect(&configured)
     }
 
     /// What is lowered in each ring, by number.
@@ -208,6 +222,13 @@ mod tests {
             ("[policies.x]\ndigest = \"md5:1\"", 2, "not a digest"),
             ("[run]\nring = 2\nring = 3", 3, "duplicate key"),
             ("a = ", 1, ""),
+            ("[secrets.a-b]\nfile = \"x\"\nheaders = []\nhosts = []", 1, "a secret's name"),
+            ("[secrets.A]\nfile = \"x\"\nheaders = [\"Authorization\"]\nhosts = []", 1, "not a header in lower case"),
+            ("[secrets.A]\nfile = \"x\"\nheaders = []\nhosts = [\"a*.b\"]", 4, "`a*.b` is neither a host"),
+            ("[egress]\nnameservers = [\"127.0.0.1\"]", 2, ""),
+            ("[operator]\nhttp = [\"GET ftp://a/\"]", 2, "is not written as"),
+            ("[operator]\naddresses = [\"10.0.0.1/8\"]", 2, "bits beyond its prefix"),
+            ("[operator]\nsockets = [\"tcp://a\"]", 2, "is not written as"),
             ("[log]\nhead = 1979-05-27", 2, "invalid type"),
         ] {
             let (at, why) = Config::parse(text).expect_err(text);

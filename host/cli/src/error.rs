@@ -7,6 +7,7 @@ use ringfence_model::decision::DenialReason;
 use ringfence_model::grant::Layer;
 use ringfence_model::grant::Refusal;
 use ringfence_model::grant::Wanted;
+use ringfence_model::outcome::HostCall;
 use ringfence_model::outcome::one_line;
 use ringfence_model::ring::Ring;
 use ringfence_runtime::ledger::LedgerError;
@@ -211,6 +212,28 @@ pub fn denial_hints(denial: &Denial, ring: Ring, config: &std::path::Path) -> Ve
         Denial::Layer(refusal) => layer_hints(refusal, ring, config),
     }
 }
+
+/// The flags that would allow what a tool reached for while it ran.
+pub fn refusal_hints(refused: &[HostCall]) -> Vec<String> {
+    let mut hints = Vec::new();
+    for call in refused {
+        let what = call.detail.as_deref().unwrap_or_default().split(": ").next().unwrap_or_default();
+        let flag = match call.import.as_str() {
+            "wasi:http/outgoing-handler#handle" if what.contains("://") => format!("--http '{what}'"),
+            "wasi:sockets/tcp#connect" | "wasi:sockets/udp#send" => format!("--socket '{what}'"),
+            "wasi:sockets/ip-name-lookup#resolve-addresses" => format!("--name '{what}'"),
+            _ => continue,
+        };
+        let hint = format!("review first, then allow it for one call with `{flag}`, in a ring that has the network");
+        if !hints.contains(&hint) && hints.len() < REFUSAL_HINTS_MAX {
+            hints.push(hint);
+        }
+    }
+    hints
+}
+
+/// Ways out that are shown at once; more would not be read.
+const REFUSAL_HINTS_MAX: usize = 4;
 
 fn policy_hints(reason: &DenialReason, ring: Ring, config: &std::path::Path) -> Vec<String> {
     let config = config.display();

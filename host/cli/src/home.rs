@@ -243,10 +243,13 @@ impl Home {
         Ok(Engine::new()?.with_cache(cache))
     }
 
-    /// Folders that are never granted to a tool: the home, where the head is kept, and where policies are loaded from.
+    /// Folders that are never granted to a tool: the home, where the head is kept, and where policies,
+    /// secrets and certificates are read from.
     pub fn state_folders(&self) -> Result<Vec<String>, HomeError> {
         let policies = self.config.policies.iter().flatten().filter_map(|(_, table)| table.component.as_ref());
-        let files = policies.map(|component| self.folder.join(component)).chain([self.head_path()]);
+        let secrets = self.config.secrets.values().map(|table| &table.file);
+        let components = policies.chain(secrets).chain(&self.config.egress.roots).map(|file| self.folder.join(file));
+        let files = components.chain([self.head_path()]);
         let folders = files.filter_map(|file| file.parent().map(Path::to_owned)).chain([self.folder.clone()]);
         folders
             .map(|folder| match folder.canonicalize().map(PathBuf::into_os_string).map(OsString::into_string) {
@@ -281,7 +284,7 @@ fn wait_while_in_use<T>(open: impl Fn() -> Result<T, BackendError>) -> Result<T,
 }
 
 /// SEC-04: a key that others could read may have been read.
-fn read_key(path: &Path) -> Result<String, HomeError> {
+pub fn read_key(path: &Path) -> Result<String, HomeError> {
     let metadata = fs::symlink_metadata(path).map_err(|error| file_error(path, &error))?;
     if !metadata.is_file() {
         return Err(key_error(path, "it is not a regular file"));
@@ -307,7 +310,7 @@ fn random_bytes<const N: usize>() -> Result<[u8; N], HomeError> {
     Ok(bytes)
 }
 
-fn file_error(path: &Path, error: &io::Error) -> HomeError {
+pub fn file_error(path: &Path, error: &io::Error) -> HomeError {
     HomeError::File { path: path.display().to_string(), why: error.to_string() }
 }
 

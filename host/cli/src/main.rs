@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod config;
+mod egress;
 mod error;
 mod exit;
 mod home;

@@ -61,6 +61,8 @@ pub const RULES_MAX: usize = 256;
 pub const URL_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of one header of a request or an answer, and of all of them together.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that one set of headers takes on the host while a guest builds it.
+pub const FIELDS_BYTES_MAX: usize = 32 * 1024;
 /// Headers of a request, and of an answer.
 pub const HEADERS_MAX: usize = 100;
 /// Connections one call may have open at a time.

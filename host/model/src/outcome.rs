@@ -233,6 +233,14 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Adds what was noted elsewhere during the same call.
+    pub fn append(&mut self, other: Self) {
+        for HostCall { allowed, detail, import } in other.events {
+            self.push_with(import, detail.as_deref(), allowed);
+        }
+        self.omitted = self.omitted.saturating_add(other.omitted);
+    }
+
     /// Notes a host call.
     pub fn push(&mut self, import: String, allowed: bool) {
         self.push_with(import, None, allowed);

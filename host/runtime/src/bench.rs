@@ -33,6 +33,7 @@ use ringfence_model::tool::Effect;
 use ringfence_model::tool::ToolRef;
 use serde::Serialize;
 
+use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::host::Host;
 use crate::host::HostConfig;
@@ -44,6 +45,7 @@ use crate::ledger::backend::memory::MemoryBackend;
 use crate::ledger::backend::sqlite::SqliteBackend;
 use crate::policy::Policy;
 use crate::policy::PolicySet;
+use crate::sandbox::link::Imports;
 use crate::sequencer::Sequencer;
 use crate::toolbox::Tool;
 use crate::toolbox::ToolFile;
@@ -140,7 +142,7 @@ impl<'p> Bench<'p> {
     async fn new(plan: &'p Plan) -> Result<Self, String> {
         let engine = Engine::new().map_err(text)?;
         let policy = Policy::load(&engine, "ring-default", plan.policy, &serde_json::json!({})).map_err(text)?;
-        let file = ToolFile { name: "bench", bytes: plan.policy, manifest: None, strict_imports: false };
+        let file = ToolFile { name: "bench", bytes: plan.policy, manifest: None, imports: Imports::Refuse };
         let tool = Tool::load(&engine, file).await.map_err(text)?;
         Ok(Self { plan, engine, policy, tool })
     }
@@ -273,6 +275,7 @@ impl<'p> Bench<'p> {
             ledger,
             ledger_blocks,
             sequencer,
+            egress: Egress::closed(),
             clock,
             random,
         }))

@@ -13,6 +13,7 @@ use ringfence_model::id::CallId;
 use ringfence_model::ring::Ring;
 use ringfence_model::time::Clock;
 
+use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
@@ -21,6 +22,7 @@ use crate::pipeline;
 use crate::pipeline::CallFailure;
 use crate::pipeline::Response;
 use crate::policy::PolicySet;
+use crate::sandbox::link::Imports;
 use crate::sequencer::Sequencer;
 use crate::sequencer::SequencerError;
 use crate::toolbox::Tool;
@@ -52,6 +54,7 @@ pub struct RingConfig {
 pub(crate) struct Parts {
     pub(crate) config: HostConfig,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) egress: Arc<Egress>,
     ledger: Arc<Ledger>,
     /// Whether the ledger waits for a disk, and so must be kept off the threads that tools run on.
     ledger_blocks: bool,
@@ -109,6 +112,8 @@ pub struct HostParts {
     pub ledger_blocks: bool,
     /// What signs checkpoints.
     pub sequencer: Sequencer,
+    /// What the calls' networks share.
+    pub egress: Arc<Egress>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where ids come from.
@@ -118,8 +123,8 @@ pub struct HostParts {
 impl Host {
     /// Puts a host together.
     pub fn new(parts: HostParts) -> Self {
-        let HostParts { engine, config, policies, ledger, ledger_blocks, sequencer, clock, random } = parts;
-        let parts = Parts { config, clock, ledger: Arc::new(ledger), ledger_blocks };
+        let HostParts { engine, config, policies, ledger, ledger_blocks, sequencer, egress, clock, random } = parts;
+        let parts = Parts { config, clock, egress, ledger: Arc::new(ledger), ledger_blocks };
         Self { engine, parts, policies, random, sequencer }
     }
 
@@ -147,9 +152,13 @@ impl Host {
 
     /// Loads a tool for calls in a ring: where the operator wants imports strict there, they are.
     pub async fn load(&self, file: ToolFile<'_>, ring: Ring) -> Result<Tool, ToolError> {
-        let config = self.parts.config.rings.get(usize::from(ring.number()));
-        let strict_imports = file.strict_imports || config.is_some_and(|config| config.strict_imports);
-        Tool::load(&self.engine, ToolFile { strict_imports, ..file }).await
+        let is_strict =
+            self.parts.config.rings.get(usize::from(ring.number())).is_some_and(|config| config.strict_imports);
+        let imports = match file.imports {
+            Imports::Refuse if is_strict => Imports::Strict { http: false, sockets: false },
+            imports => imports,
+        };
+        Tool::load(&self.engine, ToolFile { imports, ..file }).await
     }
 
     /// Makes a call under the policies in force, and under `more` as well.

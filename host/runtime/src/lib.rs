@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 
 pub mod bench;
+pub mod egress;
 pub mod engine;
 pub mod host;
 pub mod ledger;

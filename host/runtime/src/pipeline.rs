@@ -36,6 +36,7 @@ use ringfence_model::grant::Refusal;
 use ringfence_model::id::CallId;
 use ringfence_model::json;
 use ringfence_model::limits;
+use ringfence_model::outcome::HostCall;
 use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::Trace;
 use thiserror::Error;
@@ -144,6 +145,8 @@ pub struct Response {
     pub denial: Option<Denial>,
     /// What it used; none for a call that did not run now.
     pub used: Option<Used>,
+    /// What the tool reached for while it ran, and was refused; the first few.
+    pub refused: Vec<HostCall>,
 }
 
 /// The one early exit.
@@ -368,15 +371,16 @@ fn key_denial(code: &'static str, text: String) -> Denial {
 
 async fn finish(parts: &Parts, begun: BegunCall<'_>) -> Result<Response, CallFailure> {
     let BegunCall { admitted, grant, begun } = begun;
-    let ran = sandbox::run(admitted.tool, admitted.function, &admitted.request.input, &grant).await;
+    let ran = sandbox::run(admitted.tool, admitted.function, &admitted.request.input, &grant, &parts.egress).await;
     let (outcome, trace, used, effect) = match ran {
         Ok(run) => (run.outcome, run.trace, run.used, EffectState::Committed),
         // Nothing of the guest has run, so whoever comes with the same key may try again.
         Err(error) => (not_run(&error), Trace::default(), Used::default(), EffectState::Aborted),
     };
     let ending = Ending::of(&outcome, effect, &trace, used);
+    let refused = trace.events.into_iter().filter(|event| !event.allowed).collect();
     let recorded = parts.on_ledger(move |ledger| ledger.finish(begun, ending)).await?;
-    Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: Some(used) })
+    Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: Some(used), refused })
 }
 
 fn not_run(error: &SandboxError) -> Outcome {
@@ -394,13 +398,13 @@ fn known(stored: &StoredCall) -> Result<Response, CallFailure> {
         Some(bytes) => serde_json::from_slice(bytes).map_err(|_| CallFailure::StoredOutcome(call))?,
         None => Outcome::cancelled("the outcome of this call has been removed from the log"),
     };
-    Ok(Response { call, outcome, recorded: stored.recorded, denial: None, used: None })
+    Ok(Response { call, outcome, recorded: stored.recorded, denial: None, used: None, refused: Vec::new() })
 }
 
 async fn refuse(parts: &Parts, call: CallId, (draft, denial): (RefusalDraft, Denial)) -> Result<Response, CallFailure> {
     let outcome = Outcome::denied(&denial.code(), &denial.message());
     let recorded = parts.on_ledger(move |ledger| ledger.refuse(draft)).await?;
-    Ok(Response { call, outcome, recorded, denial: Some(denial), used: None })
+    Ok(Response { call, outcome, recorded, denial: Some(denial), used: None, refused: Vec::new() })
 }
 
 /// Canonical bytes of something that is made of strings and numbers: serialising it can't fail.

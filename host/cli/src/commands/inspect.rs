@@ -7,6 +7,7 @@ use std::path::Path;
 use ringfence_model::digest::Digest;
 use ringfence_model::outcome::one_line;
 use ringfence_runtime::engine::Engine;
+use ringfence_runtime::sandbox::link::Imports;
 use ringfence_runtime::toolbox::Function;
 use ringfence_runtime::toolbox::Tool;
 use ringfence_runtime::toolbox::ToolFile;
@@ -41,7 +42,7 @@ fn load(engine: &Engine, path: &Path, bytes: &[u8], output: Output) -> Result<To
     let name = tool_name(path, &Digest::of(bytes));
     let manifest = manifest_beside(path)?;
     announce_compilation(engine, &name, bytes, output);
-    let file = ToolFile { name: &name, bytes, manifest: manifest.as_deref(), strict_imports: false };
+    let file = ToolFile { name: &name, bytes, manifest: manifest.as_deref(), imports: Imports::Refuse };
     commands::block_on(async { Ok(Tool::load(engine, file).await?) })
 }
 

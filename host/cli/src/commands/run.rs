@@ -11,10 +11,12 @@ use ringfence_model::call::Input;
 use ringfence_model::capability::Asked;
 use ringfence_model::capability::Folder;
 use ringfence_model::capability::LimitCeiling;
+use ringfence_model::capability::NetworkAsked;
 use ringfence_model::digest::Digest;
 use ringfence_model::id::CallId;
 use ringfence_model::json;
 use ringfence_model::limits;
+use ringfence_model::outcome::HostCall;
 use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::OutcomeKind;
 use ringfence_model::outcome::one_line;
@@ -28,6 +30,7 @@ use ringfence_runtime::host::HostParts;
 use ringfence_runtime::ledger::SystemRandom;
 use ringfence_runtime::pipeline::Response;
 use ringfence_runtime::policy::PolicySet;
+use ringfence_runtime::sandbox::link::Imports;
 use ringfence_runtime::toolbox::Tool;
 use ringfence_runtime::toolbox::ToolFile;
 use serde_json::Value;
@@ -39,8 +42,10 @@ use crate::args::tool_name;
 use crate::commands;
 use crate::commands::inspect::announce_compilation;
 use crate::commands::inspect::manifest_beside;
+use crate::egress;
 use crate::error::CommandError;
 use crate::error::denial_hints;
+use crate::error::refusal_hints;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::home::SystemClock;
@@ -55,7 +60,7 @@ pub fn run(home: &Home, args: &RunArgs, output: Output) -> Result<Exit, CommandE
     let named = |name: &String| commands::named_policy(&engine, home.folder(), home.config(), name);
     let more = PolicySet::new(args.policy.iter().map(named).collect::<Result<Vec<_>, _>>()?);
     let tool = load(&engine, home, args, ring, &bytes, output)?;
-    let host = host(home, engine, policies, output)?;
+    let host = host(home, engine, policies, &args.network.secrets, output)?;
     let request = request(args, ring, host.new_call_id()?)?;
     let response = commands::block_on(async { Ok(host.call(&tool, request, &more).await?) })?;
     let receipt = receipt(&host, &response, output)?;
@@ -84,22 +89,35 @@ fn load(
     let name = tool_name(&args.file, &Digest::of(bytes));
     let manifest = manifest_beside(&args.file)?;
     announce_compilation(engine, &name, bytes, output);
-    let strict_imports = home.config().ring_configs().get(usize::from(ring.number())).is_some_and(|r| r.strict_imports);
-    let file = ToolFile { name: &name, bytes, manifest: manifest.as_deref(), strict_imports };
+    let is_strict = home.config().ring_configs().get(usize::from(ring.number())).is_some_and(|r| r.strict_imports);
+    let imports = if is_strict { granted_imports(&args.network.asked()) } else { Imports::Refuse };
+    let file = ToolFile { name: &name, bytes, manifest: manifest.as_deref(), imports };
     commands::block_on(async { Ok(Tool::load(engine, file).await?) })
 }
 
-fn host(home: &Home, engine: Engine, policies: PolicySet, output: Output) -> Result<Host, CommandError> {
+fn granted_imports(asked: &NetworkAsked) -> Imports {
+    Imports::Strict { http: !asked.http.is_empty(), sockets: !asked.sockets.is_empty() || !asked.names.is_empty() }
+}
+
+fn host(
+    home: &Home,
+    engine: Engine,
+    policies: PolicySet,
+    secrets: &[String],
+    output: Output,
+) -> Result<Host, CommandError> {
     let config = home.config();
     let host_state = home.state_folders()?;
+    let egress = Arc::new(egress::open(home, secrets)?);
     let (ledger, sequencer) = commands::open_log(home, output)?;
     Ok(Host::new(HostParts {
         engine,
-        config: HostConfig { operator: config.operator.clone(), rings: config.ring_configs(), host_state },
+        config: HostConfig { operator: config.operator_ceiling(), rings: config.ring_configs(), host_state },
         policies,
         ledger,
         ledger_blocks: true,
         sequencer,
+        egress,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
     }))
@@ -218,7 +236,11 @@ fn rendered(response: &Response, receipt: &Receipt, hints: &[String]) -> Value {
     if let (false, Some(Value::Object(error))) = (hints.is_empty(), outcome.get_mut("error")) {
         error.insert("hints".to_owned(), json!(hints));
     }
-    json!({ "call": response.call, "outcome": outcome, "receipt": receipt })
+    let mut answer = json!({ "call": response.call, "outcome": outcome, "receipt": receipt });
+    if let (false, Value::Object(answer)) = (response.refused.is_empty(), &mut answer) {
+        answer.insert("refused".to_owned(), json!(response.refused));
+    }
+    answer
 }
 
 fn print(response: &Response, receipt: &Receipt, hints: &[String], output: Output) {
@@ -243,12 +265,23 @@ fn print(response: &Response, receipt: &Receipt, hints: &[String], output: Outpu
         output.note(&format!("{what}: {} [{}]", error.message, error.code));
         output.hints(hints);
     }
+    for refused in &response.refused {
+        output.note(&format!("refused during the call: {}", shown(refused)));
+    }
+    output.hints(&refusal_hints(&response.refused));
     let covered = match receipt.size {
         Some(size) => format!("under a signed checkpoint of {size} entries"),
         None => "pending: no checkpoint covers it yet".to_owned(),
     };
     let recorded = &response.recorded;
     output.note(&format!("receipt: entry {} {}, {covered}", recorded.index, recorded.hash));
+}
+
+fn shown(refused: &HostCall) -> String {
+    match &refused.detail {
+        Some(detail) => format!("{detail} [{}]", refused.import),
+        None => refused.import.clone(),
+    }
 }
 
 fn exit(outcome: &Outcome) -> Exit {

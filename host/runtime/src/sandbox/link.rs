@@ -1,10 +1,10 @@
 //! The linker: what a tool's imports are bound to.
 //!
 //! An import outside WASI fails when the tool is loaded. WASI itself is linked whole, because components made from
-//! Python or JavaScript import all of it whether they use it or not; what reaches into the world is bounded by the
-//! grant (no preopen, no variable, no socket), and what is never granted is linked to a *refusal*: the interface's own
-//! access error where it has one, else the call ends as denied. Each refused attempt is in the trace. A tool that is
-//! loaded strictly gets no refusals: an import that would need one fails the load.
+//! Python or JavaScript import all of it whether they use it or not; what reaches into the world asks the grant when it
+//! is called, and answers with the interface's own access error. What nothing can grant is linked to a *refusal*: that
+//! same error where the interface has one, else the call ends as denied. Each refused attempt is in the trace. A tool that is
+//! loaded strictly does not load with an import that is not granted.
 
 use ringfence_model::outcome::one_line;
 use thiserror::Error;
@@ -19,17 +19,35 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::types::Type;
 
 use crate::engine::Engine;
+use crate::sandbox::network;
 use crate::sandbox::state::State;
 
 /// WASI interfaces that are linked to refusals: nothing in this version grants them.
-const REFUSED: [&str; 4] = ["wasi:http/", "wasi:sockets/", "wasi:tls/", "wasi:keyvalue/"];
+const REFUSED: [&str; 2] = ["wasi:tls/", "wasi:keyvalue/"];
 
-/// The functions of `wasi:sockets` that everything else there needs first.
-const SOCKET_DOORS: [(&str, &str); 3] = [
-    ("wasi:sockets/tcp-create-socket@0.2.12", "create-tcp-socket"),
-    ("wasi:sockets/udp-create-socket@0.2.12", "create-udp-socket"),
-    ("wasi:sockets/ip-name-lookup@0.2.12", "resolve-addresses"),
-];
+/// What becomes of an import that nothing grants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Imports {
+    /// It is linked, and refuses when it is called.
+    #[default]
+    Refuse,
+    /// The component does not load.
+    Strict {
+        /// Whether requests over HTTP are granted.
+        http: bool,
+        /// Whether sockets or names are granted.
+        sockets: bool,
+    },
+}
+
+impl Imports {
+    fn refuses(self, import: &str) -> bool {
+        let Self::Strict { http, sockets } = self else { return false };
+        (!http && import.starts_with("wasi:http/"))
+            || (!sockets && import.starts_with("wasi:sockets/"))
+            || REFUSED.iter().any(|prefix| import.starts_with(prefix))
+    }
+}
 
 /// Why a component can't be linked.
 #[derive(Debug, Error)]
@@ -50,39 +68,27 @@ pub enum LinkError {
 #[error("the tool called `{0}`, which is not granted")]
 pub(crate) struct NotGranted(pub(crate) String);
 
-/// Links a component. `strict` refuses what would be linked to a refusal.
-pub(crate) fn link(engine: &Engine, component: &Component, strict: bool) -> Result<InstancePre<State>, LinkError> {
+/// Links a component.
+pub(crate) fn link(engine: &Engine, component: &Component, imports: Imports) -> Result<InstancePre<State>, LinkError> {
     let mut linker = Linker::new(engine.wasmtime());
     let mismatch = |error: wasmtime::Error| LinkError::Mismatch(one_line(&format!("{error:#}")));
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(mismatch)?;
-    refuse_sockets(&mut linker).map_err(mismatch)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(mismatch)?;
+    network::add_to_linker(&mut linker).map_err(mismatch)?;
     for (name, item) in component.component_type().imports(engine.wasmtime()) {
-        let refused = REFUSED.iter().any(|prefix| name.starts_with(prefix));
-        if refused && strict {
+        if imports.refuses(name) {
             return Err(LinkError::StrictImport(one_line(name)));
         }
         if !name.starts_with("wasi:") {
             return Err(LinkError::UnknownImport(one_line(name)));
         }
         if let ComponentItem::ComponentInstance(instance) = item.ty
-            && refused
-            && !name.starts_with("wasi:sockets/")
+            && REFUSED.iter().any(|prefix| name.starts_with(prefix))
         {
             refuse_instance(engine, &mut linker, name, &instance).map_err(mismatch)?;
         }
     }
     linker.instantiate_pre(component).map_err(mismatch)
-}
-
-/// Every socket starts with one of these: refusing them here puts the attempt into the trace. wasmtime-wasi refuses
-/// all the rest as well, since no address is ever allowed.
-fn refuse_sockets(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
-    for (interface, function) in SOCKET_DOORS {
-        refuse_function(&mut linker.instance(interface)?, interface, function)?;
-    }
-    linker.allow_shadowing(false);
-    Ok(())
 }
 
 fn refuse_instance(

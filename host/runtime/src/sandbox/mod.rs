@@ -6,10 +6,13 @@
 mod fs;
 mod guest;
 pub mod limits;
-pub(crate) mod link;
+pub mod link;
+mod network;
 mod output;
+mod sources;
 mod state;
 
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -32,6 +35,9 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::component::Val;
 use wasmtime_wasi::I32Exit;
 
+use crate::egress::CallEgressError;
+use crate::egress::Egress;
+use crate::egress::Placeholders;
 pub(crate) use crate::sandbox::guest::Described;
 pub(crate) use crate::sandbox::guest::exports::ringfence::tool::tool as described;
 use crate::sandbox::link::NotGranted;
@@ -52,6 +58,9 @@ pub enum SandboxError {
     /// A granted folder can't be opened.
     #[error(transparent)]
     Folder(#[from] fs::FolderError),
+    /// What is granted of the network can't be set up.
+    #[error(transparent)]
+    Egress(#[from] CallEgressError),
     /// The engine refused a setting: a bug of ours.
     #[error("the store could not be set up: {0}")]
     Store(String),
@@ -69,10 +78,16 @@ pub struct Run {
 }
 
 /// Runs a function of a tool under a grant. `input` has been checked against the function's schema.
-pub async fn run(tool: &Tool, function: &Function, input: &Input, grant: &Grant) -> Result<Run, SandboxError> {
+pub async fn run(
+    tool: &Tool,
+    function: &Function,
+    input: &Input,
+    grant: &Grant,
+    egress: &Arc<Egress>,
+) -> Result<Run, SandboxError> {
     let mut arguments = vec![tool.reference().name.clone()];
     arguments.extend_from_slice(&input.arguments);
-    let state = State::new(grant, &arguments, &input.stdin)?;
+    let state = State::new(grant, &arguments, &input.stdin, egress.call(grant.network())?)?;
     let mut store = store(tool.pre(), state, grant)?;
     let wall = Duration::from_millis(grant.limits().wall_ms);
     let started = Instant::now();
@@ -90,7 +105,8 @@ pub async fn run(tool: &Tool, function: &Function, input: &Input, grant: &Grant)
 
 /// Asks a described tool what it offers, with nothing granted.
 pub(crate) async fn describe(pre: &InstancePre<State>, grant: &Grant) -> Result<described::Description, String> {
-    let state = State::new(grant, &[], &[]).map_err(|error| error.to_string())?;
+    let egress = Egress::closed().call(grant.network()).map_err(|error| error.to_string())?;
+    let state = State::new(grant, &[], &[], egress).map_err(|error| error.to_string())?;
     let mut store = store(pre, state, grant).map_err(|error| error.to_string())?;
     let wall = Duration::from_millis(grant.limits().wall_ms);
     let asked = async {
@@ -256,8 +272,12 @@ fn bad_value(why: &str) -> Outcome {
 fn conclude(store: Store<State>, grant: &Grant, function: &Function, outcome: Outcome, elapsed: Duration) -> Run {
     let limits = grant.limits();
     let fuel = store.get_fuel().map_or(limits.fuel, |left| limits.fuel.saturating_sub(left));
-    let state = store.into_data();
-    let (stdout, stderr) = (state.stdout.take(), state.stderr.take());
+    let mut state = store.into_data();
+    let secrets = state.egress().placeholders();
+    let outcome = redacted(outcome, secrets);
+    let (stdout, stderr) = (secrets.redact(state.stdout.take()), secrets.redact(state.stderr.take()));
+    let network = state.egress().take_trace();
+    state.trace.append(network);
     // A value is output whether it comes as a result or as an error.
     let values = [outcome.value.as_ref(), outcome.error.as_ref().and_then(|error| error.value.as_ref())];
     let value_bytes: usize = values.into_iter().flatten().map(|value| json::canonical(value).len()).sum();
@@ -271,4 +291,18 @@ fn conclude(store: Store<State>, grant: &Grant, function: &Function, outcome: Ou
     };
     let is_command = matches!(function.target, Target::Run(_));
     Run { outcome: outcome.with_output(stdout, stderr, is_command), trace: state.trace, used }
+}
+
+/// A secret that came back to the guest does not leave with what it puts out (SEC-05, OUT-04).
+fn redacted(mut outcome: Outcome, secrets: &Placeholders) -> Outcome {
+    if let Some(value) = &mut outcome.value {
+        secrets.redact_value(value);
+    }
+    if let Some(error) = &mut outcome.error {
+        error.message = secrets.redact_text(&error.message).into_owned();
+        if let Some(value) = &mut error.value {
+            secrets.redact_value(value);
+        }
+    }
+    outcome
 }

@@ -13,11 +13,18 @@ use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::WasiCtxView;
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+use wasmtime_wasi_http::WasiHttpCtx;
+use wasmtime_wasi_http::WasiHttpCtxView;
+use wasmtime_wasi_http::WasiHttpView;
 
+use crate::egress::CallEgress;
+use crate::egress::Hooks;
 use crate::sandbox::fs;
 use crate::sandbox::fs::FolderError;
 use crate::sandbox::limits::Limiter;
+use crate::sandbox::network;
 use crate::sandbox::output::CappedOutput;
+use crate::sandbox::sources;
 
 /// What a store holds for one call.
 pub struct State {
@@ -27,11 +34,18 @@ pub struct State {
     pub(super) trace: Trace,
     pub(super) stdout: CappedOutput,
     pub(super) stderr: CappedOutput,
+    hooks: Hooks,
+    http: WasiHttpCtx,
 }
 
 impl State {
     /// The state for a call with this grant. `arguments` start with the program's name.
-    pub(super) fn new(grant: &Grant, arguments: &[String], stdin: &[u8]) -> Result<Self, FolderError> {
+    pub(super) fn new(
+        grant: &Grant,
+        arguments: &[String],
+        stdin: &[u8],
+        egress: CallEgress,
+    ) -> Result<Self, FolderError> {
         let limits = grant.limits();
         let stdout = CappedOutput::new(limits.output_bytes);
         let stderr = CappedOutput::new(limits.output_bytes);
@@ -43,18 +57,34 @@ impl State {
             .stderr(stderr.clone())
             .max_random_size(limits::RANDOM_BYTES_MAX)
             // A file operation that blocks must not block the thread that watches the deadline.
-            .allow_blocking_current_thread(false)
-            .allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false);
+            .allow_blocking_current_thread(false);
         for (name, value) in grant.environment() {
             builder.env(name, value);
         }
+        for (name, placeholder) in egress.placeholders().variables() {
+            builder.env(name, placeholder);
+        }
+        network::open(&mut builder, &egress);
+        sources::fix(&mut builder, grant.clock(), grant.seed());
         fs::preopen(&mut builder, grant.folders())?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         let limiter = Limiter::new(limits.memory_bytes);
-        Ok(Self { wasi: builder.build(), table, limiter, trace: Trace::default(), stdout, stderr })
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(limits::FIELDS_BYTES_MAX);
+        let (wasi, hooks) = (builder.build(), Hooks(egress));
+        Ok(Self { wasi, table, limiter, trace: Trace::default(), stdout, stderr, hooks, http })
+    }
+
+    /// The call's way out.
+    pub(super) fn egress(&self) -> &CallEgress {
+        &self.hooks.0
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
     }
 }
 

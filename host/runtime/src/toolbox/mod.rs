@@ -33,6 +33,7 @@ use crate::engine::Engine;
 use crate::sandbox;
 use crate::sandbox::State;
 use crate::sandbox::link;
+use crate::sandbox::link::Imports;
 use crate::toolbox::docs::Docs;
 pub use crate::toolbox::function::Function;
 pub use crate::toolbox::function::InputProblem;
@@ -106,8 +107,8 @@ pub struct ToolFile<'a> {
     pub bytes: &'a [u8],
     /// The text of a manifest beside it, used if none is embedded.
     pub manifest: Option<&'a [u8]>,
-    /// Whether an import that is not granted fails the load.
-    pub strict_imports: bool,
+    /// What becomes of an import that nothing grants.
+    pub imports: Imports,
 }
 
 /// A tool, ready to be called.
@@ -134,7 +135,7 @@ impl Tool {
         let component = engine
             .compile(&Digest::of(&component_bytes), &component_bytes)
             .map_err(|error| not_a_component(error.to_string()))?;
-        let pre = link::link(engine, &component, file.strict_imports)
+        let pre = link::link(engine, &component, file.imports)
             .map_err(|source| ToolError::Import { name: name.clone(), source })?;
         let reference = ToolRef { digest: Digest::of(file.bytes), name: tool_name(&name, manifest.as_ref()) };
         let ty = component.component_type();
