@@ -6,16 +6,17 @@ use std::path::PathBuf;
 
 /// Which modules of the runtime each one may use. What is not listed, it may not.
 const RUNTIME: &[(&str, &[&str])] = &[
+    ("egress", &[]),
     ("engine", &[]),
     ("ledger", &[]),
     ("sequencer", &["ledger"]),
-    ("sandbox", &["engine", "toolbox"]),
+    ("sandbox", &["egress", "engine", "toolbox"]),
     ("toolbox", &["engine", "sandbox"]),
     ("policy", &["engine", "sandbox", "toolbox"]),
     ("session", &["pipeline", "toolbox"]),
     ("pipeline", &["host", "ledger", "policy", "sandbox", "session", "toolbox"]),
-    ("host", &["engine", "ledger", "pipeline", "policy", "sequencer", "toolbox"]),
-    ("bench", &["engine", "host", "ledger", "policy", "sequencer", "toolbox"]),
+    ("host", &["egress", "engine", "ledger", "pipeline", "policy", "sandbox", "sequencer", "toolbox"]),
+    ("bench", &["egress", "engine", "host", "ledger", "policy", "sandbox", "sequencer", "toolbox"]),
 ];
 
 /// Which of our crates each one may use.

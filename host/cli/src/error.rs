@@ -217,14 +217,18 @@ pub fn denial_hints(denial: &Denial, ring: Ring, config: &std::path::Path) -> Ve
 pub fn refusal_hints(refused: &[HostCall]) -> Vec<String> {
     let mut hints = Vec::new();
     for call in refused {
-        let what = call.detail.as_deref().unwrap_or_default().split(": ").next().unwrap_or_default();
+        let detail = call.detail.as_deref().unwrap_or_default();
+        let what = detail.split(": ").next().unwrap_or_default();
         let flag = match call.import.as_str() {
+            _ if detail.ends_with("no rule names it") => "--address NETWORK".to_owned(),
             "wasi:http/outgoing-handler#handle" if what.contains("://") => format!("--http '{what}'"),
             "wasi:sockets/tcp#connect" | "wasi:sockets/udp#send" => format!("--socket '{what}'"),
             "wasi:sockets/ip-name-lookup#resolve-addresses" => format!("--name '{what}'"),
             _ => continue,
         };
-        let hint = format!("review first, then allow it for one call with `{flag}`, in a ring that has the network");
+        let hint = format!(
+            "review first, then allow it for one call with `{flag}`, in a ring that has the network (`--ring 2`)"
+        );
         if !hints.contains(&hint) && hints.len() < REFUSAL_HINTS_MAX {
             hints.push(hint);
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ringfence_model::digest::Digest;
 use ringfence_model::outcome::one_line;
+use ringfence_model::tool::ManifestCapabilities;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::sandbox::link::Imports;
 use ringfence_runtime::toolbox::Function;
@@ -105,6 +106,7 @@ fn print(tool: &Tool, output: Output) {
         let asked = &manifest.capabilities;
         let environment = if asked.environment.is_empty() { "none".to_owned() } else { names(&asked.environment) };
         output.line(&format!("asks for  filesystem: {}; environment: {environment}", asked.filesystem));
+        print_network(asked, output);
     }
     output.line(if tool.imports().is_empty() { "imports   none" } else { "imports" });
     for import in tool.imports() {
@@ -113,6 +115,20 @@ fn print(tool: &Tool, output: Output) {
     output.line("functions");
     for function in tool.functions() {
         print_function(function, output);
+    }
+}
+
+fn print_network(asked: &ManifestCapabilities, output: Output) {
+    let text = |rules: &[String]| rules.join(", ");
+    let lines = [
+        ("http", text(&asked.http.iter().map(ToString::to_string).collect::<Vec<_>>())),
+        ("sockets", text(&asked.sockets.iter().map(ToString::to_string).collect::<Vec<_>>())),
+        ("names", text(&asked.names.iter().map(ToString::to_string).collect::<Vec<_>>())),
+        ("addresses", text(&asked.addresses.iter().map(ToString::to_string).collect::<Vec<_>>())),
+        ("secrets", names(&asked.secrets)),
+    ];
+    for (kind, rules) in lines.into_iter().filter(|(_, rules)| !rules.is_empty()) {
+        output.line(&format!("          {kind}: {rules}"));
     }
 }
 

@@ -3,9 +3,9 @@
 //! The list follows IANA's registries of special-purpose addresses (RFC 6890) and adds the metadata services of clouds.
 //! An IPv6 address that carries an IPv4 address in it is judged by both: it is public only if each is (NET-05).
 
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
-use std::net::Ipv6Addr;
+use core::net::IpAddr;
+use core::net::Ipv4Addr;
+use core::net::Ipv6Addr;
 
 /// What an address leads to. Only [`AddressKind::Public`] can be reached through a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

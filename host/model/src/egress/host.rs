@@ -3,10 +3,10 @@
 //! A name is kept as IDNA writes it (UTS 46): lower case, ASCII, without the trailing dot. What looks like an
 //! address must be one in its one usual spelling: `127.1`, `0x7f.1` and `2130706433` are no hosts (NET-06).
 
+use core::net::IpAddr;
+use core::net::Ipv6Addr;
 use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use idna::AsciiDenyList;
