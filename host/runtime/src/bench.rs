@@ -3,6 +3,8 @@
 //! A figure alone says more about the machine than about the code, so every row is a ratio: what we do over the least
 //! that could be done, both timed in turn, so that a machine that slows down slows both. Nothing here asserts a time.
 
+mod network;
+
 use std::fmt;
 use std::fs::File;
 use std::io::Write as _;
@@ -108,16 +110,20 @@ pub struct Report {
 pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Report, String> {
     let mut rows = Vec::new();
     let bench = Bench::new(plan).await?;
-    progress("1/5 a policy decision against a raw instance");
+    progress("1/7 a policy decision against a raw instance");
     rows.push(bench.decision()?);
-    progress("2/5 a governed call in memory against two raw instances");
+    progress("2/7 a governed call in memory against two raw instances");
     rows.push(bench.governed_call().await?);
-    progress("3/5 a durable call against fdatasync");
+    progress("3/7 a durable call against fdatasync");
     rows.push(bench.durable_call().await?);
-    progress("4/5 appending against SHA-256");
+    progress("4/7 appending against SHA-256");
     rows.push(bench.append()?);
-    progress("5/5 verifying against SHA-256");
+    progress("5/7 verifying against SHA-256");
     rows.push(bench.verify()?);
+    progress("6/7 requests of 1 KiB against a bare client");
+    rows.push(network::row("request of 1 KiB", plan.millis, 1024).await?);
+    progress("7/7 requests of 1 MiB against a bare client");
+    rows.push(network::row("request of 1 MiB", plan.millis, 1024 * 1024).await?);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Report { processor: processor(), processors, kernel: kernel(), rows })
 }
@@ -482,14 +488,14 @@ impl fmt::Display for Report {
         writeln!(f, "{}, {} processors, {}", self.processor, self.processors, self.kernel)?;
         writeln!(
             f,
-            "{:<14} {:>8}  {:<24} {:>12} {:>12} {:>12} {:>12}",
+            "{:<16} {:>8}  {:<32} {:>12} {:>12} {:>12} {:>12}",
             "", "ratio", "target", "floor p50", "p99", "ours p50", "p99"
         )?;
         for Row { name, floor, measured, ratio, target, met } in &self.rows {
             let target = format!("{target}{}", if *met { "" } else { "  MISSED" });
             let times = [floor.median_ns, floor.p99_ns, measured.median_ns, measured.p99_ns];
             let times = times.map(|nanos| format!("{:>12}", duration(nanos))).join(" ");
-            writeln!(f, "{name:<14} {ratio:>7.2}×  {target:<24} {times}")?;
+            writeln!(f, "{name:<16} {ratio:>7.2}×  {target:<32} {times}")?;
         }
         writeln!(f)?;
         for Row { name, floor, measured, .. } in &self.rows {

@@ -40,6 +40,9 @@ use crate::egress::target;
 
 const IMPORT: &str = "wasi:http/outgoing-handler#handle";
 
+/// Bytes read at once: with less, a long answer takes longer.
+const READ_BYTES_MAX: usize = 256 * 1024;
+
 /// What drives a connection while its answer is read.
 type Driver = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
@@ -176,7 +179,7 @@ async fn send(
     let connection = connected.map_err(|_| Error::ConnectionTimeout)??;
     let (mut sender, driver) = http1::Builder::new()
         .max_headers(limits::HEADERS_MAX)
-        .max_buf_size(limits::HEADER_BYTES_MAX.max(8 * 1024))
+        .max_buf_size(READ_BYTES_MAX)
         .handshake(TokioIo::new(connection))
         .await
         .map_err(Error::Hyper)?;
@@ -207,10 +210,14 @@ async fn open(call: &CallEgress, target: &HttpTarget, hosts: &[HostPattern]) -> 
     Ok(secured.map_err(Error::Tls)?)
 }
 
-/// Refuses an answer that would be too long, or that wants to speak something else from here on.
+/// Refuses an answer whose head is too long or whose body would be, or that wants to speak something else from here on.
 fn check(call: &CallEgress, response: &Response<Incoming>, target: &HttpTarget) -> Result<(), Failure> {
     if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
         return Err(Error::HttpUpgradeFailed.into());
+    }
+    let head: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if head > limits::HEADER_BYTES_MAX {
+        return Err(Error::HttpResponseHeaderSectionSize(u32::try_from(head).ok()).into());
     }
     // To a HEAD, a length is that of an answer that does not come.
     match response.body().size_hint().exact().filter(|_| target.method != "HEAD") {
