@@ -10,6 +10,7 @@ mod bad_input;
 mod call;
 mod demo;
 mod docs;
+mod fuzz;
 mod host;
 mod isolation;
 mod limit;

@@ -11,6 +11,8 @@ use ringfence_guest_build::{Crate, GuestBuild, GuestBuildError, Target, constant
 const TOOLS: [&str; 4] = ["guests/tools/echo", "guests/tools/fetch", "guests/tools/files", "guests/tools/table"];
 const TOOL_IN_C: &str = "guests/tools/lines";
 const POLICIES: [&str; 2] = ["policies/path-scope", "policies/ring-default"];
+/// Calls the host with any values: what fuzzing drives.
+const PROBE: &str = "guests/probe";
 const HOSTILE: &str = "guests/hostile";
 const HOSTILE_POLICIES: &str = "guests/hostile-policies";
 /// Hostile policies that need what only WASI has.
@@ -27,6 +29,7 @@ fn build(guests: &GuestBuild) -> Result<(), GuestBuildError> {
 
     let (mut of_tools, mut of_policies) = (Vec::new(), Vec::new());
     of_tools.extend(TOOLS.map(|folder| Guest::new("TOOL", Crate::library(folder))));
+    of_tools.push(Guest::new("GUEST", Crate::library(PROBE)));
     of_policies.extend(POLICIES.map(|folder| Guest::new("POLICY", Crate::library(folder))));
     of_tools.extend(hostile.iter().map(|name| Guest::new("HOSTILE", Crate::bin(HOSTILE, "hostile", name))));
     for name in &hostile_policies {

@@ -1,7 +1,7 @@
 //! Paths of all guests, built from source together with this crate; for development and tests only.
 //!
 //! `TOOL_*` are honest tools, `POLICY_*` the policies that come with Ringfence, `HOSTILE_*` programs and
-//! `HOSTILE_POLICY_*` policies that misbehave, one way each. The two macros make a hostile guest without a test fail to
+//! `HOSTILE_POLICY_*` policies that misbehave, one way each; `GUEST_PROBE` calls the host with any values. The two macros make a hostile guest without a test fail to
 //! compile:
 //!
 //! ```ignore
