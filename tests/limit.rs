@@ -393,6 +393,37 @@ fn handles_of_own_resources_are_limited() {
 }
 
 #[test]
+fn pollables_are_handles_too() {
+    // HOST-05: what is subscribed to and never dropped.
+    let home = Home::new();
+    let wat = |count: u32| {
+        format!(
+            r#"(component
+              (import "wasi:io/poll@0.2.0" (instance $poll (export "pollable" (type (sub resource)))))
+              (alias export $poll "pollable" (type $pollable))
+              (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+                (alias outer 1 $pollable (type $outer))
+                (export "pollable" (type $p (eq $outer)))
+                (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))
+              (core func $subscribe (canon lower (func $clock "subscribe-duration")))
+              (core module $main
+                (import "" "subscribe" (func $subscribe (param i64) (result i32)))
+                (func (export "f") (local $i i32)
+                  (loop $l
+                    (drop (call $subscribe (i64.const 1000000000000)))
+                    (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                    (br_if $l (i32.lt_u (local.get $i) (i32.const {count}))))))
+              (core instance $main (instantiate $main (with "" (instance (export "subscribe" (func $subscribe))))))
+              (func (export "f") (canon lift (core func $main "f"))))"#
+        )
+    };
+    let file = home.component("many", &wat(1_000_000));
+    ends(&home, &file, &[], "tool.limit.handles", SOON);
+    let file = home.component("few", &wat(400));
+    returns(&home, &file, &[]);
+}
+
+#[test]
 fn returned_value_is_limited() {
     // OUT-05: more than an answer may be, as text and as bytes.
     let home = Home::new();

@@ -1252,3 +1252,36 @@ mod cache {
         assert_eq!(digests.len(), 2);
     }
 }
+
+#[test]
+fn imports_are_those_of_the_whole_graph() {
+    // CM-08, ART-10: what is nested and passed on is an import all the same; what a sibling supplies is none.
+    let home = Home::new();
+    home.configure("[rings.3]\nimports = \"strict\"\n");
+    let nested = |supplier: &str, given: &str| {
+        format!(
+            r#"(component
+              {supplier}
+              (component $inner
+                (import "wasi:sockets/door@0.2.0" (instance $door (export "open" (func (result u32)))))
+                (core func $open (canon lower (func $door "open")))
+                (core module $m (import "" "open" (func $open (result i32))) (func (export "f") (result i32) (call $open)))
+                (core instance $i (instantiate $m (with "" (instance (export "open" (func $open))))))
+                (func (export "f") (result u32) (canon lift (core func $i "f"))))
+              (instance $made (instantiate $inner (with "wasi:sockets/door@0.2.0" (instance {given}))))
+              (export "f" (func $made "f")))"#
+        )
+    };
+    let passed_on = r#"(import "evil:host/door@1.0.0" (instance $door (export "open" (func (result u32)))))"#;
+    let file = home.component("passed-on", &nested(passed_on, "$door"));
+    home.run(["run", &file]).code(1).fails_well().says("evil:host/door@1.0.0");
+    let sibling = r#"(component $fake
+        (core module $m (func (export "open") (result i32) (i32.const 7)))
+        (core instance $i (instantiate $m))
+        (func $open (result u32) (canon lift (core func $i "open")))
+        (export "open" (func $open)))
+      (instance $door (instantiate $fake))"#;
+    let file = home.component("supplied", &nested(sibling, "$door"));
+    assert_eq!(home.run(["inspect", &file, "--format", "json"]).code(0).json()["imports"], json!([]));
+    assert_eq!(home.run(["run", &file, "--format", "json"]).code(0).json()["outcome"]["value"], 7);
+}
