@@ -10,6 +10,7 @@ use ringfence_model::call::IdempotencyKey;
 use ringfence_model::call::Input;
 use ringfence_model::capability::Access;
 use ringfence_model::capability::Asked;
+use ringfence_model::capability::Ceiling;
 use ringfence_model::capability::GuestPath;
 use ringfence_model::capability::LimitCeiling;
 use ringfence_model::capability::NetworkAsked;
@@ -97,6 +98,7 @@ fn request(host: &Host, function: &str) -> CallRequest {
         function: Some(function.to_owned()),
         input: Input::default(),
         asked: Asked::default(),
+        session_ceiling: Ceiling::default(),
         idempotency_key: None,
         claimed: Vec::new(),
     }
@@ -124,6 +126,22 @@ const SPINNER: &str = r#"(component
   (core module $m (func (export "spin") (loop $forever (br $forever))))
   (core instance $i (instantiate $m))
   (func (export "spin") (canon lift (core func $i "spin"))))"#;
+
+#[tokio::test]
+async fn session_narrows_its_calls() {
+    let host = host();
+    let tool = tool(&host, SCRIBBLER).await;
+    let limits = LimitCeiling { fuel: Some(1_000), ..LimitCeiling::default() };
+    let session_ceiling = Ceiling { environment: Some(Vec::new()), limits, ..Ceiling::default() };
+    let narrowed =
+        |asked| CallRequest { asked, session_ceiling: session_ceiling.clone(), ..request(&host, "scribble") };
+    let response = call(&host, &tool, narrowed(Asked::default())).await;
+    assert_eq!(response.outcome.code(), "tool.limit.fuel");
+    let asked = Asked { environment: [("A".to_owned(), "b".to_owned())].into(), ..Asked::default() };
+    assert_eq!(call(&host, &tool, narrowed(asked.clone())).await.outcome.code(), "denied.session");
+    let open = CallRequest { asked, ..request(&host, "scribble") };
+    assert_eq!(call(&host, &tool, open).await.outcome.code(), "returned");
+}
 
 #[tokio::test]
 async fn instance_finds_nothing_of_another() {

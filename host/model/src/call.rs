@@ -8,6 +8,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::capability::Asked;
+use crate::capability::Ceiling;
 use crate::decision::Claim;
 use crate::id::CallId;
 use crate::id::SessionId;
@@ -104,6 +105,8 @@ pub struct CallRequest {
     pub input: Input,
     /// What it asks to be granted.
     pub asked: Asked,
+    /// What its session allows at most; a call without one is not narrowed by it.
+    pub session_ceiling: Ceiling,
     /// The token under which it runs once.
     pub idempotency_key: Option<IdempotencyKey>,
     /// What the caller says of itself.

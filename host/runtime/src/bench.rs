@@ -21,6 +21,7 @@ use ringfence_audit::verify::Options;
 use ringfence_model::call::CallRequest;
 use ringfence_model::call::Input;
 use ringfence_model::capability::Asked;
+use ringfence_model::capability::Ceiling;
 use ringfence_model::capability::NetworkAsked;
 use ringfence_model::decision::AskedSummary;
 use ringfence_model::decision::PolicyRequest;
@@ -254,6 +255,7 @@ impl<'p> Bench<'p> {
             function: Some("describe".to_owned()),
             input: Input::default(),
             asked: Asked::default(),
+            session_ceiling: Ceiling::default(),
             idempotency_key: None,
             claimed: Vec::new(),
         };

@@ -67,9 +67,13 @@ impl Parts {
     }
 
     /// The layers that bound a call, in the order they are asked.
-    pub(crate) fn layers(&self, tool: &Tool, ring: Ring) -> Vec<(Layer, Ceiling)> {
+    pub(crate) fn layers(&self, tool: &Tool, request: &CallRequest) -> Vec<(Layer, Ceiling)> {
         let manifest = tool.manifest().map(|manifest| (Layer::Manifest, manifest.ceiling()));
-        let others = [(Layer::Operator, self.config.operator.clone()), (Layer::Ring, self.ring_ceiling(ring))];
+        let others = [
+            (Layer::Operator, self.config.operator.clone()),
+            (Layer::Ring, self.ring_ceiling(request.ring)),
+            (Layer::Session, request.session_ceiling.clone()),
+        ];
         manifest.into_iter().chain(others).collect()
     }
 

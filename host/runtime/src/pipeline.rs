@@ -313,7 +313,7 @@ fn policy_request(parts: &Parts, admitted: &AdmittedCall<'_>) -> PolicyRequest {
 
 fn narrow<'t>(parts: &Parts, authorized: AuthorizedCall<'t>) -> Result<GrantedCall<'t>, Stop> {
     let AuthorizedCall { admitted, decision, narrowings } = authorized;
-    let layers = parts.layers(admitted.tool, admitted.request.ring);
+    let layers = parts.layers(admitted.tool, &admitted.request);
     match Grant::narrow(&admitted.request.asked, &layers, &parts.config.host_state) {
         Ok(grant) => {
             let grant = narrowings.iter().fold(grant, Grant::attenuate);

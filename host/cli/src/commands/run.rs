@@ -9,6 +9,7 @@ use ringfence_model::call::CallRequest;
 use ringfence_model::call::IdempotencyKey;
 use ringfence_model::call::Input;
 use ringfence_model::capability::Asked;
+use ringfence_model::capability::Ceiling;
 use ringfence_model::capability::Folder;
 use ringfence_model::capability::LimitCeiling;
 use ringfence_model::capability::NetworkAsked;
@@ -147,6 +148,7 @@ fn request(args: &RunArgs, ring: Ring, call: CallId) -> Result<CallRequest, Comm
         function: args.function.clone(),
         input: input(args)?,
         asked: asked(args)?,
+        session_ceiling: Ceiling::default(),
         idempotency_key: key,
         claimed: Vec::new(),
     })
