@@ -242,10 +242,12 @@ impl NetworkGrant {
     }
 }
 
-/// Cuts rules down to what bounds allow; no bounds, no cut.
+/// Cuts rules down to what bounds allow; no bounds, no cut. Where that makes more rules than a grant holds, the rest of
+/// them is cut as well: a policy must not be able to grow a grant in size either.
 fn keep_within<T: Rule>(rules: &mut Vec<T>, bounds: Option<&[T]>) {
     if let Some(bounds) = bounds {
-        *rules = rules.iter().flat_map(|rule| bounds.iter().filter_map(|bound| rule.meet(bound))).collect();
+        let kept = rules.iter().flat_map(|rule| bounds.iter().filter_map(|bound| rule.meet(bound)));
+        *rules = kept.take(limits::RULES_MAX).collect();
     }
 }
 

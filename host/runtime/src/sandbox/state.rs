@@ -58,7 +58,9 @@ impl State {
             .max_random_size(limits::RANDOM_BYTES_MAX)
             // A file operation that blocks must not block the thread that watches the deadline.
             .allow_blocking_current_thread(false);
-        for (name, value) in grant.environment() {
+        // A variable that is to hold a placeholder holds nothing else.
+        let is_secret = |name: &String| grant.network().secrets.contains(name);
+        for (name, value) in grant.environment().iter().filter(|(name, _)| !is_secret(name)) {
             builder.env(name, value);
         }
         for (name, placeholder) in egress.placeholders().variables() {
