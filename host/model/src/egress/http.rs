@@ -118,8 +118,8 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// The path of a URL: absolute, without query, and one path to every reader. No part of it is `.` or `..`, however often it
-/// was escaped, and no escape in it hides a separator or a control character.
+/// The path of a URL: absolute, without query, and one path to every reader. No part of it is `.` or `..`, however it
+/// was escaped and whatever parameters it has, and no escape in it hides a separator or a control character.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UrlPath(String);
 
@@ -135,8 +135,10 @@ impl UrlPath {
             return Err(refuse());
         }
         let decoded = decode(text).ok_or_else(refuse)?;
+        // Some servers take what follows `;` for a parameter and drop it before they walk the path.
+        let is_step = |part: &str| matches!(part.split(';').next(), Some("." | ".."));
         // Two slashes at the start would be a host to some readers.
-        if decoded.split('/').any(|part| matches!(part, "." | "..")) || decoded.starts_with("//") {
+        if decoded.split('/').any(is_step) || decoded.starts_with("//") {
             return Err(refuse());
         }
         Ok(Self(text.to_owned()))

@@ -58,6 +58,7 @@ fn malformed_rules_are_named() {
         ("https://example.com:90-80/", "`90-80` is neither a port"),
         ("https://example.com/a/../b", "is not a path"),
         ("https://example.com/a/%2e%2E/b", "is not a path"),
+        ("https://example.com/a/..;x=y/b", "is not a path"),
         ("https://example.com/a%2fb", "is not a path"),
         ("https://example.com/a%252fb", "is not a path"),
         ("https://example.com//a", "is not a path"),
