@@ -16,8 +16,9 @@ use ringfence_model::limits;
 
 use crate::egress::Refusal;
 
-/// Headers that say who speaks to whom, how, and through what: the host's to set, or nobody's.
-const FORBIDDEN: [&str; 20] = [
+/// Headers that say who speaks to whom, how, and through what: the host's to set, or nobody's. And those that have a
+/// server take the request for another one than was decided on: another method, another path.
+const FORBIDDEN: [&str; 18] = [
     "connection",
     "expect",
     "forwarded",
@@ -25,24 +26,26 @@ const FORBIDDEN: [&str; 20] = [
     "http2-settings",
     "keep-alive",
     "max-forwards",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
     "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
     "x-real-ip",
+    "x-rewrite-url",
 ];
+
+/// Families of such headers; new ones turn up.
+const FORBIDDEN_FAMILIES: [&str; 2] = ["proxy-", "x-forwarded-"];
 
 /// Whether a guest may not set a header, in a head or in a trailer. Names are lower-case by the time they come here.
 pub(super) fn is_forbidden(name: &HeaderName) -> bool {
-    FORBIDDEN.binary_search(&name.as_str()).is_ok() || name.as_str().starts_with("proxy-")
+    let name = name.as_str();
+    FORBIDDEN.binary_search(&name).is_ok() || FORBIDDEN_FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
 /// What a request goes to, or why it goes nowhere.
