@@ -124,10 +124,13 @@ pub struct ManifestCapabilities {
     /// Addresses that are not public, and that it goes to.
     #[serde(default)]
     pub addresses: Vec<Network>,
-    /// Secrets it sends.
+    /// Secrets it sends; [`ANY_SECRET`] among them is whichever it is granted.
     #[serde(default)]
     pub secrets: Vec<String>,
 }
+
+/// In a manifest, every secret: a tool that only carries them knows no names. No secret can be called this.
+pub const ANY_SECRET: &str = "*";
 
 /// What a manifest says of one function.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +151,7 @@ impl Manifest {
     /// The manifest as a layer that narrows grants.
     pub fn ceiling(&self) -> Ceiling {
         let asked = self.capabilities.clone();
+        let takes_any_secret = asked.secrets.iter().any(|name| name == ANY_SECRET);
         Ceiling {
             filesystem: Some(asked.filesystem),
             environment: Some(asked.environment),
@@ -155,7 +159,7 @@ impl Manifest {
             sockets: Some(asked.sockets),
             names: Some(asked.names),
             addresses: Some(asked.addresses),
-            secrets: Some(asked.secrets),
+            secrets: (!takes_any_secret).then_some(asked.secrets),
             ..Ceiling::default()
         }
     }
@@ -189,5 +193,16 @@ mod tests {
             (ceiling.names, ceiling.addresses, ceiling.secrets),
             (Some(Vec::new()), Some(Vec::new()), Some(Vec::new()))
         );
+    }
+
+    #[test]
+    fn any_secret_is_written_as_a_star() {
+        let ceiling = |secrets: &[&str]| {
+            let secrets = secrets.iter().map(|name| (*name).to_owned()).collect();
+            let capabilities = ManifestCapabilities { secrets, ..ManifestCapabilities::default() };
+            Manifest { capabilities, ..Manifest::default() }.ceiling().secrets
+        };
+        assert_eq!(ceiling(&["A", "*"]), None);
+        assert_eq!(ceiling(&["A", "B*"]), Some(vec!["A".to_owned(), "B*".to_owned()]));
     }
 }
