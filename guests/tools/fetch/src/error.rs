@@ -6,7 +6,7 @@ use crate::bindings::wasi::io::streams::StreamError;
 
 /// What an exchange failed of.
 pub fn of_code(code: &ErrorCode) -> Error {
-    let text = format!("{code:?}");
+    let text = format!("{code:?}").replace("ErrorCode::", "");
     match code {
         ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited | ErrorCode::ConnectionLimitReached => {
             Error::Denied(text)

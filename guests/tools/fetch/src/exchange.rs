@@ -8,6 +8,7 @@ use crate::bindings::wasi::http::types::{
 use crate::bindings::wasi::io::streams::StreamError;
 use crate::error::{malformed, of_code, of_header, of_stream};
 use crate::url::Url;
+use crate::variable;
 
 /// The largest body that is taken as an answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -37,7 +38,8 @@ pub fn send(request: Request) -> Result<Response, Error> {
 }
 
 fn outgoing(request: Request) -> Result<OutgoingRequest, Error> {
-    let headers: Vec<_> = request.headers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
+    let header = |(name, value): (String, String)| Ok((name, variable::expand(&value)?.into_bytes()));
+    let headers = request.headers.into_iter().map(header).collect::<Result<Vec<_>, Error>>()?;
     let outgoing = OutgoingRequest::new(Fields::from_list(&headers).map_err(of_header)?);
     outgoing.set_method(&request.method).map_err(malformed("method"))?;
     outgoing.set_scheme(Some(&request.url.scheme)).map_err(malformed("scheme"))?;

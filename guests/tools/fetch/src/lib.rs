@@ -6,6 +6,7 @@
 mod error;
 mod exchange;
 mod url;
+mod variable;
 
 #[allow(missing_docs, reason = "the WIT has the documentation")]
 mod bindings {
@@ -36,13 +37,14 @@ struct Fetch;
 bindings::export!(Fetch with_types_in bindings);
 
 impl Guest for Fetch {
-    fn get(url: String, headers: Vec<(String, String)>) -> Result<Response, Error> {
+    fn get(url: String, headers: Option<Vec<(String, String)>>) -> Result<Response, Error> {
+        let headers = headers.unwrap_or_default();
         exchange::send(Request { method: Method::Get, url: Url::parse(&url)?, headers, body: None })
     }
 
     fn post(
         url: String,
-        mut headers: Vec<(String, String)>,
+        headers: Option<Vec<(String, String)>>,
         body: Content,
         content_type: String,
     ) -> Result<Response, Error> {
@@ -50,6 +52,7 @@ impl Guest for Fetch {
             Content::Text(text) => text.into_bytes(),
             Content::Bytes(bytes) => bytes,
         };
+        let mut headers = headers.unwrap_or_default();
         headers.push(("content-type".to_owned(), content_type));
         headers.push(("content-length".to_owned(), bytes.len().to_string()));
         exchange::send(Request { method: Method::Post, url: Url::parse(&url)?, headers, body: Some(bytes) })
