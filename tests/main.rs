@@ -10,6 +10,7 @@ mod bad_input;
 mod call;
 mod demo;
 mod docs;
+mod egress;
 mod fuzz;
 mod host;
 mod isolation;
@@ -17,6 +18,7 @@ mod limit;
 mod policy;
 mod record;
 mod tools;
+mod wire;
 
 #[test]
 fn every_test_file_is_part_of_this_binary() {

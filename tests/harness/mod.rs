@@ -1,6 +1,10 @@
 //! What the tests share: a fresh home, the real binary, and what must hold after every run of it.
 
 mod attack;
+pub mod dns;
+pub mod network;
+pub mod tls;
+pub mod web;
 
 use std::ffi::OsStr;
 use std::io::Write as _;

@@ -4,6 +4,8 @@
 //! not; it fails when anything escaped. With the argument `control` it does the permitted twin instead, prints
 //! `control: ok` and succeeds, so that a broken fixture can't pass for a contained one.
 
+pub mod http;
+pub mod net;
 pub mod raw;
 
 use std::env;
@@ -13,6 +15,11 @@ use std::process::ExitCode;
 /// Whether the permitted twin was asked for.
 pub fn is_control() -> bool {
     env::args().nth(1).is_some_and(|argument| argument == "control")
+}
+
+/// What the program is to try it on: its arguments, without the one that asks for the permitted twin.
+pub fn targets() -> Vec<String> {
+    env::args().skip(if is_control() { 2 } else { 1 }).collect()
 }
 
 /// Reports how the permitted twin went.

@@ -1,0 +1,122 @@
+//! Certificates of the tests' own: an authority, and what it signs, well and badly.
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::BasicConstraints;
+use rcgen::CertificateParams;
+use rcgen::CertifiedIssuer;
+use rcgen::IsCa;
+use rcgen::KeyPair;
+use rustls::ServerConfig;
+use rustls::ServerConnection;
+use rustls::StreamOwned;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+
+/// Who signs certificates.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// What a server shows for itself.
+#[derive(Clone)]
+pub struct Identity {
+    config: Arc<ServerConfig>,
+}
+
+impl Authority {
+    /// One that nobody trusts who was not told to.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self { issuer: CertifiedIssuer::self_signed(params, key()).expect("an authority") }
+    }
+
+    /// Its certificate as a file for whoever is to trust it.
+    pub fn pem(&self) -> String {
+        let lines: Vec<_> = STANDARD.encode(self.issuer.der()).into_bytes();
+        let lines: Vec<_> = lines.chunks(64).map(String::from_utf8_lossy).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    }
+
+    /// A server with this name.
+    pub fn server(&self, name: &str) -> Identity {
+        self.sign(&params(name))
+    }
+
+    /// A server with this name whose certificate has run out.
+    pub fn expired_server(&self, name: &str) -> Identity {
+        let mut params = params(name);
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Identity {
+        let key = key();
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        Identity::new(vec![certificate.der().clone(), self.issuer.der().clone()], &key)
+    }
+}
+
+impl Identity {
+    /// A server with this name that vouches for itself.
+    pub fn self_signed(name: &str) -> Self {
+        let key = key();
+        Self::new(vec![params(name).self_signed(&key).expect("a certificate").der().clone()], &key)
+    }
+
+    fn new(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Self {
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("versions of TLS").with_no_client_auth().with_single_cert(chain, key.into());
+        Self { config: Arc::new(config.expect("an identity")) }
+    }
+
+    /// Encrypts a connection that somebody has made.
+    pub fn accept(&self, connection: TcpStream) -> io::Result<StreamOwned<ServerConnection, TcpStream>> {
+        let server = ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)?;
+        Ok(StreamOwned::new(server, connection))
+    }
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate().expect("a key")
+}
+
+fn params(name: &str) -> CertificateParams {
+    CertificateParams::new(vec![name.to_owned()]).expect("a name")
+}
+
+#[test]
+fn server_is_trusted_through_authority() {
+    use crate::harness::web::Web;
+    use crate::harness::web::ok;
+    use std::io::Read as _;
+    use std::io::Write as _;
+
+    let authority = Authority::new();
+    let web = Web::encrypted(&authority.server("a.test"), |_| ok("hello"));
+    for (trusted, name, is_well) in
+        [(&authority, "a.test", true), (&authority, "b.test", false), (&Authority::new(), "a.test", false)]
+    {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(trusted.issuer.der().clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("versions of TLS").with_root_certificates(roots).with_no_client_auth();
+        let name = rustls::pki_types::ServerName::try_from(name).expect("a name");
+        let client = rustls::ClientConnection::new(Arc::new(config), name).expect("a client");
+        let mut stream = StreamOwned::new(client, TcpStream::connect(web.address()).expect("a connection"));
+        let mut answer = String::new();
+        let result = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").and_then(|()| stream.read_to_string(&mut answer));
+        assert_eq!((result.is_ok(), answer.ends_with("hello")), (is_well, is_well), "{result:?}");
+    }
+    assert_eq!(web.requests().len(), 1);
+    assert_eq!(web.requests()[0].server_name.as_deref(), Some("a.test"));
+}
