@@ -24,6 +24,8 @@ use crate::home::read_key;
 /// The largest file of certificates, and the largest secret.
 const ROOTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const SECRET_BYTES_MAX: usize = 8 * 1024;
+/// The shortest secret: it is looked for in what tools put out, and must not be found by chance.
+const SECRET_BYTES_MIN: usize = 8;
 
 /// What stands under `[egress]`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -87,8 +89,10 @@ fn secrets(home: &Home, names: &[String]) -> Result<BTreeMap<String, Secret>, Ho
             let text = Zeroizing::new(read_key(&path)?);
             let value = text.trim_end_matches(['\r', '\n']);
             let is_header_value = value.bytes().all(|c| (0x20..0x7f).contains(&c));
-            if value.is_empty() || value.len() > SECRET_BYTES_MAX || !is_header_value {
-                let why = format!("a secret is one line of 1 to {SECRET_BYTES_MAX} printable ASCII characters");
+            if !(SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&value.len()) || !is_header_value {
+                let why = format!(
+                    "a secret is one line of {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} printable ASCII characters"
+                );
                 return Err(HomeError::File { path: path.display().to_string(), why });
             }
             let value = Zeroizing::new(value.to_owned());

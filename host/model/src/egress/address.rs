@@ -76,13 +76,12 @@ fn kind_v4(address: Ipv4Addr) -> AddressKind {
         [169, 254, ..] => AddressKind::LinkLocal,
         [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [198, 18..=19, ..] => AddressKind::Documentation,
         [224..=239, ..] => AddressKind::Multicast,
-        [0, ..]
+        [0 | 240..=255, ..]
         | [192, 0, 0, _]
         | [192, 31, 196, _]
         | [192, 52, 193, _]
         | [192, 88, 99, _]
-        | [192, 175, 48, _]
-        | [240..=255, ..] => AddressKind::Reserved,
+        | [192, 175, 48, _] => AddressKind::Reserved,
         _ => AddressKind::Public,
     }
 }
@@ -96,12 +95,13 @@ fn kind_v6(address: Ipv6Addr) -> AddressKind {
         [0xff00..=0xffff, ..] => AddressKind::Multicast,
         [0xfe80..=0xfebf, ..] => AddressKind::LinkLocal,
         // Unique local, the site-local that came before it, and NAT64 of one's own network (RFC 8215).
-        [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => AddressKind::Private,
+        [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x64, 0xff9b, 1, ..] => AddressKind::Private,
         [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] | [0x2001, 2, 0, ..] => AddressKind::Documentation,
-        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x2002, ..] => AddressKind::Public,
-        // IPv4-compatible, Teredo, ORCHID, discard-only and all that is not global unicast.
+        // Teredo and ORCHID.
         [0x2001, 0..=0x1ff, ..] => AddressKind::Reserved,
-        [0x2000..=0x3fff, ..] => AddressKind::Public,
+        // What is mapped, translated, and global unicast, 6to4 among it; what they carry is judged as well.
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x2000..=0x3fff, ..] => AddressKind::Public,
+        // IPv4-compatible, discard-only, and whatever nobody has.
         _ => AddressKind::Reserved,
     }
 }

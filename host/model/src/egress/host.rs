@@ -153,12 +153,11 @@ impl Rule for HostPattern {
     fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Network(mine), Self::Network(theirs)) => mine.covers(theirs),
-            (_, Self::Network(_)) | (Self::Network(_), _) => false,
-            (Self::Any, _) => true,
+            (Self::Any, Self::Any | Self::Name(_) | Self::Subdomains(_)) => true,
             (Self::Name(mine), Self::Name(theirs)) => mine == theirs,
             (Self::Subdomains(parent), Self::Name(name)) => name != parent && name.is_under(parent),
             (Self::Subdomains(parent), Self::Subdomains(child)) => child.is_under(parent),
-            (Self::Name(_) | Self::Subdomains(_), Self::Any) | (Self::Name(_), Self::Subdomains(_)) => false,
+            _ => false,
         }
     }
 

@@ -73,9 +73,8 @@ impl FromStr for Methods {
                 && text.bytes().all(|c| c.is_ascii_uppercase() || c == b'-')
                 && !NEVER.contains(&text)
         };
-        let method = |text: &str| match is_method(text) {
-            true => Ok(text.to_owned()),
-            false => Err(RuleError::Method(quoted(text))),
+        let method = |text: &str| {
+            if is_method(text) { Ok(text.to_owned()) } else { Err(RuleError::Method(quoted(text))) }
         };
         text.split(',').map(method).collect::<Result<_, _>>().map(Self::Listed)
     }

@@ -38,7 +38,7 @@ pub(crate) enum Refusal {
     #[error("{0}")]
     Malformed(&'static str),
     #[error("nothing granted allows it; the nearest is `{0}`")]
-    NearestRule(HttpRule),
+    NearestRule(Box<HttpRule>),
     #[error("nothing granted allows it")]
     NotGranted,
     #[error("it carries the placeholder of secret `{0}` to where that secret may not go")]
@@ -108,7 +108,7 @@ impl CallEgress {
             return Ok(hosts);
         }
         let nearest = rules.iter().max_by_key(|rule| rule.nearness(target));
-        Err(nearest.map_or(Refusal::NotGranted, |rule| Refusal::NearestRule(rule.clone())))
+        Err(nearest.map_or(Refusal::NotGranted, |rule| Refusal::NearestRule(Box::new(rule.clone()))))
     }
 
     /// The addresses of a host that may be connected to under these patterns. A name is resolved once; addresses it may not lead

@@ -103,11 +103,12 @@ impl Placeholders {
 
     /// Text with every secret turned into its placeholder.
     pub(crate) fn redact_text<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.0.iter().fold(Cow::Borrowed(text), |text, placeholder| match text.contains(&**placeholder.secret.value) {
-            true if !placeholder.secret.value.is_empty() => {
+        self.0.iter().fold(Cow::Borrowed(text), |text, placeholder| {
+            if !placeholder.secret.value.is_empty() && text.contains(&**placeholder.secret.value) {
                 Cow::Owned(text.replace(&**placeholder.secret.value, &placeholder.text))
+            } else {
+                text
             }
-            _ => text,
         })
     }
 
@@ -152,15 +153,12 @@ fn replace(bytes: Vec<u8>, wanted: &[u8], with: &[u8]) -> Vec<u8> {
     let mut replaced = Vec::with_capacity(bytes.len());
     let mut rest = bytes.as_slice();
     while let Some(first) = rest.first() {
-        match rest.strip_prefix(wanted) {
-            Some(after) => {
-                replaced.extend_from_slice(with);
-                rest = after;
-            }
-            None => {
-                replaced.push(*first);
-                rest = rest.get(1..).unwrap_or_default();
-            }
+        if let Some(after) = rest.strip_prefix(wanted) {
+            replaced.extend_from_slice(with);
+            rest = after;
+        } else {
+            replaced.push(*first);
+            rest = rest.get(1..).unwrap_or_default();
         }
     }
     replaced

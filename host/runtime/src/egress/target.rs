@@ -114,10 +114,8 @@ pub(super) fn rewrite<B>(request: Request<B>, target: &HttpTarget) -> Result<Req
     for name in forbidden {
         parts.headers.remove(name);
     }
-    let host = match target.port == target.scheme.default_port() {
-        true => target.host.to_string(),
-        false => format!("{}:{}", target.host, target.port),
-    };
+    let is_default = target.port == target.scheme.default_port();
+    let host = if is_default { target.host.to_string() } else { format!("{}:{}", target.host, target.port) };
     parts.headers.insert(header::HOST, HeaderValue::from_str(&host).map_err(|_| malformed())?);
     Ok(Request::from_parts(parts, body))
 }
