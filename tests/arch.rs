@@ -8,15 +8,16 @@ use std::path::PathBuf;
 const RUNTIME: &[(&str, &[&str])] = &[
     ("egress", &[]),
     ("engine", &[]),
+    ("gate", &[]),
     ("ledger", &[]),
     ("sequencer", &["ledger"]),
     ("sandbox", &["egress", "engine", "toolbox"]),
     ("toolbox", &["engine", "sandbox"]),
     ("policy", &["engine", "sandbox", "toolbox"]),
     ("session", &["pipeline", "toolbox"]),
-    ("pipeline", &["host", "ledger", "policy", "sandbox", "session", "toolbox"]),
-    ("host", &["egress", "engine", "ledger", "pipeline", "policy", "sandbox", "sequencer", "toolbox"]),
-    ("bench", &["egress", "engine", "host", "ledger", "policy", "sandbox", "sequencer", "toolbox"]),
+    ("pipeline", &["gate", "host", "ledger", "policy", "sandbox", "session", "toolbox"]),
+    ("host", &["egress", "engine", "gate", "ledger", "pipeline", "policy", "sandbox", "sequencer", "toolbox"]),
+    ("bench", &["egress", "engine", "gate", "host", "ledger", "policy", "sandbox", "sequencer", "toolbox"]),
 ];
 
 /// Which of our crates each one may use.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use ringfence_model::digest::Digest;
+use ringfence_model::limits;
 use ringfence_model::ring::Ring;
 use tempfile::TempDir;
 
@@ -383,7 +384,7 @@ fn every_key_is_in_the_reference() {
         bodies.collect()
     };
     let config = read("host/cli/src/config.rs");
-    let mut bodies = structs(&config, &["Config", "RunConfig", "RingTable", "PolicyTable", "LogConfig"]);
+    let mut bodies = structs(&config, &["Config", "RunConfig", "HostLimits", "RingTable", "PolicyTable", "LogConfig"]);
     bodies.extend(structs(&read("host/model/src/capability.rs"), &["Ceiling", "LimitCeiling"]));
     for line in bodies.iter().flat_map(|body| body.lines()) {
         if let Some((name, _)) = line.trim().strip_prefix("pub ").and_then(|rest| rest.split_once(':')) {
@@ -392,7 +393,7 @@ fn every_key_is_in_the_reference() {
     }
     assert!(fields.len() >= 20, "{fields:?}");
     let others = config.matches("pub struct ").count();
-    assert_eq!(others, 5, "a struct of the configuration is new: name it above");
+    assert_eq!(others, 6, "a struct of the configuration is new: name it above");
     for field in fields {
         let spellings = [format!("\n{field} = "), format!("[{field}"), format!(".{field}]")];
         assert!(spellings.iter().any(|spelling| reference.contains(spelling)), "`{field}` is not in the reference");
@@ -411,6 +412,20 @@ fn reference_shows_what_rings_allow() {
             let shown = shown["limits"].get(name).and_then(toml::Value::as_integer);
             assert_eq!(shown, limit.as_i64(), "{name} of ring {ring}");
         }
+        let calls = limits::CONCURRENT_CALLS_PER_RING_MAX[usize::from(ring.number())];
+        assert_eq!(shown["concurrent-calls"].as_integer(), Some(i64::from(calls)), "ring {ring}");
+    }
+    for (name, limit) in [
+        ("compile-memory-bytes", limits::COMPILE_MEMORY_BYTES_MAX),
+        ("compile-cpu-seconds", limits::COMPILE_CPU_SECONDS_MAX),
+        ("compile-wall-ms", limits::COMPILE_WALL_MS_MAX),
+        ("concurrent-calls", limits::CONCURRENT_CALLS_MAX.into()),
+        ("concurrent-calls-per-tool", limits::CONCURRENT_CALLS_PER_TOOL_MAX.into()),
+        ("concurrent-calls-per-principal", limits::CONCURRENT_CALLS_PER_PRINCIPAL_MAX.into()),
+        ("queued-calls-per-ring", limits::QUEUED_CALLS_PER_RING_MAX.into()),
+        ("queue-wait-ms", limits::QUEUE_WAIT_MS_MAX),
+    ] {
+        assert_eq!(reference["limits"][name].as_integer(), i64::try_from(limit).ok(), "{name}");
     }
     assert_eq!(reference["run"]["ring"].as_integer(), Some(i64::from(Ring::default().number())));
 }

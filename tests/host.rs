@@ -33,6 +33,7 @@ use ringfence_model::tool::ToolRef;
 use ringfence_runtime::egress::Egress;
 use ringfence_runtime::egress::EgressConfig;
 use ringfence_runtime::engine::Engine;
+use ringfence_runtime::gate::Concurrency;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::host::HostConfig;
 use ringfence_runtime::host::HostParts;
@@ -63,6 +64,10 @@ fn ring_default(engine: &Engine) -> Policy {
 }
 
 fn host() -> Arc<Host> {
+    host_with(Concurrency::default())
+}
+
+fn host_with(concurrency: Concurrency) -> Arc<Host> {
     let engine = Engine::new().expect("an engine");
     let signer = Arc::new(SoftwareSigner::from_seed("test.example/log", &[7; 32]).expect("a signer"));
     let opened = Opened { host: "test".into(), key: signer.verifier().to_string(), origin: "test.example/log".into() };
@@ -73,7 +78,7 @@ fn host() -> Arc<Host> {
     Arc::new(Host::new(HostParts {
         policies: PolicySet::new(vec![ring_default(&engine)]),
         engine,
-        config: HostConfig::default(),
+        config: HostConfig { concurrency, ..HostConfig::default() },
         ledger,
         ledger_blocks: false,
         sequencer,
@@ -176,24 +181,38 @@ async fn memory_returns_to_its_baseline() {
     assert!(growth < 64 * limits::MIB, "{growth}");
 }
 
+/// More at the same time than the pool of instances has.
+const NO_GATE: Concurrency = Concurrency {
+    calls: u32::MAX,
+    calls_per_ring: [u32::MAX; 4],
+    calls_per_tool: u32::MAX,
+    calls_per_principal: u32::MAX,
+    queued_per_ring: 0,
+    queue_wait_ms: 0,
+};
+
+fn spin_for(host: &Host, wall_ms: u64) -> CallRequest {
+    let limits = LimitCeiling { wall_ms: Some(wall_ms), ..LimitCeiling::default() };
+    CallRequest { asked: Asked { limits, ..Asked::default() }, ..request(host, "spin") }
+}
+
+/// So many calls of a tool that spins for so long, all at once.
+fn flood(host: &Arc<Host>, spinner: &Arc<Tool>, calls: u32, wall_ms: u64) -> Vec<tokio::task::JoinHandle<Response>> {
+    let one = |_| {
+        let (host, spinner) = (Arc::clone(host), Arc::clone(spinner));
+        tokio::spawn(async move { call(&host, &spinner, spin_for(&host, wall_ms)).await })
+    };
+    (0..calls).map(one).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exhausted_pool_says_busy_and_recovers() {
     // RES-08
-    let host = host();
+    let host = host_with(NO_GATE);
     let tool = tool(&host, SPINNER).await;
-    let mut running = Vec::new();
-    for _ in 0..limits::INSTANCES_MAX + 16 {
-        let (host, tool) = (Arc::clone(&host), Arc::clone(&tool));
-        running.push(tokio::spawn(async move {
-            let wall_ms = Some(3_000);
-            let asked = Asked { limits: LimitCeiling { wall_ms, ..LimitCeiling::default() }, ..Asked::default() };
-            let response = call(&host, &tool, CallRequest { asked, ..request(&host, "spin") }).await;
-            response.outcome.code().to_owned()
-        }));
-    }
     let mut codes = Vec::new();
-    for call in running {
-        codes.push(call.await.expect("no panic"));
+    for call in flood(&host, &tool, limits::INSTANCES_MAX + 16, 3_000) {
+        codes.push(call.await.expect("no panic").outcome.code().to_owned());
     }
     let count = |code: &str| codes.iter().filter(|other| *other == code).count();
     assert!(count("tool.limit.time") > 0 && count("host.busy") + count("denied.policy-fault") > 0, "{codes:?}");
@@ -201,6 +220,71 @@ async fn exhausted_pool_says_busy_and_recovers() {
     let scribbler = self::tool(&host, SCRIBBLER).await;
     let response = call(&host, &scribbler, request(&host, "scribble")).await;
     assert_eq!(response.outcome.kind, OutcomeKind::Returned);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_ring_says_when_to_return() {
+    // RES-08: two run, twenty wait, and the rest hear at once that they may try again.
+    let host = host_with(Concurrency { queued_per_ring: 20, queue_wait_ms: 60_000, ..Concurrency::default() });
+    let spinner = tool(&host, SPINNER).await;
+    let started = std::time::Instant::now();
+    let (mut ran, mut busy) = (0, 0);
+    for call in flood(&host, &spinner, 60, 100) {
+        let response = call.await.expect("no panic");
+        match response.outcome.code() {
+            "tool.limit.time" => ran += 1,
+            "host.busy" => {
+                let error = response.outcome.error.as_ref().expect("an error");
+                assert_eq!(error.value, Some(json!({ "retry_after_ms": limits::RETRY_AFTER_MS })));
+                assert!(error.message.contains("ring 3 runs no more than 2 calls"), "{}", error.message);
+                assert_eq!(response.outcome.kind, OutcomeKind::Cancelled);
+                busy += 1;
+            }
+            code => panic!("{code}"),
+        }
+    }
+    assert!((22..60).contains(&ran) && ran + busy == 60, "{ran} {busy}");
+    // Two at a time: eleven rounds at least.
+    assert!(started.elapsed() >= Duration::from_millis(1_100), "{:?}", started.elapsed());
+    // Each ended once: two entries for each that ran, one for each that did not, and nothing begun that waited.
+    assert_eq!(host.ledger().len(), 1 + 2 * ran + busy);
+    let scribbler = tool(&host, SCRIBBLER).await;
+    let response = call(&host, &scribbler, request(&host, "scribble")).await;
+    assert_eq!(response.outcome.kind, OutcomeKind::Returned);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_ends_and_is_recorded() {
+    // RES-08
+    let host = host_with(Concurrency { queue_wait_ms: 50, ..Concurrency::default() });
+    let spinner = tool(&host, SPINNER).await;
+    let running = flood(&host, &spinner, 2, 1_500);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let response = call(&host, &spinner, spin_for(&host, 1_500)).await;
+    assert_eq!(response.outcome.code(), "host.busy");
+    let entry = host.receipt(response.recorded.index).expect("a receipt");
+    let entry: serde_json::Value = serde_json::from_slice(&entry.to_bytes().expect("bytes")).expect("JSON");
+    assert_eq!((&entry["entry"]["kind"], &entry["entry"]["body"]["code"]), (&json!("refused"), &json!("host.busy")));
+    for call in running {
+        assert_eq!(call.await.expect("no panic").outcome.code(), "tool.limit.time");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flooded_ring_leaves_others_alone() {
+    // CON-07: ring 3 is full and its queue as well; a call in ring 2, and one more in ring 3 when its turn comes, run.
+    let host = host_with(Concurrency { queued_per_ring: 30, ..Concurrency::default() });
+    let (spinner, scribbler) = (tool(&host, SPINNER).await, tool(&host, SCRIBBLER).await);
+    let flood = flood(&host, &spinner, 32, 100);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let started = std::time::Instant::now();
+    let response = call(&host, &scribbler, CallRequest { ring: Ring::Standard, ..request(&host, "scribble") }).await;
+    assert_eq!(response.outcome.kind, OutcomeKind::Returned);
+    assert!(started.elapsed() < Duration::from_millis(1_000), "{:?}", started.elapsed());
+    assert!(flood.iter().any(|call| !call.is_finished()), "the flood was to last");
+    for call in flood {
+        assert_eq!(call.await.expect("no panic").outcome.code(), "tool.limit.time");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

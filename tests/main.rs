@@ -8,6 +8,7 @@ mod harness;
 mod arch;
 mod bad_input;
 mod call;
+mod compile;
 mod demo;
 mod docs;
 mod egress;

@@ -88,6 +88,20 @@ pub enum Command {
     Receipt(ReceiptCommand),
     /// Measure each part against its floor, in one process
     Bench(BenchArgs),
+    /// Compile a component: what the other commands start, in a process of its own
+    #[command(name = COMPILE, hide = true)]
+    Compile(CompileArgs),
+}
+
+/// The command that compiles, which nobody has to know.
+pub const COMPILE: &str = "compile-component";
+
+#[derive(ClapArgs, Debug)]
+pub struct CompileArgs {
+    /// Bytes of memory it may take
+    pub memory_bytes: u64,
+    /// Seconds of processor time it may take
+    pub cpu_seconds: u64,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -4,6 +4,8 @@
 //! lowers and pins; it has no key that grants a tool anything.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -19,6 +21,8 @@ use ringfence_model::egress::NetworkCeiling;
 use ringfence_model::egress::SocketRule;
 use ringfence_model::limits;
 use ringfence_model::ring::Ring;
+use ringfence_runtime::engine::compiler::CompileLimits;
+use ringfence_runtime::gate::Concurrency;
 use ringfence_runtime::host::RingConfig;
 use serde::Deserialize;
 use serde_json::Value;
@@ -43,6 +47,7 @@ pub enum ConfigError {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Config {
     pub run: RunConfig,
+    pub limits: HostLimits,
     pub operator: Ceiling,
     pub rings: BTreeMap<String, RingTable>,
     /// Missing: the built-in `ring-default`. Empty: no policy, so nothing is permitted.
@@ -57,6 +62,20 @@ pub struct Config {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RunConfig {
     pub ring: Ring,
+}
+
+/// What the host does at the same time, and what compiling may take. Each lowers the host's own limit.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct HostLimits {
+    pub compile_memory_bytes: Option<NonZeroU64>,
+    pub compile_cpu_seconds: Option<NonZeroU64>,
+    pub compile_wall_ms: Option<NonZeroU64>,
+    pub concurrent_calls: Option<NonZeroU32>,
+    pub concurrent_calls_per_tool: Option<NonZeroU32>,
+    pub concurrent_calls_per_principal: Option<NonZeroU32>,
+    pub queued_calls_per_ring: Option<u32>,
+    pub queue_wait_ms: Option<u64>,
 }
 
 /// What is lowered in one ring.
@@ -75,6 +94,7 @@ pub struct RingTable {
     pub secrets: Option<Vec<String>>,
     pub clock: Option<Source>,
     pub random: Option<Source>,
+    pub concurrent_calls: Option<NonZeroU32>,
     pub limits: LimitCeiling,
 }
 
@@ -181,6 +201,13 @@ impl Config {
                 return Err((format!("rings.{name}"), format!("`{name}` is not a ring: rings are 0, 1, 2 and 3")));
             }
         }
+        if self.limits.compile_memory_bytes.is_some_and(|bytes| bytes.get() < limits::COMPILE_MEMORY_BYTES_MIN) {
+            let min = limits::COMPILE_MEMORY_BYTES_MIN;
+            return Err((
+                "compile-memory-bytes".to_owned(),
+                format!("no component compiles within less than {min} bytes"),
+            ));
+        }
         let folders = self.rings.values().map(|ring| &ring.folders).chain([&self.operator.folders]);
         for folder in folders.flatten().flatten() {
             if !Path::new(folder).is_absolute() {
@@ -197,6 +224,38 @@ impl Config {
     pub fn operator_ceiling(&self) -> Ceiling {
         let configured = Ceiling { secrets: Some(self.secrets.keys().cloned().collect()), ..Ceiling::default() };
         self.operator.intersect(&configured)
+    }
+
+    /// What compiling one component may take.
+    pub fn compile_limits(&self) -> CompileLimits {
+        let most = CompileLimits::default();
+        let HostLimits { compile_memory_bytes, compile_cpu_seconds, compile_wall_ms, .. } = self.limits;
+        let lower = |lowered: Option<NonZeroU64>, most: u64| lowered.map_or(most, |lowered| lowered.get().min(most));
+        CompileLimits {
+            memory_bytes: lower(compile_memory_bytes, most.memory_bytes),
+            cpu_seconds: lower(compile_cpu_seconds, most.cpu_seconds),
+            wall_ms: lower(compile_wall_ms, most.wall_ms),
+        }
+    }
+
+    /// How many calls run at the same time.
+    pub fn concurrency(&self) -> Concurrency {
+        let most = Concurrency::default();
+        let limits = self.limits;
+        let lower = |lowered: Option<NonZeroU32>, most: u32| lowered.map_or(most, |lowered| lowered.get().min(most));
+        let mut calls_per_ring = most.calls_per_ring;
+        for (number, calls) in calls_per_ring.iter_mut().enumerate() {
+            let table = self.rings.get(&number.to_string());
+            *calls = lower(table.and_then(|table| table.concurrent_calls), *calls);
+        }
+        Concurrency {
+            calls: lower(limits.concurrent_calls, most.calls),
+            calls_per_ring,
+            calls_per_tool: lower(limits.concurrent_calls_per_tool, most.calls_per_tool),
+            calls_per_principal: lower(limits.concurrent_calls_per_principal, most.calls_per_principal),
+            queued_per_ring: limits.queued_calls_per_ring.map_or(most.queued_per_ring, |n| n.min(most.queued_per_ring)),
+            queue_wait_ms: limits.queue_wait_ms.map_or(most.queue_wait_ms, |ms| ms.min(most.queue_wait_ms)),
+        }
     }
 
     /// What is lowered in each ring, by number.
@@ -221,6 +280,10 @@ mod tests {
             ("[operator]\nfolders = [\"docs\"]", 2, "not an absolute path"),
             ("[policies.x]\ndigest = \"md5:1\"", 2, "not a digest"),
             ("[run]\nring = 2\nring = 3", 3, "duplicate key"),
+            ("[limits]\nconcurrent-calls = 0", 2, "nonzero"),
+            ("[limits]\ncompile-wall-ms = 0", 2, "nonzero"),
+            ("[limits]\n\ncompile-memory-bytes = 1", 3, "less than"),
+            ("[rings.3]\nconcurrent-calls = 0", 2, "nonzero"),
             ("a = ", 1, ""),
             ("[secrets.a-b]\nfile = \"x\"\nheaders = []\nhosts = []", 1, "a secret's name"),
             ("[secrets.A]\nfile = \"x\"\nheaders = [\"Authorization\"]\nhosts = []", 1, "not a header in lower case"),
@@ -234,6 +297,20 @@ mod tests {
             let (at, why) = Config::parse(text).expect_err(text);
             assert!(at == line && why.contains(wanted), "{text}: {at}: {why}");
         }
+    }
+
+    #[test]
+    fn limits_are_lowered_and_never_raised() {
+        let high =
+            format!("[limits]\nconcurrent-calls = {n}\ncompile-cpu-seconds = {n}\nqueue-wait-ms = {n}", n = 1 << 31);
+        let high = Config::parse(&format!("{high}\n[rings.2]\nconcurrent-calls = 1000")).expect("a configuration");
+        assert_eq!(high.concurrency(), Concurrency::default());
+        assert_eq!(high.compile_limits(), CompileLimits::default());
+        let low = "[limits]\nconcurrent-calls = 3\ncompile-cpu-seconds = 4\nqueued-calls-per-ring = 0\n[rings.2]\nconcurrent-calls = 5";
+        let low = Config::parse(low).expect("a configuration");
+        assert_eq!((low.concurrency().calls, low.concurrency().queued_per_ring), (3, 0));
+        assert_eq!(low.concurrency().calls_per_ring, [32, 16, 5, 2]);
+        assert_eq!(low.compile_limits().cpu_seconds, 4);
     }
 
     #[test]

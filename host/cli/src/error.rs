@@ -10,6 +10,7 @@ use ringfence_model::grant::Wanted;
 use ringfence_model::outcome::HostCall;
 use ringfence_model::outcome::one_line;
 use ringfence_model::ring::Ring;
+use ringfence_runtime::engine::CompileError;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::backend::BackendError;
 use ringfence_runtime::pipeline::CallFailure;
@@ -45,6 +46,21 @@ impl CommandError {
 
     pub fn evidence(message: impl Into<String>) -> Self {
         Self { exit: Exit::Evidence, code: "audit.evidence", message: message.into(), hints: Vec::new() }
+    }
+
+    /// A component that can't be compiled: `error` says so, `why` is the reason.
+    pub fn compile(error: &impl std::fmt::Display, why: &CompileError) -> Self {
+        let hint = match why {
+            CompileError::Compiler(_) => {
+                "`ringfence doctor` tries the compiler; it needs `/proc`, and memory for a process"
+            }
+            CompileError::Memory { .. } | CompileError::Cpu { .. } | CompileError::Time { .. } => {
+                "no honest tool is known to need that much; if `[limits]` lowers it, review the component first"
+            }
+            _ => "its author has to mend this: less code in one component, or in one function",
+        };
+        let code = if matches!(why, CompileError::Compiler(_)) { "host.compiler" } else { "host.compile-limit" };
+        Self::environment(one_line(&error.to_string())).code(code).hint(hint)
     }
 
     /// A file that can't be read or written.
@@ -159,6 +175,9 @@ impl From<CallFailure> for CommandError {
 
 impl From<PolicyError> for CommandError {
     fn from(error: PolicyError) -> Self {
+        if let PolicyError::Compile { source, .. } = &error {
+            return Self::compile(&error, source);
+        }
         let message = one_line(&error.to_string());
         let hint = match error {
             PolicyError::BadSettings { .. } => "`ringfence policy list` shows the settings each policy takes",
@@ -171,6 +190,9 @@ impl From<PolicyError> for CommandError {
 
 impl From<ToolError> for CommandError {
     fn from(error: ToolError) -> Self {
+        if let ToolError::Compile { source, .. } = &error {
+            return Self::compile(&error, source);
+        }
         let message = one_line(&error.to_string());
         let hint = match error {
             ToolError::NotAComponent { .. } => {
@@ -198,6 +220,13 @@ pub fn denial_hints(denial: &Denial, ring: Ring, config: &std::path::Path) -> Ve
         Denial::Input(InputProblem::WrongKind { .. }) => {
             vec!["give a function `--input JSON`; give a command `-- ARGS` and `--stdin FILE`".to_owned()]
         }
+        Denial::Busy(busy) => vec![
+            format!("try again after {} ms; nothing has run", busy.retry_after_ms),
+            format!(
+                "`{}` may have lowered how many calls run at the same time, under [limits] or [rings.{ring}]",
+                config.display()
+            ),
+        ],
         Denial::Key { .. } => vec!["another `--idempotency-key` makes another call".to_owned()],
         Denial::Policy(reasons) => {
             // Two reasons often have one way out: it is said once.

@@ -43,6 +43,7 @@ use ringfence_runtime::sequencer::Sequencer;
 use ringfence_runtime::sequencer::SequencerError;
 use thiserror::Error;
 
+use crate::commands;
 use crate::config::Config;
 use crate::config::ConfigError;
 
@@ -240,7 +241,8 @@ impl Home {
             .map_err(|_| key_error(&path, "it is not 128 hexadecimal digits"))?;
         let folder = self.folder.join("cache");
         let cache = Cache::open(&folder, key).map_err(|error| file_error(&folder, &error))?;
-        Ok(Engine::new()?.with_cache(cache))
+        let compiler = commands::compile::compiler(self.config.compile_limits());
+        Ok(Engine::new()?.with_cache(cache).with_compiler(compiler))
     }
 
     /// Folders that are never granted to a tool: the home, where the head is kept, and where policies,

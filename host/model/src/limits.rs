@@ -8,6 +8,42 @@ pub const MIB: u64 = 1024 * 1024;
 
 /// Bytes of a component file.
 pub const COMPONENT_BYTES_MAX: u64 = 64 * MIB;
+/// Levels of components in one another, the outermost included.
+pub const COMPONENT_DEPTH_MAX: usize = 32;
+/// Components in one component, at any depth.
+pub const COMPONENTS_PER_COMPONENT_MAX: u64 = 1_000;
+/// Core modules in one component, at any depth.
+pub const MODULES_PER_COMPONENT_MAX: u64 = 256;
+/// Functions with a body in one component, at any depth.
+pub const FUNCTION_BODIES_MAX: u64 = 200_000;
+/// Bytes of one function's body.
+pub const FUNCTION_BODY_BYTES_MAX: u64 = 2 * MIB;
+/// Locals of all functions of one component.
+pub const LOCALS_MAX: u64 = 4_000_000;
+/// Data and element segments of all core modules of one component.
+pub const SEGMENTS_MAX: u64 = 100_000;
+/// Types, imports, exports, globals, aliases and the like in one component, each kind for itself, at any depth.
+pub const ITEMS_MAX: u64 = 200_000;
+/// Bytes of memory that compiling the largest component may take.
+pub const COMPILE_MEMORY_BYTES_MAX: u64 = 4096 * MIB;
+/// Bytes of memory that compiling the smallest component may take.
+pub const COMPILE_MEMORY_BYTES_BASE: u64 = 512 * MIB;
+/// Bytes of memory that each byte of a component adds to that: honest code takes about forty.
+pub const COMPILE_MEMORY_BYTES_PER_BYTE: u64 = 64;
+/// Bytes of memory below which the compiler can't do anything.
+pub const COMPILE_MEMORY_BYTES_MIN: u64 = 64 * MIB;
+/// Seconds of processor time that compiling the largest component may take, all threads together.
+pub const COMPILE_CPU_SECONDS_MAX: u64 = 600;
+/// Seconds of processor time that compiling the smallest component may take.
+pub const COMPILE_CPU_SECONDS_BASE: u64 = 60;
+/// Seconds of processor time that each mebibyte of a component adds to that: honest code takes about two.
+pub const COMPILE_CPU_SECONDS_PER_MIB: u64 = 10;
+/// Milliseconds of wall-clock time that compiling one component may take, whatever its size.
+pub const COMPILE_WALL_MS_MAX: u64 = 600_000;
+/// Threads that compile one component.
+pub const COMPILE_THREADS_MAX: usize = 8;
+/// Bytes of a compiled component.
+pub const COMPILED_BYTES_MAX: u64 = 512 * MIB;
 /// Bytes of a manifest.
 pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024;
 /// Bytes of the WIT doc comments that a component brings along.
@@ -98,6 +134,20 @@ pub const TABLE_ELEMENTS_MAX: usize = 100_000;
 pub const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
 /// Calls and decisions that hold an instance at the same time.
 pub const INSTANCES_MAX: u32 = 256;
+/// Calls that run at the same time in one host.
+pub const CONCURRENT_CALLS_MAX: u32 = 64;
+/// Calls that run at the same time in each ring, by its number.
+pub const CONCURRENT_CALLS_PER_RING_MAX: [u32; 4] = [32, 16, 8, 2];
+/// Calls of one tool that run at the same time.
+pub const CONCURRENT_CALLS_PER_TOOL_MAX: u32 = 32;
+/// Calls of one principal that run at the same time.
+pub const CONCURRENT_CALLS_PER_PRINCIPAL_MAX: u32 = 32;
+/// Calls that wait for others to end, in each ring.
+pub const QUEUED_CALLS_PER_RING_MAX: u32 = 128;
+/// Milliseconds that a call waits for others to end.
+pub const QUEUE_WAIT_MS_MAX: u64 = 10_000;
+/// Milliseconds after which whoever was told that the host is busy may try again.
+pub const RETRY_AFTER_MS: u64 = 1_000;
 /// Bytes of a guest's stack.
 pub const STACK_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of the native stack a guest and the host calls below it share.
@@ -141,6 +191,7 @@ pub const ENTRY_INTEGER_MAX: u64 = (1 << 53) - 1;
 
 const _: () = {
     assert!(STACK_BYTES_MAX * 2 <= ASYNC_STACK_BYTES, "host calls need stack below the guest's");
+    assert!(CONCURRENT_CALLS_MAX < INSTANCES_MAX, "decisions and descriptions need instances beside running calls");
     assert!(OUTPUT_BYTES_MAX <= HOST_CALL_BYTES_MAX, "a value within its limit must fit through a host call");
     assert!(FUEL_PER_CALL_MAX <= ENTRY_INTEGER_MAX, "fuel used is written in entries");
     assert!(FUEL_YIELD_INTERVAL < FUEL_PER_CALL_MAX);
@@ -151,6 +202,14 @@ const _: () = {
             < ENTRY_BYTES_MAX,
         "what every policy of a set said must fit an entry"
     );
+    assert!(
+        COMPILE_MEMORY_BYTES_MIN < COMPILE_MEMORY_BYTES_BASE && COMPILE_MEMORY_BYTES_BASE < COMPILE_MEMORY_BYTES_MAX
+    );
+    assert!(
+        COMPONENT_BYTES_MAX + COMPILED_BYTES_MAX < COMPILE_MEMORY_BYTES_MAX,
+        "a component must fit beside its code"
+    );
+    assert!(COMPILE_CPU_SECONDS_BASE < COMPILE_CPU_SECONDS_MAX);
     assert!(JSON_DEPTH_MAX < 128, "the parser's own limit must not strike first");
     assert!(INPUT_BYTES_MAX <= HOST_CALL_BYTES_MAX);
     assert!(JSON_DEPTH_MAX < SCHEMA_DEPTH_MAX, "a schema without references is never too deep");

@@ -15,6 +15,8 @@ use ringfence_model::time::Clock;
 
 use crate::egress::Egress;
 use crate::engine::Engine;
+use crate::gate::Concurrency;
+use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
 use crate::ledger::Random;
@@ -36,6 +38,8 @@ pub struct HostConfig {
     pub operator: Ceiling,
     /// What the operator lowers in each ring, by its number.
     pub rings: [RingConfig; 4],
+    /// How many calls run at the same time.
+    pub concurrency: Concurrency,
     /// Folders of the host's own: never granted.
     pub host_state: Vec<String>,
 }
@@ -55,6 +59,7 @@ pub(crate) struct Parts {
     pub(crate) config: HostConfig,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) egress: Arc<Egress>,
+    pub(crate) gate: Arc<Gate>,
     ledger: Arc<Ledger>,
     /// Whether the ledger waits for a disk, and so must be kept off the threads that tools run on.
     ledger_blocks: bool,
@@ -128,7 +133,8 @@ impl Host {
     /// Puts a host together.
     pub fn new(parts: HostParts) -> Self {
         let HostParts { engine, config, policies, ledger, ledger_blocks, sequencer, egress, clock, random } = parts;
-        let parts = Parts { config, clock, egress, ledger: Arc::new(ledger), ledger_blocks };
+        let gate = Gate::new(config.concurrency);
+        let parts = Parts { config, clock, egress, gate, ledger: Arc::new(ledger), ledger_blocks };
         Self { engine, parts, policies, random, sequencer }
     }
 

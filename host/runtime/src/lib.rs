@@ -2,7 +2,7 @@
 //!
 //! A [`host::Host`] takes a [`ringfence_model::call::CallRequest`] and gives back a [`pipeline::Response`]. In between,
 //! in this order and in no other (see [`pipeline`]): [`session`] admits, [`policy`] decides, the grant is narrowed
-//! (`ringfence_model::grant`), [`ledger`] writes the intent, [`sandbox`] runs, [`ledger`] writes the outcome, and
+//! (`ringfence_model::grant`), [`gate`] finds a place, [`ledger`] writes the intent, [`sandbox`] runs, [`ledger`] writes the outcome, and
 //! [`sequencer`] hands out the receipt.
 //!
 //! Beside that path: [`engine`] compiles, [`toolbox`] loads tools, [`mod@bench`] measures.
@@ -12,6 +12,7 @@
 pub mod bench;
 pub mod egress;
 pub mod engine;
+pub mod gate;
 pub mod host;
 pub mod ledger;
 pub mod pipeline;

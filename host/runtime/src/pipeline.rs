@@ -1,9 +1,9 @@
 //! The life of one call: all the branching, none of the work.
 //!
 //! ```text
-//! CallRequest → AdmittedCall → AuthorizedCall → GrantedCall → BegunCall → Run → Response
-//!     session::admit   policy::decide   Grant::narrow   ledger::begin   sandbox::run   ledger::finish
-//!           └───────────────┴────────────────┴───────────────┴──── ledger::refuse
+//! CallRequest → AdmittedCall → AuthorizedCall → GrantedCall → PlacedCall → BegunCall → Run → Response
+//!     session::admit   policy::decide   Grant::narrow   gate::enter   ledger::begin   sandbox::run   ledger::finish
+//!           └───────────────┴────────────────┴───────────────┴──────────────┴──── ledger::refuse
 //! ```
 //!
 //! Each stage takes the type before it by value and returns the next, so the compiler checks the order: what was not
@@ -14,7 +14,8 @@
 //! crash would leave an effect that the record denies. The outcome is durable *before* it is answered; else a caller
 //! could act on something that never happened. Under a grant that reaches nothing there is no world to touch, and both
 //! are written in one commit. The idempotency key is looked up *after* the policies were asked: a caller who has lost
-//! the right must not read an old result by repeating its key.
+//! the right must not read an old result by repeating its key. A call waits for its place *before* its intent is written:
+//! what is on record as begun runs.
 
 use ringfence_model::call::CallRequest;
 use ringfence_model::decision::Answer;
@@ -41,6 +42,9 @@ use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::Trace;
 use thiserror::Error;
 
+use crate::gate::Busy;
+use crate::gate::Caller;
+use crate::gate::Place;
 use crate::host::Parts;
 use crate::ledger::Begin;
 use crate::ledger::Begun;
@@ -61,6 +65,9 @@ use crate::toolbox::Function;
 use crate::toolbox::FunctionError;
 use crate::toolbox::InputProblem;
 use crate::toolbox::Tool;
+
+/// The code of a call that had no place, or no instance, and may be made again.
+const BUSY: &str = "host.busy";
 
 /// The host could not do its job; nothing may be answered.
 #[derive(Debug, Error)]
@@ -89,6 +96,8 @@ pub enum Denial {
     Policy(Vec<DenialReason>),
     /// A layer of the grant.
     Layer(Box<Refusal>),
+    /// The host has no place for it now; nothing is wrong with it.
+    Busy(Busy),
     /// The idempotency key: it stands for another call, one that runs, or one whose effect is unknown.
     Key {
         /// A stable code.
@@ -99,7 +108,7 @@ pub enum Denial {
 }
 
 impl Denial {
-    /// A stable code. Those that start with `caller.` are the caller's mistakes; `denied.` means no.
+    /// A stable code. Those that start with `caller.` are the caller's mistakes; `denied.` means no, `host.` not now.
     pub fn code(&self) -> String {
         match self {
             Self::Caller(_) => "caller.bad-call".to_owned(),
@@ -108,8 +117,15 @@ impl Denial {
             Self::Policy(reasons) if reasons.iter().any(|reason| reason.is_fault) => "denied.policy-fault".to_owned(),
             Self::Policy(_) => "denied.policy".to_owned(),
             Self::Layer(refusal) => format!("denied.{}", refusal.layer),
+            Self::Busy(_) => BUSY.to_owned(),
             Self::Key { code, .. } => (*code).to_owned(),
         }
+    }
+
+    /// What the caller is told. To be busy is no refusal of this call: it is stopped, and can be made again.
+    fn outcome(&self) -> Outcome {
+        let Self::Busy(busy) = self else { return Outcome::denied(&self.code(), &self.message()) };
+        busy_outcome(&busy.to_string(), busy.retry_after_ms)
     }
 
     /// One line for people.
@@ -120,6 +136,7 @@ impl Denial {
             Self::Input(problem) => problem.to_string(),
             Self::Policy(reasons) => reasons.iter().map(shown).collect::<Vec<_>>().join("; "),
             Self::Layer(refusal) => refusal.to_string(),
+            Self::Busy(busy) => busy.to_string(),
         }
     }
 }
@@ -137,7 +154,7 @@ fn shown(reason: &DenialReason) -> String {
 pub struct Response {
     /// The call.
     pub call: CallId,
-    /// How it ended. A call that was refused has an outcome of kind *denied*.
+    /// How it ended. A call that was refused has an outcome of kind *denied*, or *cancelled* if the host was busy.
     pub outcome: Outcome,
     /// Where it is written.
     pub recorded: Recorded,
@@ -221,11 +238,19 @@ struct GrantedCall<'t> {
     grant: Grant,
 }
 
+/// A call that runs next.
+struct PlacedCall<'t> {
+    granted: GrantedCall<'t>,
+    place: Place,
+}
+
 /// A call whose intent is written, or will be with its outcome.
 struct BegunCall<'t> {
     admitted: AdmittedCall<'t>,
     grant: Grant,
     begun: Begun,
+    /// Given back when the outcome is durable: a slow disk holds up new calls, and not their number in memory.
+    place: Place,
 }
 
 /// Makes one call.
@@ -248,7 +273,8 @@ async fn run(parts: &Parts, policies: &PolicySet, tool: &Tool, request: CallRequ
     let admitted = session::admit(request, tool)?;
     let authorized = decide(parts, policies, admitted)?;
     let granted = narrow(parts, authorized)?;
-    let begun = begin(parts, granted).await?;
+    let placed = enter(parts, granted).await?;
+    let begun = begin(parts, placed).await?;
     Ok(finish(parts, begun).await?)
 }
 
@@ -327,8 +353,20 @@ fn narrow<'t>(parts: &Parts, authorized: AuthorizedCall<'t>) -> Result<GrantedCa
     }
 }
 
-async fn begin<'t>(parts: &Parts, granted: GrantedCall<'t>) -> Result<BegunCall<'t>, Stop> {
-    let GrantedCall { admitted, decision, grant } = granted;
+async fn enter<'t>(parts: &Parts, granted: GrantedCall<'t>) -> Result<PlacedCall<'t>, Stop> {
+    let AdmittedCall { request, tool, function, .. } = &granted.admitted;
+    let caller = Caller { ring: request.ring, tool: tool.reference().digest, principal: request.principal.clone() };
+    match parts.gate.enter(caller).await {
+        Ok(place) => Ok(PlacedCall { granted, place }),
+        Err(busy) => {
+            let stop = Stop::refused(request, tool, Some(function), Stage::Begin, Denial::Busy(busy));
+            Err(stop.with_decision(granted.decision))
+        }
+    }
+}
+
+async fn begin<'t>(parts: &Parts, placed: PlacedCall<'t>) -> Result<BegunCall<'t>, Stop> {
+    let PlacedCall { granted: GrantedCall { admitted, decision, grant }, place } = placed;
     let request = &admitted.request;
     let intent = Intent {
         call: request.call,
@@ -347,7 +385,7 @@ async fn begin<'t>(parts: &Parts, granted: GrantedCall<'t>) -> Result<BegunCall<
         tool: admitted.tool.reference().clone(),
     };
     let denial = match parts.on_ledger(move |ledger| ledger.begin(intent)).await? {
-        Begin::Begun(begun) => return Ok(BegunCall { admitted, grant, begun }),
+        Begin::Begun(begun) => return Ok(BegunCall { admitted, grant, begun, place }),
         Begin::Known(stored) => return Err(Stop::Known(stored)),
         Begin::Conflict { call } => key_denial(
             "denied.idempotency-conflict",
@@ -370,7 +408,7 @@ fn key_denial(code: &'static str, text: String) -> Denial {
 }
 
 async fn finish(parts: &Parts, begun: BegunCall<'_>) -> Result<Response, CallFailure> {
-    let BegunCall { admitted, grant, begun } = begun;
+    let BegunCall { admitted, grant, begun, place } = begun;
     let ran = sandbox::run(admitted.tool, admitted.function, &admitted.request.input, &grant, &parts.egress).await;
     let (outcome, trace, used, effect) = match ran {
         Ok(run) => (run.outcome, run.trace, run.used, EffectState::Committed),
@@ -380,13 +418,23 @@ async fn finish(parts: &Parts, begun: BegunCall<'_>) -> Result<Response, CallFai
     let ending = Ending::of(&outcome, effect, &trace, used);
     let refused = trace.events.into_iter().filter(|event| !event.allowed).collect();
     let recorded = parts.on_ledger(move |ledger| ledger.finish(begun, ending)).await?;
+    drop(place);
     Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: Some(used), refused })
 }
 
 fn not_run(error: &SandboxError) -> Outcome {
-    let mut outcome = Outcome::cancelled(&error.to_string());
-    if let (SandboxError::Busy, Some(error)) = (error, &mut outcome.error) {
-        "host.busy".clone_into(&mut error.code);
+    match error {
+        SandboxError::Busy => busy_outcome(&error.to_string(), limits::RETRY_AFTER_MS),
+        _ => Outcome::cancelled(&error.to_string()),
+    }
+}
+
+/// Nothing is wrong with the call: the host says when it may be made again.
+fn busy_outcome(message: &str, retry_after_ms: u64) -> Outcome {
+    let mut outcome = Outcome::cancelled(message);
+    if let Some(error) = &mut outcome.error {
+        BUSY.clone_into(&mut error.code);
+        error.value = Some(serde_json::json!({ "retry_after_ms": retry_after_ms }));
     }
     outcome
 }
@@ -402,7 +450,7 @@ fn known(stored: &StoredCall) -> Result<Response, CallFailure> {
 }
 
 async fn refuse(parts: &Parts, call: CallId, (draft, denial): (RefusalDraft, Denial)) -> Result<Response, CallFailure> {
-    let outcome = Outcome::denied(&denial.code(), &denial.message());
+    let outcome = denial.outcome();
     let recorded = parts.on_ledger(move |ledger| ledger.refuse(draft)).await?;
     Ok(Response { call, outcome, recorded, denial: Some(denial), used: None, refused: Vec::new() })
 }

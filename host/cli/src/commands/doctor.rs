@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ringfence_runtime::engine::Engine;
+use ringfence_runtime::engine::child;
 use serde_json::json;
 
 use crate::commands;
@@ -21,6 +21,7 @@ pub fn run(folder: &Path, output: Output) -> Result<Exit, CommandError> {
     let home = Home::open(folder)?;
     let checks = [
         Check { name: "engine", result: engine(&home) },
+        Check { name: "compiler", result: compiler(&home) },
         Check { name: "keys", result: keys(&home) },
         Check { name: "policies", result: policies(&home) },
         Check { name: "log", result: log(&home, output) },
@@ -49,8 +50,14 @@ pub fn run(folder: &Path, output: Output) -> Result<Exit, CommandError> {
 
 fn engine(home: &Home) -> Result<String, CommandError> {
     home.engine()?;
-    Engine::new().map_err(|error| CommandError::environment(error.to_string()))?;
     Ok("wasmtime 48.0.8, pooling allocator".to_owned())
+}
+
+/// Compiles the smallest component there is, past the cache.
+fn compiler(home: &Home) -> Result<String, CommandError> {
+    commands::compile::try_out(home.config().compile_limits())?;
+    let reach = if child::kernel_can_confine() { "no file, no TCP" } else { "this kernel has no Landlock" };
+    Ok(format!("a process of its own: {reach}"))
 }
 
 fn keys(home: &Home) -> Result<String, CommandError> {

@@ -27,7 +27,7 @@ pub fn run(home: Option<&Path>, args: &InspectArgs, output: Output) -> Result<Ex
     // A home is of use for its cache only: inspecting needs none.
     let engine = match home.map(Home::open) {
         Some(Ok(home)) => home.engine()?,
-        _ => Engine::new().map_err(|error| CommandError::environment(error.to_string()))?,
+        _ => commands::compile::engine_without_home()?,
     };
     let bytes = commands::read(&args.file)?;
     let tool = load(&engine, &args.file, &bytes, output)?;

@@ -1,6 +1,7 @@
 //! The commands, one file each: arguments in, data out, an exit code.
 
 mod bench;
+pub mod compile;
 mod doctor;
 mod init;
 mod inspect;
@@ -44,6 +45,7 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::Log(log) => log::run(folder().ok().as_deref(), log, output),
         Command::Receipt(receipt) => receipt::run(folder().ok().as_deref(), receipt, output),
         Command::Bench(bench) => bench::run(&bench, output),
+        Command::Compile(compile) => compile::run(&compile),
     }
 }
 

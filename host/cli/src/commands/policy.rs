@@ -32,7 +32,7 @@ pub fn run(home: Option<&Path>, command: PolicyCommand, output: Output) -> Resul
     let home = home.filter(|folder| folder.join("keys").exists()).map(Home::open).transpose()?;
     let engine = match &home {
         Some(home) => home.engine()?,
-        None => Engine::new().map_err(|error| CommandError::environment(error.to_string()))?,
+        None => commands::compile::engine_without_home()?,
     };
     match command {
         PolicyCommand::List => list(&engine, home.as_ref(), output),

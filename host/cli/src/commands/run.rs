@@ -113,7 +113,12 @@ fn host(
     let (ledger, sequencer) = commands::open_log(home, output)?;
     Ok(Host::new(HostParts {
         engine,
-        config: HostConfig { operator: config.operator_ceiling(), rings: config.ring_configs(), host_state },
+        config: HostConfig {
+            operator: config.operator_ceiling(),
+            rings: config.ring_configs(),
+            concurrency: config.concurrency(),
+            host_state,
+        },
         policies,
         ledger,
         ledger_blocks: true,

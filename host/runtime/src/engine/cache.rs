@@ -46,14 +46,13 @@ impl Cache {
         let file = fs::read(self.path(engine, digest)).ok()?;
         let (mac, code) = file.split_at_checked(MAC_BYTES)?;
         self.mac(engine, digest, code).verify_slice(mac).ok()?;
-        deserialize(engine, code)
+        super::deserialize(engine, code)
     }
 
     /// Keeps a compiled component. A cache that can't be written costs time, not correctness, so failures are ignored.
-    pub(super) fn store(&self, engine: &wasmtime::Engine, digest: &Digest, component: &Component) {
-        let Ok(code) = component.serialize() else { return };
-        let mac = self.mac(engine, digest, &code).finalize().into_bytes();
-        let _ = self.write(&self.path(engine, digest), &[&mac, &code]);
+    pub(super) fn store(&self, engine: &wasmtime::Engine, digest: &Digest, code: &[u8]) {
+        let mac = self.mac(engine, digest, code).finalize().into_bytes();
+        let _ = self.write(&self.path(engine, digest), &[&mac, code]);
     }
 
     /// Whether there is a file for this component; [`Self::load`] may still find it wanting.
@@ -93,13 +92,6 @@ fn compatibility(engine: &wasmtime::Engine) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.finish()
-}
-
-#[expect(unsafe_code, reason = "loading native code is unsafe in its nature")]
-fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> Option<Component> {
-    // SAFETY: the only caller has checked the MAC of these very bytes, so this process or an earlier one of the same
-    // home wrote them, out of `Component::serialize` for the same engine settings.
-    unsafe { Component::deserialize(engine, code) }.ok()
 }
 
 #[cfg(test)]

@@ -1,12 +1,18 @@
 //! The one WebAssembly engine of the process: its settings, and how components are compiled for it.
 //!
 //! Everything that hardens the compiler and the allocator stands in [`settings`]; nothing else in the project
-//! configures wasmtime. Compiling is slow and its input untrusted, so a compiled component is kept in a [`cache`] that
-//! can't be poisoned. The engine knows nothing of tools, policies or calls.
+//! configures wasmtime. Compiling is slow and its input untrusted: what is too much is refused before ([`bounds`]), a
+//! [`compiler`] in a process of its own does the work, and a compiled component is kept in a [`cache`] that can't be
+//! poisoned. The engine knows nothing of tools, policies or calls.
 
+mod bounds;
 pub mod cache;
+pub mod child;
+pub mod compiler;
+pub(crate) mod sections;
 
 use std::fmt;
+use std::sync::Arc;
 
 use ringfence_model::digest::Digest;
 use ringfence_model::limits;
@@ -17,7 +23,9 @@ use wasmtime::InstanceAllocationStrategy;
 use wasmtime::PoolingAllocationConfig;
 use wasmtime::component::Component;
 
+pub use crate::engine::bounds::Excess;
 use crate::engine::cache::Cache;
+use crate::engine::compiler::Compiler;
 
 /// The engine could not be set up: the machine or the platform lacks something.
 #[derive(Debug, Error)]
@@ -26,27 +34,77 @@ pub struct EngineError(String);
 
 /// A component the engine won't take.
 #[derive(Debug, Error)]
-#[error("{0}")]
-pub struct CompileError(String);
+#[non_exhaustive]
+pub enum CompileError {
+    /// It is not a component, or one that uses what is switched off.
+    #[error("{0}")]
+    Invalid(String),
+    /// It has too much of something, whatever that would take.
+    #[error(transparent)]
+    Excess(#[from] Excess),
+    /// Compiling it takes too much memory.
+    #[error("it needs more than {mebibytes} MiB of memory to be compiled")]
+    Memory {
+        /// What it may take.
+        mebibytes: u64,
+    },
+    /// Compiling it takes too much processor time.
+    #[error("it needs more than {seconds} s of processor time to be compiled")]
+    Cpu {
+        /// What it may take.
+        seconds: u64,
+    },
+    /// Compiling it takes too much wall-clock time.
+    #[error("it takes longer than {wall_ms} ms to be compiled")]
+    Time {
+        /// What it may take.
+        wall_ms: u64,
+    },
+    /// Its native code is too large.
+    #[error("it compiles to more than {bytes_max} bytes")]
+    Code {
+        /// How large it may be.
+        bytes_max: u64,
+    },
+    /// The compiler recurses too deeply over it.
+    #[error("it is nested too deeply to be compiled")]
+    Stack,
+    /// The compiler did not survive it.
+    #[error("the compiler did not survive it: {0}")]
+    Crashed(String),
+    /// The compiler could not be started, or has failed on its own account.
+    #[error("the compiler does not work: {0}")]
+    Compiler(String),
+}
 
 /// The engine. One a process: objects of two engines don't mix.
 #[derive(Clone)]
 pub struct Engine {
     inner: wasmtime::Engine,
-    cache: Option<std::sync::Arc<Cache>>,
+    cache: Option<Arc<Cache>>,
+    compiler: Option<Arc<Compiler>>,
 }
 
 impl Engine {
-    /// An engine that keeps nothing between processes.
+    /// An engine that keeps nothing between processes and compiles in this one: for components that are trusted not to
+    /// take for ever.
     pub fn new() -> Result<Self, EngineError> {
-        let inner = wasmtime::Engine::new(&settings()).map_err(|error| EngineError(format!("{error:#}")))?;
-        Ok(Self { inner, cache: None })
+        let mut settings = settings();
+        settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+        let inner = wasmtime::Engine::new(&settings).map_err(|error| EngineError(format!("{error:#}")))?;
+        Ok(Self { inner, cache: None, compiler: None })
     }
 
     /// The same engine, keeping what it compiles in `cache`.
     #[must_use]
     pub fn with_cache(self, cache: Cache) -> Self {
-        Self { cache: Some(std::sync::Arc::new(cache)), ..self }
+        Self { cache: Some(Arc::new(cache)), ..self }
+    }
+
+    /// The same engine, having `compiler` compile for it.
+    #[must_use]
+    pub fn with_compiler(self, compiler: Compiler) -> Self {
+        Self { compiler: Some(Arc::new(compiler)), ..self }
     }
 
     /// Compiles a component, or finds it in the cache. `bytes` are a component, of which `digest` is the SHA-256.
@@ -54,9 +112,15 @@ impl Engine {
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(&self.inner, digest)) {
             return Ok(component);
         }
-        let component = Component::new(&self.inner, bytes).map_err(|error| CompileError(root_cause(&error)))?;
+        bounds::check(bytes)?;
+        let code = match &self.compiler {
+            Some(compiler) => compiler.compile(bytes)?,
+            None => precompile(&self.inner, bytes)?,
+        };
+        let unfit = || CompileError::Compiler("what it compiled does not fit this engine".to_owned());
+        let component = deserialize(&self.inner, &code).ok_or_else(unfit)?;
         if let Some(cache) = &self.cache {
-            cache.store(&self.inner, digest, &component);
+            cache.store(&self.inner, digest, &code);
         }
         Ok(component)
     }
@@ -74,8 +138,24 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("cache", &self.cache).finish_non_exhaustive()
+        f.debug_struct("Engine").field("cache", &self.cache).field("compiler", &self.compiler).finish_non_exhaustive()
     }
+}
+
+/// An engine that compiles for [`Engine`] and holds no instance: it reserves no memory for any.
+fn compiling_engine() -> wasmtime::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(&settings())
+}
+
+fn precompile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
+    engine.precompile_component(bytes).map_err(|error| CompileError::Invalid(root_cause(&error)))
+}
+
+#[expect(unsafe_code, reason = "loading native code is unsafe in its nature")]
+fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> Option<Component> {
+    // SAFETY: these bytes are what the compiler of this very engine's settings has just returned, in this process or in
+    // the child that does nothing else; or the cache has checked their MAC, so that this was so at an earlier time.
+    unsafe { Component::deserialize(engine, code) }.ok()
 }
 
 /// The innermost error is the one that names what is wrong; those around it say which crate was busy.
@@ -111,8 +191,7 @@ fn settings() -> Config {
         .async_stack_size(limits::ASYNC_STACK_BYTES)
         .async_stack_zeroing(true)
         // Function names in a guest's backtrace are the guest's own text; a bounded number of frames is enough.
-        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(8))
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(8));
     config
 }
 
@@ -141,6 +220,20 @@ fn pool() -> PoolingAllocationConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_of_the_compiling_engine_fits() {
+        let engine = Engine::new().expect("an engine");
+        let bytes = wat::parse_str("(component (core module (memory 1) (func (export \"f\"))))").expect("wat");
+        let code = precompile(&compiling_engine().expect("an engine"), &bytes).expect("native code");
+        assert!(deserialize(engine.wasmtime(), &code).is_some());
+        // Code for other settings is refused, not run.
+        let mut other = settings();
+        other.consume_fuel(false);
+        let other = wasmtime::Engine::new(&other).expect("an engine");
+        let code = precompile(&other, &bytes).expect("native code");
+        assert!(deserialize(engine.wasmtime(), &code).is_none());
+    }
 
     #[test]
     fn disabled_proposals_are_refused() {

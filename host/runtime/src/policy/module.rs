@@ -23,6 +23,7 @@ use wasmtime::Store;
 use wasmtime::Trap;
 use wasmtime::component::Linker;
 
+use crate::engine::CompileError;
 use crate::engine::Engine;
 use crate::policy::guest;
 use crate::sandbox::limits::Limiter;
@@ -38,6 +39,14 @@ pub enum PolicyError {
         name: String,
         /// What the engine says.
         why: String,
+    },
+    /// It can't be compiled within its limits, or at all.
+    #[error("policy `{name}` can't be compiled: {source}")]
+    Compile {
+        /// The policy.
+        name: String,
+        /// What stood in the way.
+        source: CompileError,
     },
     /// It imports something.
     #[error("policy `{name}` imports `{import}`: a policy imports nothing, so that it decides the same everywhere")]
@@ -209,7 +218,10 @@ fn link(engine: &Engine, name: &str, digest: &Digest, bytes: &[u8]) -> Result<gu
     if !crate::toolbox::lift::is_component(bytes) {
         return Err(not_a_component("it does not start like a WebAssembly component".to_owned()));
     }
-    let component = engine.compile(digest, bytes).map_err(|error| not_a_component(error.to_string()))?;
+    let component = engine.compile(digest, bytes).map_err(|error| match error {
+        CompileError::Invalid(why) => not_a_component(why),
+        source => PolicyError::Compile { name: name.to_owned(), source },
+    })?;
     if let Some((import, _)) = component.component_type().imports(engine.wasmtime()).next() {
         return Err(PolicyError::HasImport { name: name.to_owned(), import: one_line(import) });
     }

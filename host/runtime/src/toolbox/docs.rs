@@ -11,7 +11,7 @@ use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
 use serde_json::Value;
 
-use crate::toolbox::sections;
+use crate::engine::sections;
 
 const SECTION: &str = "package-docs";
 

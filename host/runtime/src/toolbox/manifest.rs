@@ -7,7 +7,7 @@ use ringfence_model::limits;
 use ringfence_model::tool::Manifest;
 use thiserror::Error;
 
-use crate::toolbox::sections;
+use crate::engine::sections;
 
 /// The custom section a manifest is embedded as.
 pub const SECTION: &str = "ringfence:manifest";

@@ -10,7 +10,6 @@ mod function;
 pub mod lift;
 pub mod manifest;
 pub mod schema;
-mod sections;
 pub mod value;
 
 use std::fmt;
@@ -29,6 +28,7 @@ use wasmtime::component::Component;
 use wasmtime::component::InstancePre;
 use wasmtime::component::types::ComponentItem;
 
+use crate::engine::CompileError;
 use crate::engine::Engine;
 use crate::sandbox;
 use crate::sandbox::State;
@@ -50,6 +50,14 @@ pub enum ToolError {
         name: String,
         /// What it is instead.
         why: String,
+    },
+    /// It can't be compiled within its limits, or at all.
+    #[error("`{name}` can't be compiled: {source}")]
+    Compile {
+        /// The file.
+        name: String,
+        /// What stood in the way.
+        source: CompileError,
     },
     /// It imports what no tool can import, or what is not granted and was to be loaded strictly.
     #[error("`{name}` can't be linked: {source}")]
@@ -132,9 +140,11 @@ impl Tool {
         let component_bytes = lift::lift(file.bytes).map_err(|error| not_a_component(error.to_string()))?;
         let lifted = component_bytes.as_ref() != file.bytes;
         let manifest = read_manifest(&file)?;
-        let component = engine
-            .compile(&Digest::of(&component_bytes), &component_bytes)
-            .map_err(|error| not_a_component(error.to_string()))?;
+        let compiled = engine.compile(&Digest::of(&component_bytes), &component_bytes);
+        let component = compiled.map_err(|error| match error {
+            CompileError::Invalid(why) => not_a_component(why),
+            source => ToolError::Compile { name: name.clone(), source },
+        })?;
         let pre = link::link(engine, &component, file.imports)
             .map_err(|source| ToolError::Import { name: name.clone(), source })?;
         let reference = ToolRef { digest: Digest::of(file.bytes), name: tool_name(&name, manifest.as_ref()) };

@@ -1,24 +1,31 @@
-//! Custom sections of a component: what its author put beside the code, and engines ignore.
+//! Sections: the framing of components and core modules, and nothing of what it frames.
 //!
-//! This reads only the framing of the outermost component. Whether a component is well formed is for the engine to say,
-//! and what a section holds is for those who know its name.
+//! [`custom`] finds what an author put beside the code, and engines ignore. Whether a component is well formed is for the
+//! engine to say, and what a section holds is for those who know its name or number.
 
-/// The contents of the custom sections by this name, in their order.
-pub(super) fn custom<'a>(component: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    // Before the first section are the four bytes of the magic number and the four of the version.
-    Sections(component.get(8..).unwrap_or_default()).filter_map(move |section| {
+/// The contents of the custom sections by this name of the outermost component, in their order.
+pub(crate) fn custom<'a>(component: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    Sections::of(component).filter_map(move |section| {
         let (found, content) = if section.id == 0 { read_name(section.content)? } else { return None };
         (found == name.as_bytes()).then_some(content)
     })
 }
 
-struct Section<'a> {
-    id: u8,
-    content: &'a [u8],
+/// One section.
+pub(super) struct Section<'a> {
+    pub(super) id: u8,
+    pub(super) content: &'a [u8],
 }
 
 /// One section after the other: an id, a length, that many bytes. Ends at the first that does not fit.
-struct Sections<'a>(&'a [u8]);
+pub(super) struct Sections<'a>(&'a [u8]);
+
+impl<'a> Sections<'a> {
+    /// The sections of a component or a core module, after the four bytes of its magic number and four of its version.
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        Self(bytes.get(8..).unwrap_or_default())
+    }
+}
 
 impl<'a> Iterator for Sections<'a> {
     type Item = Section<'a>;
@@ -38,7 +45,7 @@ fn read_name(content: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// An unsigned LEB128 number of at most 32 bits.
-fn read_u32(bytes: &[u8]) -> Option<(usize, &[u8])> {
+pub(super) fn read_u32(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0u64;
     for (index, byte) in bytes.iter().take(5).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
@@ -51,13 +58,13 @@ fn read_u32(bytes: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::array;
 
     use super::*;
 
     /// An empty component with custom sections of one name.
-    pub(in crate::toolbox) fn component<C: AsRef<[u8]>>(name: &str, contents: &[C]) -> Vec<u8> {
+    pub(crate) fn component<C: AsRef<[u8]>>(name: &str, contents: &[C]) -> Vec<u8> {
         let mut bytes = wat::parse_str("(component)").expect("wat");
         for content in contents {
             let content = [&leb128(name.len()), name.as_bytes(), content.as_ref()].concat();
@@ -69,7 +76,7 @@ pub(super) mod tests {
     }
 
     /// As long as such a number may be.
-    fn leb128(value: usize) -> [u8; 5] {
+    pub(crate) fn leb128(value: usize) -> [u8; 5] {
         array::from_fn(|index| {
             let low = u8::try_from(value >> (7 * index) & 0x7f).expect("seven bits");
             if index < 4 { low | 0x80 } else { low }
