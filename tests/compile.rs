@@ -232,10 +232,8 @@ fn compiler_has_little_to_lose() {
     assert_eq!(descriptors(child.clone()), ["0", "1", "2"]);
     let of_host = descriptors(PathBuf::from(format!("/proc/{}", host.id())));
     assert!(of_host.iter().any(|name| name == "7"), "the host was to have one more: {of_host:?}");
-    let environment = std::fs::read(child.join("environ")).expect("its environment");
-    assert!(
-        environment.starts_with(b"RAYON_NUM_THREADS=") && environment.iter().filter(|byte| **byte == 0).count() == 1
-    );
+    let environment = std::fs::read_to_string(child.join("environ")).expect("its environment");
+    assert!(environment.starts_with("RAYON_NUM_THREADS=") && environment.matches('\0').count() == 1, "{environment}");
     assert_eq!(std::fs::read_link(child.join("cwd")).expect("its folder"), PathBuf::from("/"));
     let status = std::fs::read_to_string(child.join("status")).expect("its status");
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");

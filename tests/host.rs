@@ -280,7 +280,7 @@ async fn flooded_ring_leaves_others_alone() {
     let started = std::time::Instant::now();
     let response = call(&host, &scribbler, CallRequest { ring: Ring::Standard, ..request(&host, "scribble") }).await;
     assert_eq!(response.outcome.kind, OutcomeKind::Returned);
-    assert!(started.elapsed() < Duration::from_millis(1_000), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     assert!(flood.iter().any(|call| !call.is_finished()), "the flood was to last");
     for call in flood {
         assert_eq!(call.await.expect("no panic").outcome.code(), "tool.limit.time");

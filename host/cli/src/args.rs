@@ -299,6 +299,12 @@ pub struct BenchArgs {
     /// Entries of the log that is verified
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub entries: u64,
+    /// Instead of the rows: the host's memory over so many calls, recorded on disk
+    #[arg(long, value_name = "CALLS")]
+    pub soak: Option<u64>,
+    /// Instead of the rows: the memory of so many sandboxes that are open at once
+    #[arg(long, value_name = "N", conflicts_with = "soak")]
+    pub held: Option<u64>,
 }
 
 /// `HOST::GUEST[:ro|rw]`.

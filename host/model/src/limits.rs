@@ -132,8 +132,8 @@ pub const RANDOM_BYTES_MAX: u64 = 4 * 1024;
 pub const TABLE_ELEMENTS_MAX: usize = 100_000;
 /// Core instances, memories and tables in one component.
 pub const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
-/// Calls and decisions that hold an instance at the same time.
-pub const INSTANCES_MAX: u32 = 256;
+/// Calls and decisions that hold an instance at the same time. Each reserves address space, and no memory.
+pub const INSTANCES_MAX: u32 = 1_024;
 /// Calls that run at the same time in one host.
 pub const CONCURRENT_CALLS_MAX: u32 = 64;
 /// Calls that run at the same time in each ring, by its number.

@@ -3,6 +3,7 @@
 //! A figure alone says more about the machine than about the code, so every row is a ratio: what we do over the least
 //! that could be done, both timed in turn, so that a machine that slows down slows both. Nothing here asserts a time.
 
+pub mod endurance;
 mod network;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use ringfence_model::decision::AskedSummary;
 use ringfence_model::decision::PolicyRequest;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::Opened;
+use ringfence_model::grant::Grant;
 use ringfence_model::grant::Limits;
 use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
@@ -48,6 +50,7 @@ use crate::ledger::backend::memory::MemoryBackend;
 use crate::ledger::backend::sqlite::SqliteBackend;
 use crate::policy::Policy;
 use crate::policy::PolicySet;
+use crate::sandbox;
 use crate::sandbox::link::Imports;
 use crate::sequencer::Sequencer;
 use crate::toolbox::Tool;
@@ -111,19 +114,21 @@ pub struct Report {
 pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Report, String> {
     let mut rows = Vec::new();
     let bench = Bench::new(plan).await?;
-    progress("1/7 a policy decision against a raw instance");
+    progress("1/8 a policy decision against a raw instance");
     rows.push(bench.decision()?);
-    progress("2/7 a governed call in memory against two raw instances");
+    progress("2/8 a sandboxed call against a raw instance");
+    rows.push(bench.sandboxed_call().await?);
+    progress("3/8 a governed call in memory against two raw instances");
     rows.push(bench.governed_call().await?);
-    progress("3/7 a durable call against fdatasync");
+    progress("4/8 a durable call against fdatasync");
     rows.push(bench.durable_call().await?);
-    progress("4/7 appending against SHA-256");
+    progress("5/8 appending against SHA-256");
     rows.push(bench.append()?);
-    progress("5/7 verifying against SHA-256");
+    progress("6/8 verifying against SHA-256");
     rows.push(bench.verify()?);
-    progress("6/7 requests of 1 KiB against a bare client");
+    progress("7/8 requests of 1 KiB against a bare client");
     rows.push(network::row("request of 1 KiB", plan.millis, 1024).await?);
-    progress("7/7 requests of 1 MiB against a bare client");
+    progress("8/8 requests of 1 MiB against a bare client");
     rows.push(network::row("request of 1 MiB", plan.millis, 1024 * 1024).await?);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Report { processor: processor(), processors, kernel: kernel(), rows })
@@ -167,6 +172,17 @@ impl<'p> Bench<'p> {
         );
         failed.map_or(Ok(()), Err)?;
         Ok(Row::of("decision", floor.named("raw instance and call"), measured.named("policy decision"), Some(2.5)))
+    }
+
+    async fn sandboxed_call(&self) -> Result<Row, String> {
+        let raw = self.policy.raw(&Self::request());
+        let function = self.tool.function(Some("describe")).map_err(text)?;
+        let (input, grant, egress) = (Input::default(), Grant::nothing(Self::limits()), Egress::closed());
+        let run =
+            || async { sandbox::run(&self.tool, function, &input, &grant, &egress).await.map(drop).map_err(text) };
+        let (floor, measured) = interleave_async(self.plan.millis, || raw.describe(), run).await?;
+        let (floor, measured) = (floor.named("raw instance and call"), measured.named("the same under a grant"));
+        Ok(Row::of("sandboxed call", floor, measured, Some(2.0)))
     }
 
     async fn governed_call(&self) -> Result<Row, String> {
@@ -247,23 +263,7 @@ impl<'p> Bench<'p> {
     }
 
     async fn call(&self, host: &Host) -> Result<(), String> {
-        let request = CallRequest {
-            call: host.new_call_id().map_err(text)?,
-            principal: Principal::anonymous(),
-            ring: Ring::Sandbox,
-            session: None,
-            function: Some("describe".to_owned()),
-            input: Input::default(),
-            asked: Asked::default(),
-            session_ceiling: Ceiling::default(),
-            idempotency_key: None,
-            claimed: Vec::new(),
-        };
-        let response = host.call(&self.tool, request, &PolicySet::default()).await.map_err(text)?;
-        match response.outcome.error {
-            None => Ok(()),
-            Some(error) => Err(error.message),
-        }
+        call(host, &self.tool, Ring::Sandbox).await
     }
 
     fn host(&self, backend: Box<dyn Backend>, ledger_blocks: bool) -> Result<Host, String> {
@@ -289,8 +289,12 @@ impl<'p> Bench<'p> {
         }))
     }
 
+    fn limits() -> Limits {
+        Limits::from_bounds(&Ring::Sandbox.ceiling().limits)
+    }
+
     fn request() -> PolicyRequest {
-        let limits = Limits::from_bounds(&Ring::Sandbox.ceiling().limits);
+        let limits = Self::limits();
         PolicyRequest {
             arguments: Vec::new(),
             asked: AskedSummary {
@@ -312,6 +316,26 @@ impl<'p> Bench<'p> {
             time_ms: 0,
             tool: ToolRef { digest: Digest::ZERO, name: "bench".to_owned() },
         }
+    }
+}
+
+async fn call(host: &Host, tool: &Tool, ring: Ring) -> Result<(), String> {
+    let request = CallRequest {
+        call: host.new_call_id().map_err(text)?,
+        principal: Principal::anonymous(),
+        ring,
+        session: None,
+        function: Some("describe".to_owned()),
+        input: Input::default(),
+        asked: Asked::default(),
+        idempotency_key: None,
+        session_ceiling: Ceiling::default(),
+        claimed: Vec::new(),
+    };
+    let response = host.call(tool, request, &PolicySet::default()).await.map_err(text)?;
+    match response.outcome.error {
+        None => Ok(()),
+        Some(error) => Err(error.message),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The gate: how many calls run at the same time, and who waits.
 //!
 //! A call takes a place before its intent is written and gives it back when its outcome is, so nothing is on record as
-//! begun that only waits. Places are counted for the host, for the ring, for the tool and for the principal; whoever finds
-//! one of them full waits, a bounded number a ring and for a bounded time, and then hears that the host is busy (RES-08).
+//! begun that only waits. Places are counted for the host, for the ring, for the tool and for the principal; whoever
+//! finds one of them full waits, a bounded number a ring and for a bounded time, and then hears that the host is busy
+//! (RES-08).
 //!
 //! Each ring has a queue. A place that comes free goes to the first that it fits, from the most privileged ring to the
-//! least and from the oldest to the newest, past those whose own bound is still full: a flood in one ring, at one tool or
-//! by one principal holds up nobody else (CON-07). Two calls that differ in nothing run in the order they came.
+//! least and from the oldest to the newest, past those whose own bound is still full: a flood in one ring, at one tool
+//! or by one principal holds up nobody else (CON-07). Two calls that differ in nothing run in the order they came.
 //!
 //! The gate knows nothing of grants, and decides nothing about whether a call may run at all.
 
@@ -127,7 +128,8 @@ pub(crate) struct Gate {
     state: Mutex<State>,
 }
 
-/// A place at the gate: a call runs, or waits, as long as it has one. Dropping it gives it back, whenever that happens.
+/// A place at the gate: a call runs, or waits, as long as it has one. Dropping it gives it back, whenever that
+/// happens.
 #[derive(Debug)]
 pub(crate) struct Place {
     gate: Arc<Gate>,
@@ -190,7 +192,8 @@ impl Gate {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing below panics while it holds the lock; if it did, the counts would still be those of a step that ended.
+        // Nothing below panics while it holds the lock; if it did, the counts would still be those of a step that
+        // ended.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -237,7 +240,8 @@ struct Waiting {
 }
 
 impl State {
-    /// What has no place left for this call: the narrowest first, since that is what its caller can do something about.
+    /// What has no place left for this call: the narrowest first, since that is what its caller can do something
+    /// about.
     fn full(&self, caller: &Caller, concurrency: &Concurrency) -> Option<Full> {
         let of_ring = Full::Ring(caller.ring);
         [

@@ -1,6 +1,10 @@
 //! `ringfence bench`: each part against its floor, interleaved in one process.
 
+use std::fmt::Display;
+
 use ringfence_runtime::bench;
+use ringfence_runtime::bench::endurance;
+use serde::Serialize;
 
 use crate::args::BenchArgs;
 use crate::commands;
@@ -11,13 +15,23 @@ use crate::output::Output;
 pub fn run(args: &BenchArgs, output: Output) -> Result<Exit, CommandError> {
     let plan =
         bench::Plan { millis: args.seconds.millis, entries: args.entries, policy: commands::builtin("ring-default")? };
-    let report = commands::block_on(async {
-        bench::run(&plan, |text| output.note(text)).await.map_err(CommandError::environment)
-    })?;
+    let note = |text: &str| output.note(text);
+    match (args.soak, args.held) {
+        (Some(calls), _) => show(&measured(endurance::soak(&plan, calls, note))?, output),
+        (_, Some(sandboxes)) => show(&measured(endurance::held(&plan, sandboxes))?, output),
+        (None, None) => show(&measured(bench::run(&plan, note))?, output),
+    }
+    Ok(Exit::Done)
+}
+
+fn measured<T>(measuring: impl Future<Output = Result<T, String>>) -> Result<T, CommandError> {
+    commands::block_on(async { measuring.await.map_err(CommandError::environment) })
+}
+
+fn show(report: &(impl Display + Serialize), output: Output) {
     if output.is_json() {
-        output.json(&report);
+        output.json(report);
     } else {
         output.line(&report.to_string());
     }
-    Ok(Exit::Done)
 }

@@ -1,8 +1,8 @@
 //! What is too much before anything is compiled: a look at a component's framing, in time linear in its size.
 //!
-//! Compiling has bounds of its own ([`super::compiler`]); these refuse what no honest tool has, in milliseconds and with a
-//! name for it (RES-12, RES-13). This counts what sections say they hold and nothing more: whether they are well formed is
-//! for the engine to say, so whatever can't be read here is left to it.
+//! Compiling has bounds of its own ([`super::compiler`]); these refuse what no honest tool has, in milliseconds and
+//! with a name for it (RES-12, RES-13). This counts what sections say they hold and nothing more: whether they are
+//! well formed is for the engine to say, so whatever can't be read here is left to it.
 
 use ringfence_model::limits;
 use thiserror::Error;

@@ -1,9 +1,9 @@
 //! The far side of [`super::compiler`]: a process that compiles one component and ends.
 //!
-//! Compiling is the one place where bytes of a stranger meet a million lines that promise nothing about them, so it gets a
-//! process that has little to lose. Before it reads a byte, it puts limits on its memory and processor time, lets go of
-//! every descriptor but the three, and gives up files and the network as far as the kernel can take them away. It keeps
-//! no home, no key and no record, and whoever starts it judges what it says.
+//! Compiling is the one place where bytes of a stranger meet a million lines that promise nothing about them, so it
+//! gets a process that has little to lose. Before it reads a byte, it puts limits on its memory and processor time,
+//! lets go of every descriptor but the three, and gives up files and the network as far as the kernel can take them
+//! away. It keeps no home, no key and no record, and whoever starts it judges what it says.
 
 use std::fs::DirEntry;
 use std::io::Read as _;
@@ -127,13 +127,13 @@ fn close_inherited() -> std::io::Result<()> {
 
 #[expect(unsafe_code, reason = "closing what belongs to nobody is unsafe in its nature")]
 fn close(number: RawFd) {
-    // SAFETY: this runs before anything else in this process has opened a descriptor, on its only thread, and the one of
-    // the listing is closed by now; so no owner of this number exists whose file could be closed under it.
+    // SAFETY: this runs before anything else in this process has opened a descriptor, on its only thread, and the one
+    // of the listing is closed by now; so no owner of this number exists whose file could be closed under it.
     unsafe { rustix::io::close(number) };
 }
 
-/// Takes away every file, TCP, and signals and abstract sockets to the outside; and, with these, new privileges. What the
-/// kernel does not know how to take away stays: this is a second wall, behind the limits.
+/// Takes away every file, TCP, and signals and abstract sockets to the outside; and, with these, new privileges. What
+/// the kernel does not know how to take away stays: this is a second wall, behind the limits.
 fn give_up_rights() -> Result<(), String> {
     let ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V6))
@@ -144,7 +144,8 @@ fn give_up_rights() -> Result<(), String> {
     ruleset.map(drop).map_err(|error| error.to_string())
 }
 
-/// Whether the kernel takes files from a process that asks for it. Asking with a rule set that is dropped confines nobody.
+/// Whether the kernel takes files from a process that asks for it. Asking with a rule set that is dropped confines
+/// nobody.
 pub fn kernel_can_confine() -> bool {
     let asked = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     asked.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create).is_ok()

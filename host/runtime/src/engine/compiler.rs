@@ -1,9 +1,9 @@
 //! The compiler in a process of its own: what the host starts, how long it waits, and what it makes of the answer.
 //!
-//! Half a megabyte of the wrong kind takes a compiler minutes and gigabytes (RES-12). So the host hands the bytes to a child
-//! ([`super::child`]) that limits itself, and the host limits what the child can't: wall-clock time, and how much is read
-//! back. What the child says is text of a stranger. What it compiled is native code all the same, and trusted as such:
-//! see `docs/TRUST.md`. Which program the child runs is for the front end to say.
+//! Half a megabyte of the wrong kind takes a compiler minutes and gigabytes (RES-12). So the host hands the bytes to a
+//! child ([`super::child`]) that limits itself, and the host limits what the child can't: wall-clock time, and how
+//! much is read back. What the child says is text of a stranger. What it compiled is native code all the same, and
+//! trusted as such: see `docs/TRUST.md`. Which program the child runs is for the front end to say.
 
 use std::ffi::OsString;
 use std::io;
@@ -105,8 +105,8 @@ impl Compiler {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
     }
 
-    /// Writes and reads at once, each pipe on a thread of its own. None of them is waited for: a child that has let others
-    /// hold its pipes must not hold the host.
+    /// Writes and reads at once, each pipe on a thread of its own. None of them is waited for: a child that has let
+    /// others hold its pipes must not hold the host.
     fn listen(&self, child: &mut Child, component: &[u8]) -> io::Result<Said> {
         let deadline = Instant::now() + Duration::from_millis(self.limits.wall_ms);
         let gone = || io::Error::other("the compiler's pipes are gone");

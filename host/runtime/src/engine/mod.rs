@@ -153,8 +153,8 @@ fn precompile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Vec<u8>, Compil
 
 #[expect(unsafe_code, reason = "loading native code is unsafe in its nature")]
 fn deserialize(engine: &wasmtime::Engine, code: &[u8]) -> Option<Component> {
-    // SAFETY: these bytes are what the compiler of this very engine's settings has just returned, in this process or in
-    // the child that does nothing else; or the cache has checked their MAC, so that this was so at an earlier time.
+    // SAFETY: these bytes are what the compiler of this very engine's settings has just returned, in this process or
+    // in the child that does nothing else; or the cache has checked their MAC, so that this was so at an earlier time.
     unsafe { Component::deserialize(engine, code) }.ok()
 }
 

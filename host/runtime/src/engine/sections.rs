@@ -1,7 +1,7 @@
 //! Sections: the framing of components and core modules, and nothing of what it frames.
 //!
-//! [`custom`] finds what an author put beside the code, and engines ignore. Whether a component is well formed is for the
-//! engine to say, and what a section holds is for those who know its name or number.
+//! [`custom`] finds what an author put beside the code, and engines ignore. Whether a component is well formed is for
+//! the engine to say, and what a section holds is for those who know its name or number.
 
 /// The contents of the custom sections by this name of the outermost component, in their order.
 pub(crate) fn custom<'a>(component: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {

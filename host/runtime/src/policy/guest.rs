@@ -27,6 +27,7 @@ wasmtime::component::bindgen!({
 });
 
 use exports::ringfence::policy::judge as wit;
+pub(super) use exports::ringfence::policy::judge::Guest as Judge;
 pub(super) use exports::ringfence::policy::judge::Request;
 pub(super) use exports::ringfence::policy::judge::SettingsProblem;
 

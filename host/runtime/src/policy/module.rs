@@ -197,13 +197,26 @@ pub(crate) struct RawCall<'p> {
 }
 
 impl RawCall<'_> {
+    /// Asks it.
     pub(crate) fn run(&self) -> Result<(), String> {
+        self.call(|store, judge| judge.call_evaluate(store, &self.policy.settings, &self.request).map(drop))
+    }
+
+    /// Has it describe itself.
+    pub(crate) fn describe(&self) -> Result<(), String> {
+        self.call(|store, judge| judge.call_describe(store).map(drop))
+    }
+
+    fn call(
+        &self,
+        call: impl FnOnce(&mut Store<Limiter>, &guest::Judge) -> wasmtime::Result<()>,
+    ) -> Result<(), String> {
         let mut store = Store::new(self.policy.engine.wasmtime(), Limiter::new(0));
         let called = store.set_fuel(limits::POLICY_FUEL_MAX).and_then(|()| {
             let instance = self.policy.pre.instantiate(&mut store)?;
-            instance.ringfence_policy_judge().call_evaluate(&mut store, &self.policy.settings, &self.request)
+            call(&mut store, instance.ringfence_policy_judge())
         });
-        called.map(drop).map_err(|error| error.to_string())
+        called.map_err(|error| error.to_string())
     }
 }
 

@@ -103,6 +103,17 @@ pub async fn run(
     Ok(conclude(store, grant, function, outcome, elapsed))
 }
 
+/// Runs a function and keeps everything that running it took: what a sandbox costs as long as it is open.
+pub(crate) async fn hold(tool: &Tool, function: &Function, grant: &Grant) -> Result<impl Sized + use<>, SandboxError> {
+    let egress = Egress::closed().call(grant.network())?;
+    let mut store = store(tool.pre(), State::new(grant, &[], &[], egress)?, grant)?;
+    match invoke(&mut store, tool, function, &Input::default()).await {
+        Ok(_) => Ok(store),
+        Err(error) if error.is::<PoolConcurrencyLimitError>() => Err(SandboxError::Busy),
+        Err(error) => Err(SandboxError::Store(format!("{error:#}"))),
+    }
+}
+
 /// Asks a described tool what it offers, with nothing granted.
 pub(crate) async fn describe(pre: &InstancePre<State>, grant: &Grant) -> Result<described::Description, String> {
     let egress = Egress::closed().call(grant.network()).map_err(|error| error.to_string())?;
