@@ -314,7 +314,7 @@ async fn hundred_callers_with_one_key_run_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn spinning_tools_leave_room_for_others() {
     // CON-09: two guests that never yield by themselves, on two threads.
-    let host = host();
+    let host = host_with(NO_GATE);
     let (spinner, scribbler) = (tool(&host, SPINNER).await, tool(&host, SCRIBBLER).await);
     let mut spinning = Vec::new();
     for _ in 0..2 {
