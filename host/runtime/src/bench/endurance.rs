@@ -1,7 +1,7 @@
 //! What stays behind: memory after very many calls, and memory of sandboxes that are all open at once.
 //!
-//! A ratio says nothing about a leak, so these are sizes, as the kernel counts them. They take minutes and are asked
-//! for by name.
+//! A ratio says nothing about a leak, so these are sizes, as the kernel counts them: of memory that no file stands
+//! behind. They take minutes and are asked for by name.
 
 use std::fmt;
 use std::sync::Arc;
@@ -124,12 +124,15 @@ struct Memory {
     resident: u64,
 }
 
-/// As the kernel counts it, in pages.
+/// As the kernel counts it: pages of files, such as this program's own, come and go with what else the machine does.
 fn memory() -> Result<Memory, String> {
-    let statm = std::fs::read_to_string("/proc/self/statm").map_err(text)?;
-    let mut bytes = statm.split(' ').filter_map(|pages| pages.parse::<u64>().ok()?.checked_mul(4_096));
+    let status = std::fs::read_to_string("/proc/self/status").map_err(text)?;
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1_024)
+    };
     let missing = || "the kernel does not say how much memory there is".to_owned();
-    Ok(Memory { reserved: bytes.next().ok_or_else(missing)?, resident: bytes.next().ok_or_else(missing)? })
+    Ok(Memory { reserved: bytes("VmSize:").ok_or_else(missing)?, resident: bytes("RssAnon:").ok_or_else(missing)? })
 }
 
 struct Bytes(u64);
