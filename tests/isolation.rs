@@ -34,7 +34,7 @@ mod every_hostile_guest_has_a_test {
 
 /// Checks that a hostile program has tried a good deal, and that nothing of it worked.
 #[track_caller]
-fn is_contained(home: &Home, tool: &str, args: &[&str], attempts_min: usize) -> Value {
+pub fn is_contained(home: &Home, tool: &str, args: &[&str], attempts_min: usize) -> Value {
     let (ran, value) = home.attack(tool, args);
     let said = value["outcome"]["stdout"].as_str().expect("text");
     let escaped: Vec<_> = said.lines().filter(|line| line.starts_with("escaped")).collect();
@@ -48,7 +48,7 @@ fn is_contained(home: &Home, tool: &str, args: &[&str], attempts_min: usize) -> 
 
 /// Checks that the permitted twin works.
 #[track_caller]
-fn control_works(home: &Home, tool: &str, args: &[&str]) {
+pub fn control_works(home: &Home, tool: &str, args: &[&str]) {
     let (ran, value) = home.attack(tool, args);
     ran.code(0).within(SOON);
     assert!(value["outcome"]["stdout"].as_str().is_some_and(|said| said.contains("control: ok")), "{value}");
@@ -789,6 +789,7 @@ fn nothing_is_left_for_next_instance() {
     use ringfence_runtime::egress::EgressConfig;
     use ringfence_runtime::engine::Engine;
     use ringfence_runtime::sandbox;
+    use ringfence_runtime::sandbox::Room;
     use ringfence_runtime::sandbox::link::Imports;
     use ringfence_runtime::toolbox::Tool;
     use ringfence_runtime::toolbox::ToolFile;
@@ -833,7 +834,8 @@ fn nothing_is_left_for_next_instance() {
         let input = Input { value: None, arguments: Vec::new(), stdin: Vec::new() };
         let egress = Arc::new(Egress::new(EgressConfig::default()).expect("a way out"));
         for turn in 0..40 {
-            let run = sandbox::run(&tool, function, &input, &grant, &egress).await.expect("a run");
+            let room = Room { grant: &grant, scratch: None, egress: &egress };
+            let run = sandbox::run(&tool, function, &input, &room).await.expect("a run");
             assert_eq!(run.outcome.value, Some(json!(0)), "turn {turn}: {:?}", run.outcome);
         }
     });

@@ -27,6 +27,7 @@ use ringfence_runtime::egress::Egress;
 use ringfence_runtime::egress::EgressConfig;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::sandbox;
+use ringfence_runtime::sandbox::Room;
 use ringfence_runtime::sandbox::link::Imports;
 use ringfence_runtime::toolbox::Tool;
 use ringfence_runtime::toolbox::ToolFile;
@@ -116,7 +117,8 @@ impl Host {
         };
         let function = self.tool.function(None).expect("a function");
         function.check_input(&input).expect("operations that fit");
-        let run = sandbox::run(&self.tool, function, &input, &grant, &self.egress);
+        let room = Room { grant: &grant, scratch: None, egress: &self.egress };
+        let run = sandbox::run(&self.tool, function, &input, &room);
         let run = self.runtime.block_on(run).expect("a run");
         assert_ne!(run.outcome.kind, OutcomeKind::Cancelled, "{:?}", run.outcome);
         let names: Vec<_> = std::fs::read_dir(outside.path()).expect("a folder").filter_map(Result::ok).collect();
@@ -140,6 +142,9 @@ fn grant(outside: &TempDir) -> Grant {
     asked.limits.fuel = Some(1_000_000_000);
     asked.folders = vec![Folder {
         access: Access::ReadWrite,
+        bytes_max: None,
+        deny: Vec::new(),
+        files_max: None,
         guest: GuestPath::new("/work").expect("a path"),
         host: inside.display().to_string(),
     }];

@@ -124,11 +124,19 @@ impl Scan<'_> {
         }
         self.text(b"\",\"input\":\"")?;
         self.digest()?;
-        self.text(b"\",\"limits\":{\"fuel\":")?;
+        self.text(b"\",\"limits\":{")?;
+        if self.text(b"\"files\":").is_some() {
+            self.positive()?;
+            self.text(b",")?;
+        }
+        self.text(b"\"fuel\":")?;
         self.number()?;
         for name in [b",\"handles\":".as_slice(), b",\"memory_bytes\":", b",\"output_bytes\":", b",\"wall_ms\":"] {
             self.text(name)?;
             self.number()?;
+        }
+        if self.text(b",\"write_bytes\":").is_some() {
+            self.positive()?;
         }
         self.text(b"},\"principal\":")?;
         self.principal()?;
@@ -245,6 +253,11 @@ impl Scan<'_> {
         let length = self.0.iter().take_while(|byte| plain(byte)).count();
         self.0 = self.0.get(length..)?;
         self.text(b"\"")
+    }
+
+    /// A count of what is left out where there is none.
+    fn positive(&mut self) -> Option<u64> {
+        self.number().filter(|count| *count > 0)
     }
 
     fn number(&mut self) -> Option<u64> {
@@ -432,6 +445,25 @@ mod tests {
         ] {
             let edited = text.replace(from, to);
             assert_ne!(edited, text, "{from}");
+            agree(edited.as_bytes());
+        }
+    }
+
+    #[test]
+    fn quotas_are_read_alike() {
+        let text = String::from_utf8(entries()[1].clone()).expect("UTF-8");
+        for (files, bytes, is_quick) in [
+            ("\"files\":9,", ",\"write_bytes\":9", true),
+            ("", ",\"write_bytes\":9", true),
+            ("\"files\":9,", "", true),
+            ("\"files\":0,", "", false),
+            ("", ",\"write_bytes\":0", false),
+            ("\"files\":9,\"files\":9,", "", false),
+        ] {
+            let edited = text
+                .replace("\"limits\":{\"fuel\"", &format!("\"limits\":{{{files}\"fuel\""))
+                .replace("\"wall_ms\":30000}", &format!("\"wall_ms\":30000{bytes}}}"));
+            assert_eq!(quick(edited.as_bytes()).is_some(), is_quick, "{files} {bytes}");
             agree(edited.as_bytes());
         }
     }

@@ -16,6 +16,7 @@ use ringfence_model::egress::HostPattern;
 use ringfence_model::egress::HttpRule;
 use ringfence_model::egress::Network;
 use ringfence_model::egress::SocketRule;
+use ringfence_model::glob::Glob;
 use ringfence_model::time::Timestamp;
 
 use crate::error::CommandError;
@@ -133,9 +134,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=3))]
     pub ring: Option<u8>,
 
-    /// Open a folder of this machine to the tool, to read (`ro`, the default) or to read and write (`rw`)
-    #[arg(long = "dir", value_name = "HOST::GUEST[:ro|rw]")]
+    /// Open a folder of this machine to the tool, to read (`ro`, the default) or to read and write (`rw`), but for what
+    /// `deny` patterns close, and within a quota of `bytes` and `files` that the call adds
+    #[arg(long = "dir", value_name = "HOST::GUEST[:ro|rw][,deny=GLOB][,bytes=N][,files=N]")]
     pub dirs: Vec<DirArg>,
+
+    /// Give the tool an empty folder of its own to write to, which is gone when the call ends
+    #[arg(long, value_name = "GUEST", value_parser = guest_path)]
+    pub scratch: Option<GuestPath>,
 
     /// Set an environment variable of the tool
     #[arg(long, value_name = "K=V")]
@@ -307,12 +313,15 @@ pub struct BenchArgs {
     pub held: Option<u64>,
 }
 
-/// `HOST::GUEST[:ro|rw]`.
+/// `HOST::GUEST[:ro|rw][,deny=GLOB][,bytes=N][,files=N]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirArg {
     pub host: PathBuf,
     pub guest: GuestPath,
     pub access: Access,
+    pub deny: Vec<Glob>,
+    pub bytes: Option<u64>,
+    pub files: Option<u64>,
 }
 
 impl FromStr for DirArg {
@@ -320,18 +329,47 @@ impl FromStr for DirArg {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (host, rest) = text.split_once("::").ok_or("write HOST::GUEST, as in `./docs::/docs`")?;
-        let (guest, access) = match rest.rsplit_once(':') {
+        let mut words = rest.split(',');
+        let opened = words.next().unwrap_or_default();
+        let (guest, access) = match opened.rsplit_once(':') {
             Some((guest, "ro")) => (guest, Access::Read),
             Some((guest, "rw")) => (guest, Access::ReadWrite),
             Some((_, other)) => return Err(format!("`{other}` is neither `ro` nor `rw`")),
-            None => (rest, Access::Read),
+            None => (opened, Access::Read),
         };
         if host.is_empty() {
             return Err("the folder of this machine is missing before `::`".to_owned());
         }
-        let guest = GuestPath::new(guest).map_err(|error| error.to_string())?;
-        Ok(Self { host: host.into(), guest, access })
+        let guest = guest_path(guest)?;
+        let mut dir = Self { host: host.into(), guest, access, deny: Vec::new(), bytes: None, files: None };
+        words.try_for_each(|word| dir.narrow(word))?;
+        Ok(dir)
     }
+}
+
+impl DirArg {
+    /// One of the words behind the first: each of them takes something away.
+    fn narrow(&mut self, word: &str) -> Result<(), String> {
+        let slot = match word.split_once('=') {
+            Some(("deny", glob)) => {
+                self.deny.push(Glob::new(glob).map_err(|error| error.to_string())?);
+                return Ok(());
+            }
+            Some(("bytes", _)) => &mut self.bytes,
+            Some(("files", _)) => &mut self.files,
+            _ => return Err(format!("`{word}` is none of `deny=GLOB`, `bytes=N` and `files=N`")),
+        };
+        if self.access == Access::Read {
+            return Err(format!("`{word}` bounds what is written, but the folder is opened to read: write `:rw`"));
+        }
+        let (name, number) = word.split_once('=').unwrap_or_default();
+        let number = number.parse().map_err(|_| format!("`{number}` is not a number of {name}"))?;
+        if slot.replace(number).is_some() { Err(format!("`{name}` is given twice")) } else { Ok(()) }
+    }
+}
+
+fn guest_path(text: &str) -> Result<GuestPath, String> {
+    GuestPath::new(text).map_err(|error| error.to_string())
 }
 
 /// `K=V`.
@@ -398,6 +436,17 @@ mod tests {
         let dir: DirArg = "./docs::/docs:rw".parse().expect("a folder");
         assert_eq!((dir.guest.as_str(), dir.access), ("/docs", Access::ReadWrite));
         assert_eq!("a::/b".parse::<DirArg>().expect("a folder").access, Access::Read);
+        let dir: DirArg = "a::/b:rw,deny=*.key,bytes=10,deny=a/**,files=2".parse().expect("a folder");
+        assert_eq!(dir.deny.iter().map(Glob::as_str).collect::<Vec<_>>(), ["*.key", "a/**"]);
+        assert_eq!((dir.bytes, dir.files), (Some(10), Some(2)));
+        assert_eq!("a::/b,deny=x".parse::<DirArg>().expect("a folder").access, Access::Read);
+        for text in ["a::/b,", "a::/b,deny=", "a::/b,deny=/x", "a::/b,bytes=1", "a::/b:ro,files=1", "a::/b:rw,bytes=-1"]
+        {
+            assert!(text.parse::<DirArg>().is_err(), "{text}");
+        }
+        for text in ["a::/b:rw,bytes=1,bytes=1", "a::/b:rw,bytes=", "a::/b:rw,quota=1", "a::/b,rw", "a::/b,deny=x:rw"] {
+            assert_eq!(text.parse::<DirArg>().is_err(), text != "a::/b,deny=x:rw", "{text}");
+        }
         for text in ["", "a", "a::b", "::/b", "a::/b:rx", "a::/../b", "a::/b:", "a:/b"] {
             assert!(text.parse::<DirArg>().is_err(), "{text}");
         }

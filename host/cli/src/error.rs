@@ -320,6 +320,14 @@ fn layer_hints(refusal: &Refusal, ring: Ring, config: &std::path::Path) -> Vec<S
                 format!("    environment = [{name}]"),
             ]
         }
+        (Layer::Operator, Wanted::Scratch(_)) => {
+            vec![
+                review,
+                "    [operator.limits]".to_owned(),
+                "    write-bytes = 1048576".to_owned(),
+                "    files = 100".to_owned(),
+            ]
+        }
         (Layer::Operator, Wanted::Limit { name, value }) => {
             vec![review, "    [operator.limits]".to_owned(), format!("    {name} = {value}")]
         }

@@ -7,6 +7,7 @@
 //! keys/log.key      signs checkpoints
 //! keys/cache.key    authenticates compiled components
 //! cache/            compiled components
+//! scratch/          folders of calls that are running
 //! ```
 //!
 //! Nothing security-relevant is created except by `init`. A key that others can read is refused.
@@ -188,6 +189,11 @@ impl Home {
 
     pub fn log_path(&self) -> PathBuf {
         self.folder.join("log.sqlite")
+    }
+
+    /// Where calls get folders of their own.
+    pub fn scratch_path(&self) -> PathBuf {
+        self.folder.join("scratch")
     }
 
     /// Where the newest checkpoint is kept a second time.

@@ -123,6 +123,8 @@ impl CallRequest {
         at_most(bytes(&mut arguments.iter()), limits::ARGUMENT_BYTES_MAX, "bytes of arguments")?;
         let variables = bytes(&mut environment.iter().flat_map(|(name, value)| [name, value]));
         at_most(variables, limits::ARGUMENT_BYTES_MAX, "bytes of environment")?;
+        let patterns = self.asked.folders.iter().map(|folder| folder.deny.len()).max().unwrap_or_default();
+        at_most(patterns, limits::GLOBS_PER_FOLDER_MAX, "patterns denied in one folder")?;
         at_most(self.input.stdin.len(), usize_of(limits::STDIN_BYTES_MAX), "bytes of standard input")?;
         for (name, value) in environment {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {

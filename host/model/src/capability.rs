@@ -17,6 +17,7 @@ use crate::egress::Network;
 use crate::egress::NetworkCeiling;
 use crate::egress::Rule;
 use crate::egress::SocketRule;
+use crate::glob::Glob;
 use crate::limits;
 use crate::time::Timestamp;
 
@@ -130,6 +131,15 @@ fn is_portable(part: &str) -> bool {
 pub struct Folder {
     /// How much of it is opened.
     pub access: Access,
+    /// The most bytes that a call may add to it. None: as many as it may add to all its folders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<u64>,
+    /// What in it stays closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<Glob>,
+    /// The most files, folders and links that a call may create in it. None: as many as in all its folders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_max: Option<u64>,
     /// Where the guest sees it.
     pub guest: GuestPath,
     /// Where it is: absolute, links resolved.
@@ -151,6 +161,8 @@ pub struct Asked {
     pub seed: Option<u64>,
     /// Limits lower than the ceilings'.
     pub limits: LimitCeiling,
+    /// Where the guest sees an empty folder of the call's own, which is gone when the call ends.
+    pub scratch: Option<GuestPath>,
 }
 
 /// What one call asks to reach over the network.
@@ -281,6 +293,10 @@ pub struct LimitCeiling {
     pub requests: Option<u64>,
     /// Connections open at a time.
     pub connections: Option<u64>,
+    /// Bytes added to all folders together.
+    pub write_bytes: Option<u64>,
+    /// Files, folders and links created in all folders together.
+    pub files: Option<u64>,
 }
 
 impl Ceiling {
@@ -342,10 +358,12 @@ impl LimitCeiling {
             received_bytes: lower(self.received_bytes, other.received_bytes),
             requests: lower(self.requests, other.requests),
             connections: lower(self.connections, other.connections),
+            write_bytes: lower(self.write_bytes, other.write_bytes),
+            files: lower(self.files, other.files),
         }
     }
 
-    fn pairs(&self, other: &Self) -> [(Option<u64>, Option<u64>); 9] {
+    fn pairs(&self, other: &Self) -> [(Option<u64>, Option<u64>); 11] {
         [
             (self.memory_bytes, other.memory_bytes),
             (self.fuel, other.fuel),
@@ -356,6 +374,8 @@ impl LimitCeiling {
             (self.received_bytes, other.received_bytes),
             (self.requests, other.requests),
             (self.connections, other.connections),
+            (self.write_bytes, other.write_bytes),
+            (self.files, other.files),
         ]
     }
 }
@@ -484,17 +504,21 @@ mod tests {
         let folder = prop::sample::select(vec!["/", "/a", "/a/b", "/a/b/c", "/ab", "/b"]).prop_map(str::to_owned);
         let name = prop::sample::select(vec!["A", "B", "C"]).prop_map(str::to_owned);
         let limit = || prop::option::of(0u64..4);
-        let limits = (limit(), limit(), limit(), limit(), limit()).prop_map(|(a, b, c, d, e)| LimitCeiling {
-            memory_bytes: a,
-            fuel: b,
-            wall_ms: c,
-            output_bytes: d,
-            handles: e,
-            sent_bytes: a,
-            received_bytes: b,
-            requests: c,
-            connections: d,
-        });
+        let limits = (limit(), limit(), limit(), limit(), limit(), limit(), limit()).prop_map(
+            |(memory_bytes, fuel, wall_ms, output_bytes, handles, write_bytes, files)| LimitCeiling {
+                memory_bytes,
+                fuel,
+                wall_ms,
+                output_bytes,
+                handles,
+                sent_bytes: memory_bytes,
+                received_bytes: fuel,
+                requests: wall_ms,
+                connections: output_bytes,
+                write_bytes,
+                files,
+            },
+        );
         let lists = (
             prop::option::of(prop::collection::vec(folder, 0..3)),
             prop::option::of(prop::collection::vec(name, 0..3)),

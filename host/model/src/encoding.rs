@@ -156,7 +156,8 @@ mod tests {
         let commitment = Nonce::from_random([1; 16]).commit(b"content");
         let call = CallId::from_random([7; 16]);
         let session = Some(SessionId::from_random([8; 16]));
-        let limits = Limits { fuel: 1, handles: 2, memory_bytes: 3, output_bytes: 4, wall_ms: 5 };
+        let limits =
+            Limits { files: 6, fuel: 1, handles: 2, memory_bytes: 3, output_bytes: 4, wall_ms: 5, write_bytes: 7 };
         let begun = Begun {
             call,
             decision: decision(),

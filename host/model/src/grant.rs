@@ -95,6 +95,8 @@ pub enum Wanted {
     Name(HostPattern),
     /// Random bytes.
     Random(Source),
+    /// A folder of the call's own, at this guest path.
+    Scratch(GuestPath),
     /// A secret, by name.
     Secret(String),
     /// Sockets.
@@ -119,6 +121,7 @@ impl fmt::Display for Wanted {
             Self::Name(pattern) => write!(f, "looking up `{pattern}`"),
             Self::Random(Source::Fixed) => f.write_str("seeded random bytes"),
             Self::Random(Source::Real) => f.write_str("real random bytes"),
+            Self::Scratch(guest) => write!(f, "a scratch folder as `{guest}`"),
             Self::Secret(name) => write!(f, "secret `{}`", crate::outcome::one_line(name)),
             Self::Socket(rule) => write!(f, "sockets `{rule}`"),
             Self::TooManyFolders(count) => write!(f, "{count} folders"),
@@ -150,6 +153,9 @@ impl std::error::Error for Refusal {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
+    /// Files, folders and links created in all folders together. None at all is left out.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub files: u64,
     /// Units of fuel.
     pub fuel: u64,
     /// Open handles.
@@ -160,6 +166,9 @@ pub struct Limits {
     pub output_bytes: u64,
     /// Milliseconds of wall-clock time.
     pub wall_ms: u64,
+    /// Bytes added to all folders together. None at all is left out.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub write_bytes: u64,
 }
 
 /// How far a grant reaches into the world. The order is that of power.
@@ -264,6 +273,8 @@ pub struct Grant {
     #[serde(skip_serializing_if = "NetworkGrant::is_nothing")]
     network: NetworkGrant,
     #[serde(skip_serializing_if = "Option::is_none")]
+    scratch: Option<GuestPath>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
 }
 
@@ -274,28 +285,44 @@ impl Grant {
         refuse_host_state(&asked.folders, host_state)?;
         refuse_overlaps(&asked.folders)?;
         network::refuse_too_many(&asked.network)?;
+        refuse_taken_scratch(asked)?;
         for (layer, ceiling) in layers {
             asked.folders.iter().try_for_each(|folder| check_folder(*layer, ceiling, folder))?;
             asked.environment.keys().try_for_each(|name| check_variable(*layer, ceiling, name))?;
             network::check(*layer, ceiling, &asked.network)?;
             check_sources(*layer, ceiling, asked)?;
             check_limits(*layer, &ceiling.limits, &asked.limits)?;
+            check_scratch(*layer, &ceiling.limits, asked.scratch.as_ref())?;
         }
         let bounds = layers.iter().fold(asked.limits, |bounds, (_, ceiling)| bounds.intersect(&ceiling.limits));
-        Ok(Self {
+        let granted = Self {
             clock: asked.clock,
             environment: asked.environment.clone(),
             folders: asked.folders.clone(),
             limits: Limits::from_bounds(&bounds),
             network: NetworkGrant::new(&asked.network, NetworkLimits::from_bounds(&bounds)),
+            scratch: asked.scratch.clone(),
             seed: asked.seed,
-        })
+        };
+        Ok(granted.without_idle_quota())
     }
 
     /// A grant that touches nothing, within limits.
     pub fn nothing(limits: Limits) -> Self {
         let network = NetworkGrant::new(&NetworkAsked::default(), NetworkLimits::from_bounds(&LimitCeiling::default()));
-        Self { clock: None, environment: BTreeMap::new(), folders: Vec::new(), limits, network, seed: None }
+        let (environment, folders) = (BTreeMap::new(), Vec::new());
+        let nothing = Self { clock: None, environment, folders, limits, network, scratch: None, seed: None };
+        nothing.without_idle_quota()
+    }
+
+    /// Who can write nowhere has nothing to write.
+    fn without_idle_quota(mut self) -> Self {
+        let writes = self.folders.iter().any(|folder| folder.access == Access::ReadWrite);
+        if !writes && self.scratch.is_none() {
+            self.limits.files = 0;
+            self.limits.write_bytes = 0;
+        }
+        self
     }
 
     /// Shrinks the grant as an obligation says. What the obligation does not mention stays.
@@ -316,7 +343,7 @@ impl Grant {
         limits.memory_bytes = narrowing.memory_bytes.unwrap_or(u64::MAX).min(limits.memory_bytes);
         limits.fuel = narrowing.fuel.unwrap_or(u64::MAX).min(limits.fuel);
         limits.wall_ms = narrowing.wall_ms.unwrap_or(u64::MAX).min(limits.wall_ms);
-        self
+        self.without_idle_quota()
     }
 
     /// What the call would see of the world, values and all, as a digest: two calls under one idempotency key must agree
@@ -365,7 +392,13 @@ impl Grant {
         &self.limits
     }
 
-    /// How far it reaches into the world, whatever the tool says of itself.
+    /// Where the guest sees an empty folder of the call's own.
+    pub fn scratch(&self) -> Option<&GuestPath> {
+        self.scratch.as_ref()
+    }
+
+    /// How far it reaches into the world, whatever the tool says of itself. A scratch folder is not the world: it is gone
+    /// when the call ends.
     pub fn reach(&self) -> Reach {
         let of = |folder: &Folder| match folder.access {
             Access::Read => Reach::Reads,
@@ -377,6 +410,11 @@ impl Grant {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 fn names<S: Serializer>(environment: &BTreeMap<String, String>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(environment.keys())
 }
@@ -386,11 +424,13 @@ impl Limits {
     pub fn from_bounds(bounds: &LimitCeiling) -> Self {
         let at_most = |bound: Option<u64>, max: u64| bound.unwrap_or(max).min(max);
         Self {
+            files: at_most(bounds.files, limits::FILES_MAX),
             fuel: at_most(bounds.fuel, limits::FUEL_PER_CALL_MAX),
             handles: at_most(bounds.handles, limits::HANDLES_MAX),
             memory_bytes: at_most(bounds.memory_bytes, 1024 * limits::MIB),
             output_bytes: at_most(bounds.output_bytes, limits::OUTPUT_BYTES_MAX),
             wall_ms: at_most(bounds.wall_ms, 600_000),
+            write_bytes: at_most(bounds.write_bytes, limits::WRITE_BYTES_MAX),
         }
     }
 }
@@ -419,16 +459,46 @@ fn refuse_overlaps(folders: &[Folder]) -> Result<(), Box<Refusal>> {
     for (index, one) in folders.iter().enumerate() {
         for other in folders.iter().skip(index + 1) {
             let nested = contains(&one.host, &other.host) || contains(&other.host, &one.host);
-            if one.guest == other.guest || (nested && one.access != other.access) {
+            if one.guest == other.guest || (nested && !is_plain_twin(one, other)) {
                 return Err(Box::new(Refusal {
                     layer: Layer::Host,
                     wanted: Wanted::FolderPair(one.clone(), other.clone()),
-                    nearest: "each guest path once, and no tree both to read and to write".to_owned(),
+                    nearest: "each guest path once, and no tree both to read and to write, or twice with a quota or a \
+                              pattern"
+                        .to_owned(),
                 }));
             }
         }
     }
     Ok(())
+}
+
+/// Whether one tree may be seen by two names: with the same access, and nothing that the other name would get around.
+fn is_plain_twin(one: &Folder, other: &Folder) -> bool {
+    let is_plain = |folder: &Folder| folder.deny.is_empty() && folder.bytes_max.is_none() && folder.files_max.is_none();
+    one.access == other.access && is_plain(one) && is_plain(other)
+}
+
+fn refuse_taken_scratch(asked: &Asked) -> Result<(), Box<Refusal>> {
+    match &asked.scratch {
+        Some(scratch) if asked.folders.iter().any(|folder| folder.guest == *scratch) => Err(Box::new(Refusal {
+            layer: Layer::Host,
+            wanted: Wanted::Scratch(scratch.clone()),
+            nearest: "each guest path once".to_owned(),
+        })),
+        _ => Ok(()),
+    }
+}
+
+fn check_scratch(layer: Layer, ceiling: &LimitCeiling, scratch: Option<&GuestPath>) -> Result<(), Box<Refusal>> {
+    match scratch {
+        Some(scratch) if ceiling.write_bytes == Some(0) || ceiling.files == Some(0) => Err(Box::new(Refusal {
+            layer,
+            wanted: Wanted::Scratch(scratch.clone()),
+            nearest: "nothing to be written anywhere".to_owned(),
+        })),
+        _ => Ok(()),
+    }
 }
 
 fn check_folder(layer: Layer, ceiling: &Ceiling, folder: &Folder) -> Result<(), Box<Refusal>> {
@@ -438,6 +508,8 @@ fn check_folder(layer: Layer, ceiling: &Ceiling, folder: &Folder) -> Result<(), 
         Some(Some(access)) if access < folder.access => return refuse(format!("folders to {access} only")),
         _ => {}
     }
+    let own = LimitCeiling { write_bytes: folder.bytes_max, files: folder.files_max, ..LimitCeiling::default() };
+    check_limits(layer, &ceiling.limits, &own)?;
     match &ceiling.folders {
         Some(roots) if roots.is_empty() => refuse("no folders, because its list of them is empty".to_owned()),
         Some(roots) if !roots.iter().any(|root| contains(root, &folder.host)) => {
@@ -481,6 +553,8 @@ fn check_limits(layer: Layer, ceiling: &LimitCeiling, asked: &LimitCeiling) -> R
         ("received-bytes", ceiling.received_bytes, asked.received_bytes),
         ("requests", ceiling.requests, asked.requests),
         ("connections", ceiling.connections, asked.connections),
+        ("write-bytes", ceiling.write_bytes, asked.write_bytes),
+        ("files", ceiling.files, asked.files),
     ] {
         if let (Some(max), Some(value)) = (ceiling, asked)
             && value > max
@@ -507,10 +581,12 @@ mod tests {
 
     use super::*;
     use crate::egress::tests::http_rule;
+    use crate::glob::Glob;
     use crate::ring::Ring;
 
     fn folder(host: &str, guest: &str, access: Access) -> Folder {
-        Folder { access, guest: GuestPath::new(guest).expect("a guest path"), host: host.to_owned() }
+        let guest = GuestPath::new(guest).expect("a guest path");
+        Folder { access, bytes_max: None, deny: Vec::new(), files_max: None, guest, host: host.to_owned() }
     }
 
     fn asked(folders: Vec<Folder>) -> Asked {
@@ -559,6 +635,64 @@ mod tests {
         }
         let beside = folder("/data-2", "/two", Access::ReadWrite);
         assert!(Grant::narrow(&asked(vec![read, beside]), &[], &[]).is_ok());
+    }
+
+    #[test]
+    fn second_name_never_gets_around() {
+        // FS-12, FS-19: what one name closes or counts, another name of the same tree would open.
+        let closed = |tree| Folder {
+            deny: vec![Glob::new("private").expect("a pattern")],
+            ..folder(tree, "/one", Access::ReadWrite)
+        };
+        let counted = |tree| Folder { bytes_max: Some(1), ..folder(tree, "/one", Access::ReadWrite) };
+        let plain = |tree| folder(tree, "/one", Access::ReadWrite);
+        for (one, allowed) in [(closed("/a"), false), (counted("/a"), false), (plain("/a"), true), (closed("/b"), true)]
+        {
+            for tree in ["/a", "/a/under"] {
+                let both = asked(vec![one.clone(), folder(tree, "/two", Access::ReadWrite)]);
+                assert_eq!(Grant::narrow(&both, &[], &[]).is_ok(), allowed, "{one:?} {tree}");
+            }
+        }
+    }
+
+    #[test]
+    fn quota_above_ceiling_is_refused() {
+        // FS-19
+        let wanted = |bytes_max, files_max| {
+            asked(vec![Folder { bytes_max, files_max, ..folder("/a", "/a", Access::ReadWrite) }])
+        };
+        let layers = [(Layer::Ring, Ring::Standard.ceiling())];
+        for (bytes, files, allowed) in
+            [(Some(1), Some(1), true), (Some(1 << 40), None, false), (None, Some(1 << 40), false), (None, None, true)]
+        {
+            assert_eq!(Grant::narrow(&wanted(bytes, files), &layers, &[]).is_ok(), allowed, "{bytes:?} {files:?}");
+        }
+        let limits = *Grant::narrow(&wanted(None, None), &layers, &[]).expect("a grant").limits();
+        assert_eq!((limits.write_bytes, limits.files), (256 * limits::MIB, 10_000));
+    }
+
+    #[test]
+    fn reader_has_no_quota_to_record() {
+        let grant = |access| Grant::narrow(&asked(vec![folder("/a", "/a", access)]), &[], &[]).expect("a grant");
+        let json = |grant: &Grant| serde_json::to_string(grant.limits()).expect("JSON");
+        assert!(!json(&grant(Access::Read)).contains("write_bytes"));
+        let writer = grant(Access::ReadWrite);
+        assert!(json(&writer).contains("write_bytes") && json(&writer).contains("files"));
+        let narrowed = writer.attenuate(&Narrowing { access: Some(Access::Read), ..Narrowing::default() });
+        assert!(!json(&narrowed).contains("write_bytes"));
+    }
+
+    #[test]
+    fn scratch_is_no_part_of_the_world() {
+        // FS-25
+        let wanted = Asked { scratch: Some(GuestPath::new("/tmp").expect("a path")), ..Asked::default() };
+        let grant = Grant::narrow(&wanted, &[(Layer::Ring, Ring::Sandbox.ceiling())], &[]).expect("a grant");
+        assert_eq!((grant.reach(), grant.limits().files), (Reach::Nothing, 1_000));
+        let limits = LimitCeiling { write_bytes: Some(0), ..LimitCeiling::default() };
+        let closed = refusal(&wanted, &[(Layer::Operator, Ceiling { limits, ..Ceiling::default() })]);
+        assert_eq!(closed.layer, Layer::Operator);
+        let taken = Asked { folders: vec![folder("/a", "/tmp", Access::Read)], ..wanted };
+        assert_eq!(refusal(&taken, &[]).layer, Layer::Host);
     }
 
     #[test]
@@ -703,8 +837,14 @@ mod tests {
             bounds in prop::option::of(prop::collection::vec(http_rule(), 0..3)),
             limits in (prop::option::of(any::<u64>()), prop::option::of(any::<u64>()), prop::option::of(any::<u64>())),
         ) {
+            let closed = Folder {
+                bytes_max: Some(7),
+                deny: vec![Glob::new("private").expect("a pattern")],
+                files_max: Some(7),
+                ..folder("/b", "/x", Access::ReadWrite)
+            };
             let wanted = Asked {
-                folders: vec![folder("/a", "/docs", Access::Read), folder("/b", "/x", Access::ReadWrite)],
+                folders: vec![folder("/a", "/docs", Access::Read), closed],
                 environment: [("A".to_owned(), String::new())].into(),
                 network: NetworkAsked { http: asked_http, ..NetworkAsked::default() },
                 ..Asked::default()
@@ -721,7 +861,9 @@ mod tests {
                 ..Narrowing::default()
             };
             let after = before.clone().attenuate(&narrowing);
-            let held = |folder: &Folder| before.folders().iter().any(|b| b.guest == folder.guest && b.access >= folder.access);
+            let held = |folder: &Folder| before.folders().iter().any(|b| {
+                b.access >= folder.access && Folder { access: b.access, ..folder.clone() } == *b
+            });
             prop_assert!(after.folders().iter().all(held));
             prop_assert!(after.environment().keys().all(|name| before.environment().contains_key(name)));
             prop_assert!(after.limits().fuel <= before.limits().fuel);
@@ -729,6 +871,8 @@ mod tests {
             prop_assert!(after.limits().wall_ms <= before.limits().wall_ms);
             let allowed = |rule: &HttpRule| before.network().http.iter().any(|b| b.covers(rule));
             prop_assert!(after.network().http.iter().all(allowed));
+            prop_assert!(after.limits().write_bytes <= before.limits().write_bytes);
+            prop_assert!(after.limits().files <= before.limits().files);
             prop_assert!(after.reach() <= before.reach());
         }
     }

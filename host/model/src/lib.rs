@@ -25,6 +25,7 @@ pub mod digest;
 pub mod egress;
 pub mod encoding;
 pub mod entry;
+pub mod glob;
 pub mod grant;
 pub mod id;
 pub mod json;

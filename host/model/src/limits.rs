@@ -86,6 +86,10 @@ pub const ARGUMENT_BYTES_MAX: usize = 256 * 1024;
 pub const JSON_DEPTH_MAX: usize = 96;
 /// Folders in one grant.
 pub const FOLDERS_MAX: usize = 64;
+/// Patterns that one folder of a grant denies.
+pub const GLOBS_PER_FOLDER_MAX: usize = 64;
+/// Bytes of one such pattern.
+pub const GLOB_BYTES_MAX: usize = 256;
 /// Bytes of a host or guest path in a grant.
 pub const PATH_BYTES_MAX: usize = 4_096;
 
@@ -122,6 +126,10 @@ pub const FUEL_PER_CALL_MAX: u64 = 1_000_000_000_000;
 pub const FUEL_YIELD_INTERVAL: u64 = 50_000;
 /// Bytes of standard output, of standard error and of the returned value of one call, each.
 pub const OUTPUT_BYTES_MAX: u64 = 8 * MIB;
+/// Bytes that one call may add to all its folders together.
+pub const WRITE_BYTES_MAX: u64 = 1024 * MIB;
+/// Files, folders and links that one call may create in all its folders together.
+pub const FILES_MAX: u64 = 100_000;
 /// Open handles of one call.
 pub const HANDLES_MAX: u64 = 1_024;
 /// Bytes the host may allocate for one value that passes between guest and host.

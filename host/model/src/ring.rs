@@ -64,6 +64,12 @@ impl Ring {
             Self::Standard => (FilesystemCeiling::ReadWrite, NetworkCeiling::Named, 512 * limits::MIB, 120_000),
             Self::Sandbox => (FilesystemCeiling::Read, NetworkCeiling::None, 256 * limits::MIB, 30_000),
         };
+        // In ring 3 no folder is writable, so there these two bound the scratch folder alone.
+        let (write_bytes, files) = match self {
+            Self::Root | Self::Privileged => (limits::WRITE_BYTES_MAX, limits::FILES_MAX),
+            Self::Standard => (256 * limits::MIB, 10_000),
+            Self::Sandbox => (64 * limits::MIB, 1_000),
+        };
         Ceiling {
             filesystem: Some(filesystem),
             network: Some(network),
@@ -77,6 +83,8 @@ impl Ring {
                 received_bytes: Some(limits::NETWORK_BYTES_MAX),
                 requests: Some(limits::REQUESTS_MAX),
                 connections: Some(limits::CONNECTIONS_MAX),
+                write_bytes: Some(write_bytes),
+                files: Some(files),
             },
             ..Ceiling::default()
         }

@@ -51,10 +51,14 @@ use crate::ledger::backend::sqlite::SqliteBackend;
 use crate::policy::Policy;
 use crate::policy::PolicySet;
 use crate::sandbox;
+use crate::sandbox::FileReads;
 use crate::sandbox::link::Imports;
 use crate::sequencer::Sequencer;
 use crate::toolbox::Tool;
 use crate::toolbox::ToolFile;
+
+/// Bytes of the file that is read.
+const FILE_BYTES: usize = 1024 * 1024;
 
 /// What is measured, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -114,22 +118,24 @@ pub struct Report {
 pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Report, String> {
     let mut rows = Vec::new();
     let bench = Bench::new(plan).await?;
-    progress("1/8 a policy decision against a raw instance");
+    progress("1/9 a policy decision against a raw instance");
     rows.push(bench.decision()?);
-    progress("2/8 a sandboxed call against a raw instance");
+    progress("2/9 a sandboxed call against a raw instance");
     rows.push(bench.sandboxed_call().await?);
-    progress("3/8 a governed call in memory against two raw instances");
+    progress("3/9 a governed call in memory against two raw instances");
     rows.push(bench.governed_call().await?);
-    progress("4/8 a durable call against fdatasync");
+    progress("4/9 a durable call against fdatasync");
     rows.push(bench.durable_call().await?);
-    progress("5/8 appending against SHA-256");
+    progress("5/9 appending against SHA-256");
     rows.push(bench.append()?);
-    progress("6/8 verifying against SHA-256");
+    progress("6/9 verifying against SHA-256");
     rows.push(bench.verify()?);
-    progress("7/8 requests of 1 KiB against a bare client");
+    progress("7/9 requests of 1 KiB against a bare client");
     rows.push(network::row("request of 1 KiB", plan.millis, 1024).await?);
-    progress("8/8 requests of 1 MiB against a bare client");
+    progress("8/9 requests of 1 MiB against a bare client");
     rows.push(network::row("request of 1 MiB", plan.millis, 1024 * 1024).await?);
+    progress("9/9 reading a granted file against wasmtime-wasi alone");
+    rows.push(bench.file_read().await?);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Report { processor: processor(), processors, kernel: kernel(), rows })
 }
@@ -260,6 +266,27 @@ impl<'p> Bench<'p> {
             floor,
             measured,
         })
+    }
+
+    async fn file_read(&self) -> Result<Row, String> {
+        let folder = tempfile::tempdir().map_err(text)?;
+        std::fs::write(folder.path().join("file"), vec![1; FILE_BYTES]).map_err(text)?;
+        let mut reads = FileReads::new(folder.path())?;
+        let (mut floor, mut measured) = (Samples::default(), Samples::default());
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(self.plan.millis) || floor.0.len() < 30 {
+            let one = Instant::now();
+            let plain = reads.plain("file").await?;
+            floor.push(one.elapsed());
+            let other = Instant::now();
+            let guarded = reads.guarded("file").await?;
+            measured.push(other.elapsed());
+            if (plain, guarded) != (FILE_BYTES, FILE_BYTES) {
+                return Err("the file was not read whole".to_owned());
+            }
+        }
+        let (floor, measured) = (floor.named("1 MiB by wasmtime-wasi"), measured.named("1 MiB of a granted folder"));
+        Ok(Row::of("file read", floor, measured, Some(1.15)))
     }
 
     async fn call(&self, host: &Host) -> Result<(), String> {

@@ -3,6 +3,7 @@
 //! A front end turns bytes into a [`CallRequest`] and a [`Response`] into bytes; everything between happens behind
 //! [`Host::call`]. There is no other way to run a tool.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ringfence_audit::receipt::Receipt;
@@ -42,6 +43,8 @@ pub struct HostConfig {
     pub concurrency: Concurrency,
     /// Folders of the host's own: never granted.
     pub host_state: Vec<String>,
+    /// Where scratch folders are made: a private folder within the host's own state.
+    pub scratch: PathBuf,
 }
 
 /// What the operator lowers in a ring.

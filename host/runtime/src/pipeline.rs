@@ -58,7 +58,10 @@ use crate::ledger::StoredCall;
 use crate::policy::PolicySet;
 use crate::policy::cases::said;
 use crate::sandbox;
+use crate::sandbox::Room;
+use crate::sandbox::Run;
 use crate::sandbox::SandboxError;
+use crate::sandbox::scratch::Scratch;
 use crate::session;
 use crate::session::AdmittedCall;
 use crate::toolbox::Function;
@@ -409,7 +412,7 @@ fn key_denial(code: &'static str, text: String) -> Denial {
 
 async fn finish(parts: &Parts, begun: BegunCall<'_>) -> Result<Response, CallFailure> {
     let BegunCall { admitted, grant, begun, place } = begun;
-    let ran = sandbox::run(admitted.tool, admitted.function, &admitted.request.input, &grant, &parts.egress).await;
+    let ran = in_room(parts, &admitted, &grant).await;
     let (outcome, trace, used, effect) = match ran {
         Ok(run) => (run.outcome, run.trace, run.used, EffectState::Committed),
         // Nothing of the guest has run, so whoever comes with the same key may try again.
@@ -420,6 +423,20 @@ async fn finish(parts: &Parts, begun: BegunCall<'_>) -> Result<Response, CallFai
     let recorded = parts.on_ledger(move |ledger| ledger.finish(begun, ending)).await?;
     drop(place);
     Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: Some(used), refused })
+}
+
+/// Runs the tool, in a scratch folder of the call's own if it was granted one.
+async fn in_room(parts: &Parts, admitted: &AdmittedCall<'_>, grant: &Grant) -> Result<Run, SandboxError> {
+    let scratch = match grant.scratch() {
+        Some(_) => Some(Scratch::create(parts.config.scratch.clone()).await?),
+        None => None,
+    };
+    let room = Room { grant, scratch: scratch.as_ref(), egress: &parts.egress };
+    let ran = sandbox::run(admitted.tool, admitted.function, &admitted.request.input, &room).await;
+    if let Some(scratch) = scratch {
+        scratch.remove().await;
+    }
+    ran
 }
 
 fn not_run(error: &SandboxError) -> Outcome {

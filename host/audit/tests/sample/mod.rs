@@ -97,11 +97,13 @@ fn begun(index: u64) -> Body {
         idempotency_key: (index % 2 == 1).then(|| Digest::of(&index.to_be_bytes())),
         input: INPUT_NONCE.commit(b"input"),
         limits: Limits {
+            files: 0,
             fuel: 10_000_000_000,
             handles: 64,
             memory_bytes: 268_435_456,
             output_bytes: 1_048_576,
             wall_ms: 30_000,
+            write_bytes: 0,
         },
         principal: principal(),
         reach: Reach::Reads,

@@ -32,6 +32,7 @@ use ringfence_runtime::ledger::SystemRandom;
 use ringfence_runtime::pipeline::Response;
 use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::sandbox::link::Imports;
+use ringfence_runtime::sandbox::scratch;
 use ringfence_runtime::toolbox::Tool;
 use ringfence_runtime::toolbox::ToolFile;
 use serde_json::Value;
@@ -111,6 +112,11 @@ fn host(
     let host_state = home.state_folders()?;
     let egress = Arc::new(egress::open(home, secrets)?);
     let (ledger, sequencer) = commands::open_log(home, output)?;
+    let scratch = home.scratch_path();
+    // The log is held, so no other command of this home runs a call.
+    if let Err(error) = scratch::clear(&scratch) {
+        output.note(&format!("warning: what calls have left that were cut off could not be removed: {error}"));
+    }
     Ok(Host::new(HostParts {
         engine,
         config: HostConfig {
@@ -118,6 +124,7 @@ fn host(
             rings: config.ring_configs(),
             concurrency: config.concurrency(),
             host_state,
+            scratch,
         },
         policies,
         ledger,
@@ -201,6 +208,7 @@ fn asked(args: &RunArgs) -> Result<Asked, CommandError> {
             wall_ms: args.timeout.map(|seconds| seconds.millis),
             ..LimitCeiling::default()
         },
+        scratch: args.scratch.clone(),
     })
 }
 
@@ -215,7 +223,14 @@ fn folder(dir: &DirArg) -> Result<Folder, CommandError> {
         .into_os_string()
         .into_string()
         .map_err(|_| CommandError::environment(format!("`{}` is not a path of Unicode text", dir.host.display())))?;
-    Ok(Folder { access: dir.access, guest: dir.guest.clone(), host })
+    Ok(Folder {
+        access: dir.access,
+        bytes_max: dir.bytes,
+        deny: dir.deny.clone(),
+        files_max: dir.files,
+        guest: dir.guest.clone(),
+        host,
+    })
 }
 
 /// The receipt, under a checkpoint signed now. The call is recorded already: if no checkpoint can be signed, the receipt

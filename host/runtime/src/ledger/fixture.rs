@@ -170,7 +170,7 @@ pub(crate) fn intent(number: u64, reach: Reach) -> Intent {
         reachable: ringfence_model::digest::Digest::ZERO,
         idempotency_key: None,
         input: format!("{{\"function\":\"f\",\"value\":{number}}}").into_bytes(),
-        limits: Limits { fuel: 1, handles: 2, memory_bytes: 3, output_bytes: 4, wall_ms: 5 },
+        limits: Limits { files: 0, fuel: 1, handles: 2, memory_bytes: 3, output_bytes: 4, wall_ms: 5, write_bytes: 0 },
         principal: principal("a"),
         reach,
         ring: Ring::Standard,

@@ -19,6 +19,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::types::Type;
 
 use crate::engine::Engine;
+use crate::sandbox::filesystem;
 use crate::sandbox::network;
 use crate::sandbox::state::State;
 
@@ -73,6 +74,7 @@ pub(crate) fn link(engine: &Engine, component: &Component, imports: Imports) -> 
     let mut linker = Linker::new(engine.wasmtime());
     let mismatch = |error: wasmtime::Error| LinkError::Mismatch(one_line(&format!("{error:#}")));
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(mismatch)?;
+    filesystem::link(&mut linker).map_err(mismatch)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(mismatch)?;
     network::add_to_linker(&mut linker).map_err(mismatch)?;
     for (name, item) in component.component_type().imports(engine.wasmtime()) {

@@ -3,12 +3,14 @@
 //! The sandbox never sees a principal, a ring or a policy: it gets a grant and bytes. What a guest does wrong is never
 //! an `Err`: that means the host itself could not open a granted folder or had no instance left.
 
+mod filesystem;
 mod fs;
 mod guest;
 pub mod limits;
 pub mod link;
 mod network;
 mod output;
+pub mod scratch;
 mod sources;
 mod state;
 
@@ -38,10 +40,13 @@ use wasmtime_wasi::I32Exit;
 use crate::egress::CallEgressError;
 use crate::egress::Egress;
 use crate::egress::Placeholders;
+pub(crate) use crate::sandbox::filesystem::FileReads;
 pub(crate) use crate::sandbox::guest::Described;
 pub(crate) use crate::sandbox::guest::exports::ringfence::tool::tool as described;
 use crate::sandbox::link::NotGranted;
 use crate::sandbox::output::OutputLimitReached;
+use crate::sandbox::scratch::Scratch;
+use crate::sandbox::scratch::ScratchError;
 pub use crate::sandbox::state::State;
 use crate::toolbox::Function;
 use crate::toolbox::Target;
@@ -61,6 +66,9 @@ pub enum SandboxError {
     /// What is granted of the network can't be set up.
     #[error(transparent)]
     Egress(#[from] CallEgressError),
+    /// The call's own folder can't be made.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     /// The engine refused a setting: a bug of ours.
     #[error("the store could not be set up: {0}")]
     Store(String),
@@ -77,17 +85,23 @@ pub struct Run {
     pub used: Used,
 }
 
-/// Runs a function of a tool under a grant. `input` has been checked against the function's schema.
-pub async fn run(
-    tool: &Tool,
-    function: &Function,
-    input: &Input,
-    grant: &Grant,
-    egress: &Arc<Egress>,
-) -> Result<Run, SandboxError> {
+/// What a call runs in.
+#[derive(Clone, Copy, Debug)]
+pub struct Room<'a> {
+    /// What it may do.
+    pub grant: &'a Grant,
+    /// The folder behind the grant's scratch path.
+    pub scratch: Option<&'a Scratch>,
+    /// The way out to a network.
+    pub egress: &'a Arc<Egress>,
+}
+
+/// Runs a function of a tool in a room. `input` has been checked against the function's schema.
+pub async fn run(tool: &Tool, function: &Function, input: &Input, room: &Room<'_>) -> Result<Run, SandboxError> {
+    let grant = room.grant;
     let mut arguments = vec![tool.reference().name.clone()];
     arguments.extend_from_slice(&input.arguments);
-    let state = State::new(grant, &arguments, &input.stdin, egress.call(grant.network())?)?;
+    let state = State::new(room, &arguments, &input.stdin)?;
     let mut store = store(tool.pre(), state, grant)?;
     let wall = Duration::from_millis(grant.limits().wall_ms);
     let started = Instant::now();
@@ -116,8 +130,8 @@ pub(crate) async fn hold(tool: &Tool, function: &Function, grant: &Grant) -> Res
 
 /// Asks a described tool what it offers, with nothing granted.
 pub(crate) async fn describe(pre: &InstancePre<State>, grant: &Grant) -> Result<described::Description, String> {
-    let egress = Egress::closed().call(grant.network()).map_err(|error| error.to_string())?;
-    let state = State::new(grant, &[], &[], egress).map_err(|error| error.to_string())?;
+    let room = Room { grant, scratch: None, egress: &Egress::closed() };
+    let state = State::new(&room, &[], &[]).map_err(|error| error.to_string())?;
     let mut store = store(pre, state, grant).map_err(|error| error.to_string())?;
     let wall = Duration::from_millis(grant.limits().wall_ms);
     let asked = async {
@@ -287,8 +301,7 @@ fn conclude(store: Store<State>, grant: &Grant, function: &Function, outcome: Ou
     let secrets = state.egress().placeholders();
     let outcome = redacted(outcome, secrets);
     let (stdout, stderr) = (secrets.redact(state.stdout.take()), secrets.redact(state.stderr.take()));
-    let network = state.egress().take_trace();
-    state.trace.append(network);
+    let trace = state.take_trace();
     // A value is output whether it comes as a result or as an error.
     let values = [outcome.value.as_ref(), outcome.error.as_ref().and_then(|error| error.value.as_ref())];
     let value_bytes: usize = values.into_iter().flatten().map(|value| json::canonical(value).len()).sum();
@@ -301,7 +314,7 @@ fn conclude(store: Store<State>, grant: &Grant, function: &Function, outcome: Ou
         wall_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
     };
     let is_command = matches!(function.target, Target::Run(_));
-    Run { outcome: outcome.with_output(stdout, stderr, is_command), trace: state.trace, used }
+    Run { outcome: outcome.with_output(stdout, stderr, is_command), trace, used }
 }
 
 /// A secret that came back to the guest does not leave with what it puts out (SEC-05, OUT-04).

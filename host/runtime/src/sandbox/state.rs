@@ -4,7 +4,6 @@
 
 use std::fmt;
 
-use ringfence_model::grant::Grant;
 use ringfence_model::limits;
 use ringfence_model::outcome::Trace;
 use wasmtime::component::ResourceTable;
@@ -12,6 +11,7 @@ use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::WasiCtxView;
 use wasmtime_wasi::WasiView;
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi_http::WasiHttpCtx;
 use wasmtime_wasi_http::WasiHttpCtxView;
@@ -19,8 +19,10 @@ use wasmtime_wasi_http::WasiHttpView;
 
 use crate::egress::CallEgress;
 use crate::egress::Hooks;
+use crate::sandbox::Room;
+use crate::sandbox::SandboxError;
+use crate::sandbox::filesystem::Filesystem;
 use crate::sandbox::fs;
-use crate::sandbox::fs::FolderError;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network;
 use crate::sandbox::output::CappedOutput;
@@ -30,6 +32,7 @@ use crate::sandbox::sources;
 pub struct State {
     wasi: WasiCtx,
     table: ResourceTable,
+    filesystem: Filesystem,
     pub(super) limiter: Limiter,
     pub(super) trace: Trace,
     pub(super) stdout: CappedOutput,
@@ -39,13 +42,10 @@ pub struct State {
 }
 
 impl State {
-    /// The state for a call with this grant. `arguments` start with the program's name.
-    pub(super) fn new(
-        grant: &Grant,
-        arguments: &[String],
-        stdin: &[u8],
-        egress: CallEgress,
-    ) -> Result<Self, FolderError> {
+    /// The state for a call in this room. `arguments` start with the program's name.
+    pub(super) fn new(room: &Room<'_>, arguments: &[String], stdin: &[u8]) -> Result<Self, SandboxError> {
+        let Room { grant, scratch, egress } = room;
+        let egress = egress.call(grant.network())?;
         let limits = grant.limits();
         let stdout = CappedOutput::new(limits.output_bytes);
         let stderr = CappedOutput::new(limits.output_bytes);
@@ -68,19 +68,36 @@ impl State {
         }
         network::open(&mut builder, &egress);
         sources::fix(&mut builder, grant.clock(), grant.seed());
-        fs::preopen(&mut builder, grant.folders())?;
+        let mut folders = grant.folders().to_vec();
+        folders.extend(scratch.zip(grant.scratch()).map(|(scratch, guest)| scratch.folder(guest)));
+        let roots = fs::preopen(&mut builder, &folders)?;
+        let filesystem = Filesystem::new(&folders, roots, limits)?;
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
         let limiter = Limiter::new(limits.memory_bytes);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(limits::FIELDS_BYTES_MAX);
         let (wasi, hooks) = (builder.build(), Hooks(egress));
-        Ok(Self { wasi, table, limiter, trace: Trace::default(), stdout, stderr, hooks, http })
+        Ok(Self { wasi, table, filesystem, limiter, trace: Trace::default(), stdout, stderr, hooks, http })
     }
 
     /// The call's way out.
     pub(super) fn egress(&self) -> &CallEgress {
         &self.hooks.0
+    }
+
+    /// What the filesystem's interfaces work on.
+    pub(super) fn filesystem_parts(&mut self) -> (WasiFilesystemCtxView<'_>, &mut Filesystem, &mut Trace) {
+        let wasi = WasiFilesystemCtxView { ctx: self.wasi.filesystem(), table: &mut self.table };
+        (wasi, &mut self.filesystem, &mut self.trace)
+    }
+
+    /// The trace, complete.
+    pub(super) fn take_trace(&mut self) -> Trace {
+        self.filesystem.settle(&mut self.trace);
+        let network = self.hooks.0.take_trace();
+        self.trace.append(network);
+        std::mem::take(&mut self.trace)
     }
 }
 
