@@ -20,6 +20,7 @@ const SOON: Duration = Duration::from_secs(40);
 /// A hostile guest without a test does not compile.
 mod every_hostile_guest_has_a_test {
     use crate::egress::hostile::*;
+    use crate::filesystem::hostile::*;
     use crate::isolation::hostile::*;
     use crate::limit::hostile::*;
     use crate::wire::hostile::*;

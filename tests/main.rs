@@ -12,6 +12,7 @@ mod compile;
 mod demo;
 mod docs;
 mod egress;
+mod filesystem;
 mod fuzz;
 mod host;
 mod isolation;

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ringfence_model::digest::Commitment;
+use ringfence_runtime::ledger::backend::Backend as _;
+use ringfence_runtime::ledger::backend::sqlite::SqliteBackend;
 use serde_json::Value;
 
 use crate::harness::Home;
@@ -65,6 +68,15 @@ impl Home {
         let mut endings: Vec<_> = self.entries().into_iter().filter(of_call).collect();
         assert_eq!(endings.len(), 1, "{endings:?}");
         endings.remove(0)
+    }
+
+    /// What the entry that ended a call commits to under a name, from behind the commitment.
+    pub fn content(&self, value: &Value, name: &str) -> Value {
+        let commitment: Commitment = serde_json::from_value(self.ending(value)["body"][name].clone())
+            .unwrap_or_else(|error| panic!("no commitment to the {name}: {error}"));
+        let log = SqliteBackend::open_read_only(&self.path().join("log.sqlite")).expect("the log");
+        let content = log.content(&commitment).expect("the content").expect("it is stored");
+        serde_json::from_slice(&content.bytes).expect("JSON")
     }
 
     /// Whether a text stands anywhere in the log, contents included.

@@ -29,6 +29,12 @@ impl From<Errno> for Refusal {
     }
 }
 
+impl From<Refusal> for std::io::Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::other(refusal.to_string())
+    }
+}
+
 /// The outcome of a call.
 pub type Outcome<T> = Result<T, Refusal>;
 
