@@ -52,6 +52,7 @@ use crate::policy::Policy;
 use crate::policy::PolicySet;
 use crate::sandbox;
 use crate::sandbox::FileReads;
+use crate::sandbox::Room;
 use crate::sandbox::link::Imports;
 use crate::sequencer::Sequencer;
 use crate::toolbox::Tool;
@@ -184,8 +185,8 @@ impl<'p> Bench<'p> {
         let raw = self.policy.raw(&Self::request());
         let function = self.tool.function(Some("describe")).map_err(text)?;
         let (input, grant, egress) = (Input::default(), Grant::nothing(Self::limits()), Egress::closed());
-        let run =
-            || async { sandbox::run(&self.tool, function, &input, &grant, &egress).await.map(drop).map_err(text) };
+        let room = Room { grant: &grant, scratch: None, egress: &egress };
+        let run = || async { sandbox::run(&self.tool, function, &input, &room).await.map(drop).map_err(text) };
         let (floor, measured) = interleave_async(self.plan.millis, || raw.describe(), run).await?;
         let (floor, measured) = (floor.named("raw instance and call"), measured.named("the same under a grant"));
         Ok(Row::of("sandboxed call", floor, measured, Some(2.0)))

@@ -119,8 +119,8 @@ pub async fn run(tool: &Tool, function: &Function, input: &Input, room: &Room<'_
 
 /// Runs a function and keeps everything that running it took: what a sandbox costs as long as it is open.
 pub(crate) async fn hold(tool: &Tool, function: &Function, grant: &Grant) -> Result<impl Sized + use<>, SandboxError> {
-    let egress = Egress::closed().call(grant.network())?;
-    let mut store = store(tool.pre(), State::new(grant, &[], &[], egress)?, grant)?;
+    let room = Room { grant, scratch: None, egress: &Egress::closed() };
+    let mut store = store(tool.pre(), State::new(&room, &[], &[])?, grant)?;
     match invoke(&mut store, tool, function, &Input::default()).await {
         Ok(_) => Ok(store),
         Err(error) if error.is::<PoolConcurrencyLimitError>() => Err(SandboxError::Busy),
