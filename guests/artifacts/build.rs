@@ -24,6 +24,7 @@ fn main() -> ExitCode {
 
 fn build(guests: &GuestBuild) -> Result<(), GuestBuildError> {
     guests.watch("policies/support");
+    guests.watch("guests/hostile-network");
     let hostile = guests.programs("guests/hostile/src/bin")?;
     let hostile_policies = guests.programs("guests/hostile-policies/examples")?;
 

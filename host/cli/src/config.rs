@@ -301,8 +301,10 @@ mod tests {
 
     #[test]
     fn limits_are_lowered_and_never_raised() {
-        let high =
-            format!("[limits]\nconcurrent-calls = {n}\ncompile-cpu-seconds = {n}\nqueue-wait-ms = {n}", n = 1 << 31);
+        let high = format!(
+            "[limits]\nconcurrent-calls = {n}\ncompile-cpu-seconds = {n}\nqueue-wait-ms = {n}",
+            n = 1_u64 << 31
+        );
         let high = Config::parse(&format!("{high}\n[rings.2]\nconcurrent-calls = 1000")).expect("a configuration");
         assert_eq!(high.concurrency(), Concurrency::default());
         assert_eq!(high.compile_limits(), CompileLimits::default());

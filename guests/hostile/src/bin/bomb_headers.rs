@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use hostile::http::{Fields, Outcome, Request};
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::http::{Fields, Outcome, Request};
 
 /// More fields than anybody needs.
 const FIELDS: usize = 1_000_000;

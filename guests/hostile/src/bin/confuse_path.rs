@@ -5,8 +5,8 @@
 
 use std::process::ExitCode;
 
-use hostile::http::Request;
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::http::Request;
 
 fn main() -> ExitCode {
     let [granted, prefix, other] = &targets()[..] else { return ExitCode::FAILURE };

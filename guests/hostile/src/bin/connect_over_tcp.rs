@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use hostile::net::{Connection, any_like, connect_from};
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::net::{Connection, any_like, connect_from};
 
 fn main() -> ExitCode {
     let addresses: Result<Vec<SocketAddr>, _> = targets().iter().map(|address| address.parse()).collect();

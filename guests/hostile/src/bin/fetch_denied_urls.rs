@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use hostile::http::Request;
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::http::Request;
 
 fn main() -> ExitCode {
     if is_control() {

@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use hostile::http::{Fields, Outcome, Request};
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::http::{Fields, Outcome, Request};
 
 /// More than anybody needs: ten gibibytes.
 const UNLIMITED_PARTS: u64 = 10 * 1024;

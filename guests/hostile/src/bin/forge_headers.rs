@@ -5,8 +5,8 @@
 
 use std::process::ExitCode;
 
-use hostile::http::{FORBIDDEN, Fields, Outcome, Request};
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::http::{FORBIDDEN, Fields, Outcome, Request};
 
 /// What would show in the answer.
 const FORGED: &[u8] = b"forged.test";

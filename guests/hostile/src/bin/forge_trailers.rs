@@ -4,8 +4,8 @@
 
 use std::process::ExitCode;
 
-use hostile::http::{FORBIDDEN, Request};
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::http::{FORBIDDEN, Request};
 
 /// Trailers that would change what was said in the head (RFC 9110, 6.5.1).
 const OF_THE_HEAD: [&str; 3] = ["authorization", "content-length", "content-type"];

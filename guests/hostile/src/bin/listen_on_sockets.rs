@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use hostile::net::{Connection, bind_tcp, bind_udp, listen};
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::net::{Connection, bind_tcp, bind_udp, listen};
 
 fn main() -> ExitCode {
     let addresses: Result<Vec<SocketAddr>, _> = targets().iter().map(|address| address.parse()).collect();

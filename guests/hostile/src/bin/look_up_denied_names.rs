@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use hostile::net::look_up;
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::net::look_up;
 
 fn main() -> ExitCode {
     if is_control() {
         return control(targets().iter().try_for_each(|name| {
             println!("found: {:?}", look_up(name)?);
-            Ok::<_, hostile::net::Refusal>(())
+            Ok::<_, hostile_network::net::Refusal>(())
         }));
     }
     let mut attempts = Attempts::default();

@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use hostile::http::{Outcome, Request};
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::http::{Outcome, Request};
 
 /// How often it says how much it has read.
 const REPORT_BYTES: usize = 1024 * 1024;

@@ -7,8 +7,8 @@
 use std::env;
 use std::process::ExitCode;
 
-use hostile::http::{Outcome, Request};
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::http::{Outcome, Request};
 
 fn main() -> ExitCode {
     let targets = targets();

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use hostile::net::{Datagrams, Outcome, any_like};
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::net::{Datagrams, Outcome, any_like};
 
 fn main() -> ExitCode {
     let addresses: Result<Vec<SocketAddr>, _> = targets().iter().map(|address| address.parse()).collect();

@@ -5,8 +5,8 @@
 
 use std::process::ExitCode;
 
-use hostile::http::Request;
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::http::Request;
 
 const BODY: &[u8] = b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
 

@@ -4,8 +4,8 @@
 
 use std::process::ExitCode;
 
-use hostile::http::{Method, Request};
 use hostile::{Attempts, control, is_control, targets};
+use hostile_network::http::{Method, Request};
 
 const OTHERS: [&str; 18] = [
     "CONNECT",
