@@ -360,6 +360,7 @@ fn reference_with_every_key_is_a_configuration() {
     let every_key = uncommented(&read("docs/reference.toml"));
     assert!(every_key.contains("\n[policies.mine]\n") && every_key.contains("\nfolders = "));
     let home = Home::new();
+    let every_key = with_real_tool(&home, &every_key);
     let policy = fs::read(ringfence_artifacts::HOSTILE_POLICY_ABSTAIN_ALWAYS).expect("a policy");
     let placeholder = format!("sha256:{}", "0".repeat(64));
     fs::create_dir(home.path().join("policies")).expect("a folder");
@@ -369,7 +370,28 @@ fn reference_with_every_key_is_a_configuration() {
     assert!(home.run(["doctor"]).text().contains("is pinned"));
     home.configure(&every_key.replace(&placeholder, &Digest::of(&policy).to_string()));
     home.run(["doctor"]).code(0);
+    home.run(["tool", "verify", "files"]).code(0);
     assert_eq!(home.run(["policy", "list"]).code(0).text().matches("in force  ").count(), 3);
+}
+
+/// The reference with the pins of a tool that is really there: signed, and with a manifest beside it.
+fn with_real_tool(home: &Home, reference: &str) -> String {
+    let shown = reference.lines().find_map(|line| line.strip_prefix("key = ")).expect("a key").trim_matches('"');
+    let file = home.component("files", "(component (core module $m (func (export \"f\"))) (core instance $i (instantiate $m)) (func (export \"write\") (canon lift (core func $i \"f\"))))");
+    home.file("files.toml", "name = 'files'\nversion = '1.0.0'\n");
+    let key = home.folder("keys").join("author").display().to_string();
+    let made = home.run(["key", "new", "author.example", "--output", &key, "--format", "json"]).code(0).json();
+    let key_line = made["key"].as_str().expect("a key");
+    home.run(["sign", &file, "--key", &key]).code(0);
+    home.configure(&format!("[signers.author]\nkey = '{key_line}'\n"));
+    home.run(["tool", "add", &file]).code(0);
+    let tool = &home.run(["tool", "list", "--format", "json"]).code(0).json()[0];
+    let pins = ["digest", "manifest_digest", "description_digest", "signature_digest"];
+    pins.iter().zip(["1", "2", "3", "4"]).fold(reference.replace(shown, key_line), |text, (pin, digit)| {
+        let placeholder = format!("sha256:{}", digit.repeat(64));
+        assert!(text.contains(&placeholder), "{pin}");
+        text.replace(&placeholder, tool[pin].as_str().expect("a digest"))
+    })
 }
 
 #[test]
@@ -383,8 +405,19 @@ fn every_key_is_in_the_reference() {
         });
         bodies.collect()
     };
-    let config = read("host/cli/src/config.rs");
-    let mut bodies = structs(&config, &["Config", "RunConfig", "HostLimits", "RingTable", "PolicyTable", "LogConfig"]);
+    let config = read("host/cli/src/config.rs") + &read("host/cli/src/config/tools.rs");
+    let named = [
+        "Config",
+        "RunConfig",
+        "HostLimits",
+        "RingTable",
+        "PolicyTable",
+        "LogConfig",
+        "ToolTable",
+        "GrantTable",
+        "SignerTable",
+    ];
+    let mut bodies = structs(&config, &named);
     bodies.extend(structs(&read("host/model/src/capability.rs"), &["Ceiling", "LimitCeiling"]));
     for line in bodies.iter().flat_map(|body| body.lines()) {
         if let Some((name, _)) = line.trim().strip_prefix("pub ").and_then(|rest| rest.split_once(':')) {
@@ -392,8 +425,9 @@ fn every_key_is_in_the_reference() {
         }
     }
     assert!(fields.len() >= 20, "{fields:?}");
-    let others = config.matches("pub struct ").count();
-    assert_eq!(others, 6, "a struct of the configuration is new: name it above");
+    // Newtypes have no keys.
+    let others = config.lines().filter(|line| line.starts_with("pub struct ") && line.ends_with('{')).count();
+    assert_eq!(others, named.len(), "a struct of the configuration is new: name it above");
     for field in fields {
         let spellings = [format!("\n{field} = "), format!("[{field}"), format!(".{field}]")];
         assert!(spellings.iter().any(|spelling| reference.contains(spelling)), "`{field}` is not in the reference");

@@ -19,6 +19,7 @@ mod isolation;
 mod limit;
 mod policy;
 mod record;
+mod registry;
 mod tools;
 mod wire;
 

@@ -3,6 +3,7 @@
 mod attack;
 pub mod dns;
 pub mod network;
+mod registry;
 pub mod tls;
 pub mod web;
 
@@ -19,6 +20,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use crate::harness::attack::SECRET;
+pub use crate::harness::registry::Lie;
+pub use crate::harness::registry::Registry;
 
 /// A fresh, initialised home in a folder of its own. Everything a test needs beside it goes into [`Home::folder`].
 pub struct Home {

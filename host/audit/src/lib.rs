@@ -30,6 +30,7 @@ pub mod note;
 pub mod proof;
 pub mod receipt;
 pub mod signer;
+pub mod statement;
 pub mod tree;
 pub mod verify;
 

@@ -19,7 +19,10 @@ use ringfence_model::egress::SocketRule;
 use ringfence_model::glob::Glob;
 use ringfence_model::time::Timestamp;
 
+use crate::config::tools::Name;
 use crate::error::CommandError;
+use crate::tools::oci::OciRef;
+use crate::tools::oci::Source;
 
 /// Run untrusted tools as WebAssembly components, in privilege rings, under policies, with a record that verifies.
 #[derive(Debug, Parser)]
@@ -78,6 +81,18 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Run one function of a component, or a command, in a ring
     Run(Box<RunArgs>),
+    /// Call a function of a registered tool, with the grant and the ring of its registration
+    Call(CallArgs),
+    /// Register tools: pinned, described, with grants in the configuration
+    #[command(subcommand)]
+    Tool(ToolCommand),
+    /// Sign a component: writes FILE.sig
+    Sign(SignArgs),
+    /// Put a component into a registry, with its manifest and its signature
+    Push(PushArgs),
+    /// Make a key that signs tools
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// List, test and ask policies
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -123,12 +138,8 @@ pub struct RunArgs {
     /// A component, or a preview-1 core module
     pub file: PathBuf,
 
-    /// The function; not needed for a command or if there is only one
-    pub function: Option<String>,
-
-    /// The function's input: JSON, `@FILE`, or `-` for standard input [default: {}]
-    #[arg(long, value_name = "JSON|@FILE|-")]
-    pub input: Option<String>,
+    #[command(flatten)]
+    pub call: CallFlags,
 
     /// The ring to run in, 0 to 3: 3 reads only and has no network [default: 3, or `[run] ring` of the configuration]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=3))]
@@ -158,14 +169,6 @@ pub struct RunArgs {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// Standard input of a command: a file, or `-` for this command's own
-    #[arg(long, value_name = "FILE|-")]
-    pub stdin: Option<PathBuf>,
-
-    /// Ask this policy too: a built-in one or one of the configuration. It can forbid and narrow, not permit
-    #[arg(long, value_name = "NAME")]
-    pub policy: Vec<String>,
-
     /// Memory the tool may use, all of it together
     #[arg(long, value_name = "MiB")]
     pub memory: Option<u64>,
@@ -177,6 +180,34 @@ pub struct RunArgs {
     /// Wall-clock time the tool may take
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<Seconds>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct CallArgs {
+    /// The name that the tool is registered by
+    pub tool: Name,
+
+    #[command(flatten)]
+    pub call: CallFlags,
+}
+
+/// What every call has, whatever its tool comes from.
+#[derive(ClapArgs, Debug)]
+pub struct CallFlags {
+    /// The function; not needed for a command or if there is only one
+    pub function: Option<String>,
+
+    /// The function's input: JSON, `@FILE`, or `-` for standard input [default: {}]
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    pub input: Option<String>,
+
+    /// Standard input of a command: a file, or `-` for this command's own
+    #[arg(long, value_name = "FILE|-")]
+    pub stdin: Option<PathBuf>,
+
+    /// Ask this policy too: a built-in one or one of the configuration. It can forbid and narrow, not permit
+    #[arg(long, value_name = "NAME")]
+    pub policy: Vec<String>,
 
     /// Run once under this key: a repeat gets the recorded answer
     #[arg(long, value_name = "K")]
@@ -221,6 +252,77 @@ impl NetworkArgs {
         let Self { http, sockets, names, addresses, secrets } = self.clone();
         NetworkAsked { addresses, http, names, secrets, sockets }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ToolCommand {
+    /// Register a component: keep its file, pin it and what it says of itself. Grants nothing
+    Add(ToolAddArgs),
+    /// List the registered tools
+    List,
+    /// Check that registered tools still are what was registered
+    Verify {
+        /// One tool [default: all of them]
+        name: Option<Name>,
+    },
+    /// Remove a tool, its grant and its file
+    Remove {
+        /// The tool
+        name: Name,
+    },
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ToolAddArgs {
+    /// A component or a preview-1 core module: a file, or `oci://HOST/NAME:TAG`
+    pub source: Source,
+
+    /// The name to register it by [default: the tool's own]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<Name>,
+
+    /// Put it in the place of the tool of that name. Its grant stays if this one asks for nothing more
+    #[arg(long)]
+    pub replace: bool,
+
+    /// Register it although nobody has signed it and somebody should have
+    #[arg(long)]
+    pub unsigned: bool,
+
+    /// With `--replace`, accept an older version than the one that is registered
+    #[arg(long, requires = "replace")]
+    pub older: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct SignArgs {
+    /// A component, or a preview-1 core module
+    pub file: PathBuf,
+
+    /// The key to sign with, as `ringfence key new` made it
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct PushArgs {
+    /// A component, or a preview-1 core module
+    pub file: PathBuf,
+
+    /// Where to: `oci://HOST/NAME:TAG`
+    pub to: OciRef,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key, and print the line that others trust it by
+    New {
+        /// The name it signs under: a domain and a path of yours, for example
+        name: String,
+        /// The file to write; only its owner may read it
+        #[arg(long = "output", value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,11 @@
 //! The operator's configuration, `ringfence.toml` in the home: read strictly, every key known.
 //!
 //! `docs/reference.toml` shows every key with its default; a test reads it with this very code. The configuration
-//! lowers and pins; it has no key that grants a tool anything.
+//! lowers and pins; what it grants, it grants to a registered tool by name, in words that its operator wrote.
+
+pub mod edit;
+mod registries;
+pub mod tools;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -28,8 +32,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::config::registries::RegistryTable;
+use crate::config::tools::Name;
+use crate::config::tools::SignerTable;
+use crate::config::tools::ToolTable;
 use crate::egress::EgressTable;
 use crate::egress::SecretTable;
+use crate::tools::signature::NOBODY;
 
 /// Why a configuration can't be used.
 #[derive(Debug, Error)]
@@ -40,6 +49,9 @@ pub enum ConfigError {
     /// It is not what it should be.
     #[error("the configuration `{path}` is wrong at line {line}: {why}")]
     Malformed { path: String, line: usize, why: String },
+    /// An edit of it can't be put in place.
+    #[error("the configuration `{path}` can't be written: {why}")]
+    NotWritten { path: String, why: String },
 }
 
 /// Everything the operator can configure.
@@ -55,6 +67,12 @@ pub struct Config {
     pub egress: EgressTable,
     pub secrets: BTreeMap<String, SecretTable>,
     pub log: LogConfig,
+    /// Registries that need credentials, by host.
+    pub registries: BTreeMap<String, RegistryTable>,
+    /// Whose signatures are trusted.
+    pub signers: BTreeMap<Name, SignerTable>,
+    /// Registered tools.
+    pub tools: BTreeMap<Name, ToolTable>,
 }
 
 /// Defaults of `ringfence run`.
@@ -208,6 +226,22 @@ impl Config {
                 format!("no component compiles within less than {min} bytes"),
             ));
         }
+        for (name, tool) in &self.tools {
+            let is_signed = tool.signer.as_str() != NOBODY;
+            if is_signed != tool.signature_digest.is_some() {
+                let why = format!("`signer` of tool `{name}` is not `none` exactly if there is a `signature-digest`");
+                return Err((format!("[tools.{name}]"), why));
+            }
+        }
+        for (host, table) in &self.registries {
+            if !table.credentials.is_absolute() {
+                let why = format!("`{}` is not an absolute path", table.credentials.display());
+                return Err((format!("registries.\"{host}\""), why));
+            }
+        }
+        if self.signers.keys().any(|name| name.as_str() == NOBODY) {
+            return Err((format!("signers.{NOBODY}"), format!("`{NOBODY}` means that there is no signer")));
+        }
         let folders = self.rings.values().map(|ring| &ring.folders).chain([&self.operator.folders]);
         for folder in folders.flatten().flatten() {
             if !Path::new(folder).is_absolute() {
@@ -293,8 +327,47 @@ mod tests {
             ("[operator]\naddresses = [\"10.0.0.1/8\"]", 2, "bits beyond its prefix"),
             ("[operator]\nsockets = [\"tcp://a\"]", 2, "is not written as"),
             ("[log]\nhead = 1979-05-27", 2, "invalid type"),
+            ("\n[signers.a]\nkey = \"a+b+c\"", 3, "not a verifier key"),
         ] {
             let (at, why) = Config::parse(text).expect_err(text);
+            assert!(at == line && why.contains(wanted), "{text}: {at}: {why}");
+        }
+    }
+
+    #[test]
+    fn wrong_tools_name_their_line() {
+        // ART-08
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let pins = format!("digest = '{digest}'\ndescription-digest = '{digest}'\nsource = 'a'\nsigner = 'none'\n");
+        let tool = |rest: &str| format!("[tools.a]\n{pins}{rest}");
+        assert_eq!(Config::parse(&tool("")).expect("a configuration").tools.len(), 1);
+        for (text, line, wanted) in [
+            (format!("[tools.Files]\n{pins}"), 1, "`Files` is not a name"),
+            (format!("[tools.\"f\u{0456}les\"]\n{pins}"), 1, "is not a name"),
+            (format!("[tools.-a]\n{pins}"), 1, "is not a name"),
+            ("[tools.a]\nsource = 'a'".to_owned(), 1, "missing field"),
+            (
+                "[signers.none]\nkey = 'example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k'"
+                    .to_owned(),
+                1,
+                "no signer",
+            ),
+            (tool("").replace("'none'", "'me'"), 1, "exactly if there is"),
+            (tool(&format!("signature-digest = '{digest}'")), 1, "exactly if there is"),
+            (tool("secret = 1"), 6, "unknown field `secret`"),
+            (tool("ring = 4"), 6, "`4` is not a ring"),
+            (tool("manifest-digest = 'sha256:0'"), 6, "not a digest"),
+            (tool("[tools.a.effects]\nlist = 'sings'"), 7, "unknown variant"),
+            (tool("[tools.a.grant]\nfolders = ['docs::/docs']"), 7, "not an absolute path"),
+            (tool("[tools.a.grant]\nfolders = ['/docs']"), 7, "write HOST::GUEST"),
+            (tool("[tools.a.grant]\nfolders = [\n'/a::/a',\n'/b::/../b']"), 7, "without `.`, `..`"),
+            (tool("[tools.a.grant]\nfolders = ['/a::/a:rx']"), 7, "neither `ro` nor `rw`"),
+            (tool("[tools.a.grant]\nenvironment = { A = 1 }"), 7, "a value is a text"),
+            (tool("[tools.a.grant]\nenvironment = { A = { file = 'x' } }"), 7, "a value is a text"),
+            (tool("[tools.a.grant.limits]\nfuel = -1"), 7, "invalid value"),
+            (tool("[tools.a.grant.limits]\nfeul = 1"), 7, "unknown field"),
+        ] {
+            let (at, why) = Config::parse(&text).expect_err(&text);
             assert!(at == line && why.contains(wanted), "{text}: {at}: {why}");
         }
     }

@@ -3,7 +3,12 @@
 //! Libraries say what is wrong; here it gets an exit code, a stable code and hints. Messages are one line, lower-case,
 //! without a final period, values in backticks.
 
+use std::path::Path;
+
+use ringfence_model::capability::Access;
 use ringfence_model::decision::DenialReason;
+use ringfence_model::description::Description;
+use ringfence_model::description::Hidden;
 use ringfence_model::grant::Layer;
 use ringfence_model::grant::Refusal;
 use ringfence_model::grant::Wanted;
@@ -20,8 +25,14 @@ use ringfence_runtime::sequencer::SequencerError;
 use ringfence_runtime::toolbox::InputProblem;
 use ringfence_runtime::toolbox::ToolError;
 
+use crate::config::ConfigError;
+use crate::config::tools::Name;
 use crate::exit::Exit;
 use crate::home::HomeError;
+use crate::tools::RegisteredError;
+use crate::tools::oci::OciError;
+use crate::tools::signature::SignatureError;
+use crate::tools::store::StoreError;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
@@ -64,7 +75,7 @@ impl CommandError {
     }
 
     /// A file that can't be read or written.
-    pub fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
+    pub fn file(path: &Path, error: &std::io::Error) -> Self {
         let hint = match error.kind() {
             std::io::ErrorKind::NotFound => {
                 "check the path: a relative one starts at the folder this command is run in"
@@ -72,6 +83,62 @@ impl CommandError {
             _ => "check what the path leads to, and who may read and write it",
         };
         Self::environment(format!("`{}` can't be used: {error}", path.display())).hint(hint)
+    }
+
+    /// A variable of a registered tool's grant without a value.
+    pub fn granted_value(tool: &str, variable: &str, from: &str) -> Self {
+        Self::environment(format!("tool `{tool}` is granted variable `{variable}`, but there is no text in `{from}`"))
+            .code("host.grant")
+            .hint(format!("set it, or take `{variable}` out of [tools.{tool}.grant]"))
+    }
+
+    /// A key of an author's.
+    pub fn signing_key(error: HomeError) -> Self {
+        let hints =
+            vec!["`ringfence key new NAME --output FILE` makes one; only its owner may read the file".to_owned()];
+        Self { hints, ..error.into() }
+    }
+
+    /// A file of credentials that has none for a registry.
+    pub fn credentials(path: &Path, host: &str) -> Self {
+        let host = one_line(host);
+        Self::environment(format!("`{}` has no credentials for `{host}`", path.display()))
+            .code("host.registry")
+            .hint(format!("it is JSON with `auths`, in it `{host}`, in it `auth`: base64 of USER:PASSWORD"))
+    }
+
+    /// A path that can't be written into a configuration or a grant.
+    pub fn not_text(path: &Path) -> Self {
+        Self::environment(format!("`{}` is not a path of Unicode text", path.display()))
+            .hint("use a path whose every part is text")
+    }
+
+    /// A tool whose description shows less than it says.
+    pub fn hidden_text(name: &str, hidden: &Hidden) -> Self {
+        Self::environment(format!("`{}` can't be registered: {hidden}", one_line(name)))
+            .code("host.tool-description")
+            .hint("the tool's author has to mend this: a model would read what you can't see")
+    }
+
+    /// A name that is taken; what would be different comes as lines.
+    pub fn registered_already(name: &Name, differences: &[String], keeps_grant: bool) -> Self {
+        let mut error = Self::environment(format!("tool `{name}` is registered already")).code("host.tool-exists");
+        if differences.is_empty() {
+            return error.hint("what it says of itself is the same; `--replace` puts this file in its place");
+        }
+        error = error.hint("review first what is different, then put it in its place with `--replace`:");
+        error.hints.extend(differences.iter().map(|line| one_line(line)));
+        if keeps_grant {
+            return error;
+        }
+        error.hint("it asks for more than before, so what was granted will be taken out of the configuration")
+    }
+
+    /// ART-07: an older version may have a hole that the newer one mended.
+    pub fn older_version(name: &Name, new: &str, old: &str) -> Self {
+        Self::environment(format!("version `{new}` is older than version `{old}` of tool `{name}`"))
+            .code("host.tool-older")
+            .hint("an older version may have faults that are known; if you mean it, add `--older`")
     }
 
     #[must_use]
@@ -113,6 +180,70 @@ impl From<HomeError> for CommandError {
             HomeError::Engine(_) => {
                 Self::environment(message).hint("`ringfence doctor` looks at each part of this home")
             }
+        }
+    }
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> Self {
+        HomeError::Config(error).into()
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        Self::environment(one_line(&error.to_string()))
+            .code("host.tools")
+            .hint("check that the home's folder `tools` is there, and who may use it")
+    }
+}
+
+impl From<OciError> for CommandError {
+    fn from(error: OciError) -> Self {
+        let hint = match error {
+            OciError::NotATool(..) => "a tool is a Wasm OCI artifact with one component, as `ringfence push` makes it",
+            OciError::Reference(..) => "name the registry and the tag or the digest",
+            OciError::Registry(..) | OciError::TooLong(..) => {
+                "check the reference; `[registries.\"HOST\"] credentials` names a file if the registry wants to know you"
+            }
+        };
+        Self::environment(one_line(&error.to_string())).code("host.registry").hint(hint)
+    }
+}
+
+impl From<RegisteredError> for CommandError {
+    fn from(error: RegisteredError) -> Self {
+        let message = one_line(&error.to_string());
+        let again = "`ringfence tool add FILE --replace` registers it anew, and shows first what is different";
+        match error {
+            RegisteredError::Load(error) => error.into(),
+            RegisteredError::Description { .. } => Self::environment(message).code("host.tool-description").hint(again),
+            RegisteredError::Store { source: StoreError::Changed { .. }, .. } => {
+                Self::environment(message).code("host.tool-changed").hint(
+                    "somebody has written to the home: look who can; then register the tool anew from a copy you trust",
+                )
+            }
+            RegisteredError::Store { .. } => Self::environment(message).code("host.tools").hint(again),
+            RegisteredError::Effects { .. } => Self::environment(message)
+                .code("host.config")
+                .hint("mend `effects` in the tool's table: functions it has, effects no laxer than its author's"),
+            RegisteredError::Signature { source, .. } | RegisteredError::Unsigned { source, .. } => {
+                let hint = match source {
+                    SignatureError::Bad(_) | SignatureError::Other { .. } => {
+                        "get the tool and its signature from its author again; one of the two was changed"
+                    }
+                    SignatureError::Missing => {
+                        "its author signs it with `ringfence sign`; `--unsigned` registers it without, if you mean it"
+                    }
+                    SignatureError::Untrusted(_) => {
+                        "review who signed it, then trust them in the configuration: `[signers.NAME]` with `key`"
+                    }
+                };
+                Self::environment(message).code("host.tool-signature").hint(hint)
+            }
+            RegisteredError::Unknown(_) => Self::command_line(message)
+                .code("caller.unknown-tool")
+                .hint("`ringfence tool list` shows what is registered; `ringfence tool add FILE` registers more"),
         }
     }
 }
@@ -209,8 +340,33 @@ impl From<ToolError> for CommandError {
     }
 }
 
+/// What in the configuration sets the ring of a call.
+#[derive(Clone, Copy, Debug)]
+pub enum RingKey<'a> {
+    /// `[run] ring`, unless `--ring` is given.
+    Run,
+    /// `ring` of a registered tool.
+    Tool(&'a str),
+}
+
+impl RingKey<'_> {
+    fn hints(self, ring: Ring, config: &Path) -> Vec<String> {
+        let config = config.display();
+        let (review, table) = match self {
+            Self::Run => (
+                format!(
+                    "review first, then allow it for this call with `--ring {ring}`, or for every call in `{config}`:"
+                ),
+                "[run]".to_owned(),
+            ),
+            Self::Tool(name) => (format!("review first, then allow it in `{config}`:"), format!("[tools.{name}]")),
+        };
+        vec![review, format!("    {table}"), format!("    ring = {ring}")]
+    }
+}
+
 /// What would have let a refused call through. Whoever follows it should look first: that is said each time.
-pub fn denial_hints(denial: &Denial, ring: Ring, config: &std::path::Path) -> Vec<String> {
+pub fn denial_hints(denial: &Denial, ring: Ring, key: RingKey<'_>, config: &Path) -> Vec<String> {
     match denial {
         Denial::Caller(_) | Denial::Input(InputProblem::Unsupported { .. }) => Vec::new(),
         Denial::Function(error) => vec![format!("it has {}", listed(&error.available))],
@@ -231,14 +387,14 @@ pub fn denial_hints(denial: &Denial, ring: Ring, config: &std::path::Path) -> Ve
         Denial::Policy(reasons) => {
             // Two reasons often have one way out: it is said once.
             let mut ways_out: Vec<Vec<String>> = Vec::new();
-            for way_out in reasons.iter().map(|reason| policy_hints(reason, ring, config)) {
+            for way_out in reasons.iter().map(|reason| policy_hints(reason, ring, key, config)) {
                 if !ways_out.contains(&way_out) {
                     ways_out.push(way_out);
                 }
             }
             ways_out.concat()
         }
-        Denial::Layer(refusal) => layer_hints(refusal, ring, config),
+        Denial::Layer(refusal) => layer_hints(refusal, ring, key, config),
     }
 }
 
@@ -268,17 +424,11 @@ pub fn refusal_hints(refused: &[HostCall]) -> Vec<String> {
 /// Ways out that are shown at once; more would not be read.
 const REFUSAL_HINTS_MAX: usize = 4;
 
-fn policy_hints(reason: &DenialReason, ring: Ring, config: &std::path::Path) -> Vec<String> {
-    let config = config.display();
+fn policy_hints(reason: &DenialReason, ring: Ring, key: RingKey<'_>, path: &Path) -> Vec<String> {
+    let config = path.display();
     let more_privileged = Ring::ALL.into_iter().rev().find(|other| other.number() < ring.number());
     match (reason.reason.code.as_str(), more_privileged) {
-        ("ring-not-privileged-enough" | "folder-not-read-only", Some(other)) => vec![
-            format!(
-                "review first, then allow it for this call with `--ring {other}`, or for every call in `{config}`:"
-            ),
-            "    [run]".to_owned(),
-            format!("    ring = {other}"),
-        ],
+        ("ring-not-privileged-enough" | "folder-not-read-only", Some(other)) => key.hints(other, path),
         ("no-permit", _) => vec![
             format!("review first, then put a policy that permits it in force in `{config}`:"),
             "    [policies.ring-default]".to_owned(),
@@ -295,8 +445,8 @@ fn policy_hints(reason: &DenialReason, ring: Ring, config: &std::path::Path) -> 
     }
 }
 
-fn layer_hints(refusal: &Refusal, ring: Ring, config: &std::path::Path) -> Vec<String> {
-    let config = config.display();
+fn layer_hints(refusal: &Refusal, ring: Ring, key: RingKey<'_>, path: &Path) -> Vec<String> {
+    let config = path.display();
     let review = format!("review first, then allow it in `{config}`:");
     match (refusal.layer, &refusal.wanted) {
         (Layer::Operator, Wanted::Folder(folder))
@@ -332,13 +482,7 @@ fn layer_hints(refusal: &Refusal, ring: Ring, config: &std::path::Path) -> Vec<S
             vec![review, "    [operator.limits]".to_owned(), format!("    {name} = {value}")]
         }
         (Layer::Ring, _) => match Ring::ALL.into_iter().rev().find(|other| other.number() < ring.number()) {
-            Some(other) => vec![
-                format!(
-                    "review first, then allow it for this call with `--ring {other}`, or for every call in `{config}`:"
-                ),
-                "    [run]".to_owned(),
-                format!("    ring = {other}"),
-            ],
+            Some(other) => key.hints(other, path),
             None => vec![format!("`{config}` lowers this ring under [rings.{ring}]")],
         },
         (Layer::Manifest, _) => {
@@ -383,6 +527,50 @@ fn operator_lines(wanted: &Wanted, nearest: &str) -> Option<String> {
         Wanted::Random(source) => Some(format!("random = \"{source}\"")),
         _ => None,
     }
+}
+
+/// The lines that would grant a tool what it asks for, and what they are to be read with.
+pub fn grant_hints(name: &str, description: &Description, config: &Path) -> Vec<String> {
+    let config = config.display();
+    let Some(asked) = &description.capabilities else {
+        return vec![format!("it has no manifest, so it does not say what it needs; grants stand in `{config}`")];
+    };
+    let rings = description.functions.iter().map(|function| function.effect.required_ring().number());
+    let ring = rings.min().unwrap_or(Ring::Sandbox.number());
+    let mut lines =
+        vec![format!("    [tools.{name}]"), format!("    ring = {ring}"), format!("    [tools.{name}.grant]")];
+    let access = match asked.filesystem.access() {
+        Some(Access::Read) => Some("ro"),
+        Some(Access::ReadWrite) => Some("rw"),
+        None => None,
+    };
+    lines.extend(access.map(|access| format!("    folders = [\"/FOLDER::/FOLDER:{access}\"]")));
+    if !asked.environment.is_empty() {
+        let value = |name: &String| {
+            let name = toml::Value::String(one_line(name));
+            format!("{name} = {{ env = {name} }}")
+        };
+        let values: Vec<_> = asked.environment.iter().map(value).collect();
+        lines.push(format!("    environment = {{ {} }}", values.join(", ")));
+    }
+    let texts = |rules: Vec<String>| rules.into_iter().map(|rule| toml::Value::String(one_line(&rule)).to_string());
+    for (key, rules) in [
+        ("http", asked.http.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        ("sockets", asked.sockets.iter().map(ToString::to_string).collect()),
+        ("names", asked.names.iter().map(ToString::to_string).collect()),
+        ("addresses", asked.addresses.iter().map(ToString::to_string).collect()),
+        ("secrets", asked.secrets.clone()),
+    ] {
+        if !rules.is_empty() {
+            lines.push(format!("    {key} = [{}]", texts(rules).collect::<Vec<_>>().join(", ")));
+        }
+    }
+    let review = if ring == Ring::Sandbox.number() && lines.len() == 3 {
+        return vec!["it asks for nothing, and can be called as it is".to_owned()];
+    } else {
+        format!("review first, then grant what you mean to of what it asks for in `{config}`:")
+    };
+    [review].into_iter().chain(lines).collect()
 }
 
 fn listed(names: &[String]) -> String {

@@ -8,6 +8,7 @@
 //! keys/cache.key    authenticates compiled components
 //! cache/            compiled components
 //! scratch/          folders of calls that are running
+//! tools/            the files of registered tools, by their digests
 //! ```
 //!
 //! Nothing security-relevant is created except by `init`. A key that others can read is refused.
@@ -55,7 +56,8 @@ const IN_USE_PAUSE: Duration = Duration::from_millis(20);
 /// What a new home's configuration says: every default, as comments.
 const CONFIG_TEMPLATE: &str = "\
 # The configuration of this Ringfence home. Everything here has a default; docs/reference.toml has every key.
-# The configuration lowers and pins. What a tool is granted stands on the command line.
+# The configuration lowers and pins. What a tool is granted stands on the command line of `ringfence run`, or in the
+# table of a tool that `ringfence tool add` has registered.
 
 # [run]
 # ring = 3                      # the ring `ringfence run` uses without --ring
@@ -138,7 +140,7 @@ impl Home {
         if home.log_path().exists() || home.key_path("log").exists() {
             return Err(HomeError::AlreadyInitialised(folder.display().to_string()));
         }
-        for folder in [folder.to_owned(), folder.join("keys"), folder.join("cache")] {
+        for folder in [folder.to_owned(), folder.join("keys"), folder.join("cache"), folder.join("tools")] {
             let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             created.map_err(|error| file_error(&folder, &error))?;
         }
@@ -146,12 +148,11 @@ impl Home {
             || random_bytes::<8>().map(|b| format!("ringfence.local/{}", hex::encode(b))),
             |o| Ok(o.to_owned()),
         )?;
-        // The seed is written with the name it signs under, so that a key is never used for another log.
-        let seed = random_bytes::<32>()?;
-        let signer = signer(&home.key_path("log"), &origin, &seed)?;
+        // Whether the name can sign at all is found out before anything is written.
+        signer(&home.key_path("log"), &origin, &[0; 32])?;
         write_new(&home.config_path(), CONFIG_TEMPLATE.as_bytes(), 0o600)?;
         write_new(&home.key_path("cache"), hex::encode(random_bytes::<64>()?).as_bytes(), 0o600)?;
-        write_new(&home.key_path("log"), format!("{origin}\n{}\n", hex::encode(seed)).as_bytes(), 0o600)?;
+        let signer = new_signer(&home.key_path("log"), &origin)?;
         let opened = Opened {
             host: format!("ringfence {} wasmtime 48.0.8", env!("CARGO_PKG_VERSION")),
             key: signer.verifier().to_string(),
@@ -181,6 +182,17 @@ impl Home {
 
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The same home, with a configuration that was written just now.
+    #[must_use]
+    pub fn with_config(self, config: Config) -> Self {
+        Self { config, ..self }
+    }
+
+    /// The files of registered tools.
+    pub fn tools_path(&self) -> PathBuf {
+        self.folder.join("tools")
     }
 
     pub fn config_path(&self) -> PathBuf {
@@ -225,13 +237,7 @@ impl Home {
 
     /// What signs this home's checkpoints.
     pub fn signer(&self) -> Result<SoftwareSigner, HomeError> {
-        let path = self.key_path("log");
-        let text = read_key(&path)?;
-        let wrong = || key_error(&path, "it is not an origin and 64 hexadecimal digits on two lines");
-        let (origin, digits) = text.trim_end().split_once('\n').ok_or_else(wrong)?;
-        let mut seed = [0; 32];
-        hex::decode_to_slice(digits, &mut seed).map_err(|_| wrong())?;
-        signer(&path, origin, &seed)
+        read_signer(&self.key_path("log"))
     }
 
     /// The key that this home's checkpoints are checked by.
@@ -270,6 +276,24 @@ impl Home {
             })
             .collect()
     }
+}
+
+/// Makes a key and writes it with the name it signs under, so that it is never used for another. None is overwritten.
+pub fn new_signer(path: &Path, name: &str) -> Result<SoftwareSigner, HomeError> {
+    let seed = random_bytes::<32>()?;
+    let signer = signer(path, name, &seed)?;
+    write_new(path, format!("{name}\n{}\n", hex::encode(seed)).as_bytes(), 0o600)?;
+    Ok(signer)
+}
+
+/// Reads a key that [`new_signer`] wrote.
+pub fn read_signer(path: &Path) -> Result<SoftwareSigner, HomeError> {
+    let text = read_key(path)?;
+    let wrong = || key_error(path, "it is not a name and 64 hexadecimal digits on two lines");
+    let (name, digits) = text.trim_end().split_once('\n').ok_or_else(wrong)?;
+    let mut seed = [0; 32];
+    hex::decode_to_slice(digits, &mut seed).map_err(|_| wrong())?;
+    signer(path, name, &seed)
 }
 
 fn signer(path: &Path, origin: &str, seed: &[u8; 32]) -> Result<SoftwareSigner, HomeError> {

@@ -11,6 +11,7 @@ mod error;
 mod exit;
 mod home;
 mod output;
+mod tools;
 
 use crate::args::Args;
 use crate::exit::Exit;

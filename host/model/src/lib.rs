@@ -21,6 +21,7 @@
 pub mod call;
 pub mod capability;
 pub mod decision;
+pub mod description;
 pub mod digest;
 pub mod egress;
 pub mod encoding;

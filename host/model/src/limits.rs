@@ -50,6 +50,16 @@ pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024;
 pub const DOCS_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of the operator's configuration.
 pub const CONFIG_BYTES_MAX: u64 = MIB;
+/// Bytes of the name that a tool is registered by.
+pub const TOOL_NAME_BYTES_MAX: usize = 64;
+/// Differences between two versions of a tool that are shown; more are only counted.
+pub const DIFFERENCES_SHOWN_MAX: usize = 100;
+/// Bytes of a tool's signature.
+pub const SIGNATURE_BYTES_MAX: u64 = 16 * 1024;
+/// Seconds that a registry may take for all of a tool.
+pub const REGISTRY_WAIT_S: u64 = 300;
+/// Seconds that a registry may take to answer, or between two parts of its answer.
+pub const REGISTRY_CONNECT_WAIT_S: u64 = 20;
 /// Functions of one tool.
 pub const FUNCTIONS_PER_TOOL_MAX: usize = 1_024;
 /// Bytes of a JSON Schema that a described tool brings along.
@@ -222,5 +232,6 @@ const _: () = {
     assert!(INPUT_BYTES_MAX <= HOST_CALL_BYTES_MAX);
     assert!(JSON_DEPTH_MAX < SCHEMA_DEPTH_MAX, "a schema without references is never too deep");
     assert!(SCHEMA_BYTES_MAX <= SCHEMA_BYTES_PER_TOOL_MAX);
+    assert!(TOOL_NAME_BYTES_MAX <= NAME_BYTES_MAX, "a registered tool's name is written in entries");
     assert!(SCHEMA_NODES_MAX < SCHEMA_WORK_MAX, "a small value can be checked against any schema");
 };

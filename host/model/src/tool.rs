@@ -69,6 +69,19 @@ pub enum Effect {
     Writes,
 }
 
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Administrative => "administrative",
+            Self::External => "external",
+            Self::None => "none",
+            Self::Reads => "reads",
+            Self::Unknown => "unknown",
+            Self::Writes => "writes",
+        })
+    }
+}
+
 impl Effect {
     /// The least privileged ring a function with this effect may run in. A function of unknown effect may run in the
     /// sandbox: that ring's ceiling holds it to reading, whatever it would like to do.
@@ -78,6 +91,22 @@ impl Effect {
             Self::External => Ring::Privileged,
             Self::Writes => Ring::Standard,
             Self::None | Self::Reads | Self::Unknown => Ring::Sandbox,
+        }
+    }
+
+    /// Whether treating a function as of this effect is at least as strict as treating it as of the other.
+    pub const fn is_as_strict_as(self, other: Self) -> bool {
+        self.strictness() >= other.strictness()
+    }
+
+    const fn strictness(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Reads => 1,
+            Self::Unknown => 2,
+            Self::Writes => 3,
+            Self::External => 4,
+            Self::Administrative => 5,
         }
     }
 }
@@ -180,6 +209,19 @@ mod tests {
             (Effect::Unknown, 3),
         ] {
             assert_eq!(effect.required_ring().number(), ring, "{effect:?}");
+        }
+    }
+
+    #[test]
+    fn stricter_effects_never_need_less() {
+        let all =
+            [Effect::None, Effect::Reads, Effect::Unknown, Effect::Writes, Effect::External, Effect::Administrative];
+        for (index, one) in all.into_iter().enumerate() {
+            for (other_index, other) in all.into_iter().enumerate() {
+                assert_eq!(one.is_as_strict_as(other), index >= other_index, "{one:?} {other:?}");
+                let reaches = one.required_ring().reaches(other.required_ring());
+                assert!(!one.is_as_strict_as(other) || reaches, "{one:?} {other:?}");
+            }
         }
     }
 

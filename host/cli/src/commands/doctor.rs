@@ -10,6 +10,8 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
+use crate::tools;
+use crate::tools::store::Store;
 
 /// One thing that was looked at.
 struct Check {
@@ -24,6 +26,7 @@ pub fn run(folder: &Path, output: Output) -> Result<Exit, CommandError> {
         Check { name: "compiler", result: compiler(&home) },
         Check { name: "keys", result: keys(&home) },
         Check { name: "policies", result: policies(&home) },
+        Check { name: "tools", result: tools(&home) },
         Check { name: "log", result: log(&home, output) },
         Check { name: "disk", result: disk(&home) },
     ];
@@ -72,6 +75,17 @@ fn policies(home: &Home) -> Result<String, CommandError> {
     }
     let names: Vec<_> = policies.iter().map(|policy| policy.reference().name.as_str()).collect();
     Ok(format!("in force: {}", names.join(", ")))
+}
+
+/// Loads every registered tool: each is checked against its pins.
+fn tools(home: &Home) -> Result<String, CommandError> {
+    let (engine, tables) = (home.engine()?, &home.config().tools);
+    for name in tables.keys() {
+        tools::load(home, &engine, name)?;
+    }
+    let left = Store::open(home.tools_path())?.left_over(tables.values())?.len();
+    let left = if left == 0 { String::new() } else { format!("; {left} files that no registration names") };
+    Ok(format!("{} registered, each as it was registered{left}", tables.len()))
 }
 
 fn log(home: &Home, output: Output) -> Result<String, CommandError> {

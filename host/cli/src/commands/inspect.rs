@@ -49,12 +49,8 @@ fn load(engine: &Engine, path: &Path, bytes: &[u8], output: Output) -> Result<To
 
 /// The text of `NAME.toml` beside `NAME.wasm`. One that is there and can't be read is an error: without it the tool
 /// would be narrowed by nothing.
-pub(super) fn manifest_beside(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
-    let beside = path.with_extension("toml");
-    match std::fs::symlink_metadata(&beside) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        _ => commands::read(&beside).map(Some),
-    }
+pub fn manifest_beside(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
+    commands::read_if_there(&path.with_extension("toml"))
 }
 
 /// Compiling takes seconds for a large component; who waits should know what for.

@@ -1,30 +1,41 @@
 //! The commands, one file each: arguments in, data out, an exit code.
 
 mod bench;
+mod call;
 pub mod compile;
 mod doctor;
 mod init;
 mod inspect;
+mod invoke;
 mod log;
 mod policy;
+mod push;
 mod receipt;
 mod run;
+mod sign;
+mod tool;
 
 use std::io::Read as _;
 use std::io::Write as _;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use ringfence_model::capability::Folder;
+use ringfence_model::capability::NetworkAsked;
 use ringfence_model::limits;
+use ringfence_model::ring::Ring;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::recovery;
 use ringfence_runtime::policy::Policy;
+use ringfence_runtime::sandbox::link::Imports;
 use ringfence_runtime::sequencer::HeadState;
 use ringfence_runtime::sequencer::Sequencer;
 
 use crate::args::Args;
 use crate::args::Command;
+use crate::args::DirArg;
 use crate::config::Config;
 use crate::config::PolicyTable;
 use crate::error::CommandError;
@@ -32,6 +43,9 @@ use crate::exit::Exit;
 use crate::home;
 use crate::home::Home;
 use crate::output::Output;
+
+pub use crate::commands::inspect::manifest_beside;
+pub use crate::commands::sign::beside as signature_beside;
 
 /// Runs a command.
 pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
@@ -41,6 +55,11 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::Doctor => doctor::run(&folder()?, output),
         Command::Inspect(inspect) => inspect::run(folder().ok().as_deref(), &inspect, output),
         Command::Run(run) => run::run(&Home::open(&folder()?)?, &run, output),
+        Command::Call(call) => call::run(&Home::open(&folder()?)?, &call, output),
+        Command::Tool(tool) => tool::run(&Home::open(&folder()?)?, tool, output),
+        Command::Sign(sign) => sign::sign(&sign, output),
+        Command::Push(push) => push::run(folder().ok().as_deref(), &push, output),
+        Command::Key(key) => sign::key(&key, output),
         Command::Policy(policy) => policy::run(folder().ok().as_deref(), policy, output),
         Command::Log(log) => log::run(folder().ok().as_deref(), log, output),
         Command::Receipt(receipt) => receipt::run(folder().ok().as_deref(), receipt, output),
@@ -51,7 +70,7 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
 
 /// Runs async work to its end. What still blocks on a file when the work is done is left behind: a guest must not be
 /// able to keep the command from ending (FS-14).
-fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+pub fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| CommandError::environment(format!("threads can't be started: {error}")))?;
     let result = runtime.block_on(work);
@@ -60,12 +79,20 @@ fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T,
 }
 
 /// Reads a file, whole, if it is no larger than anything this command reads may be.
-fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
+pub fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
     let bytes_max = limits::COMPONENT_BYTES_MAX;
     read_bounded(path, bytes_max)?.ok_or_else(|| {
         CommandError::environment(format!("`{}` is larger than {bytes_max} bytes", path.display()))
             .hint("nothing larger is read, whatever it holds")
     })
+}
+
+/// Reads a file, if there is one by this name; one that is there and can't be read is an error.
+pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        _ => read(path).map(Some),
+    }
 }
 
 /// Reads what goes into a call: too much of it is the caller's mistake.
@@ -97,6 +124,34 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
         file.persist(path).map_err(|error| error.error)
     });
     written.map(drop).map_err(|error| CommandError::file(path, &error))
+}
+
+/// Links are resolved here, once: what the grant names is where the folder really is.
+pub fn folder(dir: &DirArg) -> Result<Folder, CommandError> {
+    let host: PathBuf = dir.host.canonicalize().map_err(|error| CommandError::file(&dir.host, &error))?;
+    if !host.is_dir() {
+        return Err(CommandError::environment(format!("`{}` is not a folder", dir.host.display()))
+            .hint("`--dir` opens folders; put the file into one"));
+    }
+    let host = host.into_os_string().into_string().map_err(|_| CommandError::not_text(&dir.host))?;
+    Ok(Folder {
+        access: dir.access,
+        bytes_max: dir.bytes,
+        deny: dir.deny.clone(),
+        files_max: dir.files,
+        guest: dir.guest.clone(),
+        host,
+    })
+}
+
+/// What becomes of imports that nothing grants, in a ring and under what is asked.
+pub fn imports(home: &Home, ring: Ring, asked: &NetworkAsked) -> Imports {
+    let is_strict = home.config().ring_configs().get(usize::from(ring.number())).is_some_and(|r| r.strict_imports);
+    if is_strict {
+        Imports::Strict { http: !asked.http.is_empty(), sockets: !asked.sockets.is_empty() || !asked.names.is_empty() }
+    } else {
+        Imports::Refuse
+    }
 }
 
 /// Opens the log to write to it, settles what an earlier process left open, and checks it against its head.

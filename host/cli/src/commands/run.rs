@@ -1,139 +1,44 @@
 //! `ringfence run`: one call, from a file to a receipt.
 
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use ringfence_audit::receipt::Receipt;
-use ringfence_model::call::CallRequest;
-use ringfence_model::call::IdempotencyKey;
-use ringfence_model::call::Input;
 use ringfence_model::capability::Asked;
-use ringfence_model::capability::Ceiling;
-use ringfence_model::capability::Folder;
 use ringfence_model::capability::LimitCeiling;
-use ringfence_model::capability::NetworkAsked;
 use ringfence_model::digest::Digest;
-use ringfence_model::id::CallId;
-use ringfence_model::json;
 use ringfence_model::limits;
-use ringfence_model::outcome::HostCall;
-use ringfence_model::outcome::Outcome;
-use ringfence_model::outcome::OutcomeKind;
-use ringfence_model::outcome::one_line;
-use ringfence_model::principal::Principal;
-use ringfence_model::principal::PrincipalKind;
 use ringfence_model::ring::Ring;
 use ringfence_runtime::engine::Engine;
-use ringfence_runtime::host::Host;
-use ringfence_runtime::host::HostConfig;
-use ringfence_runtime::host::HostParts;
-use ringfence_runtime::ledger::SystemRandom;
-use ringfence_runtime::pipeline::Response;
-use ringfence_runtime::policy::PolicySet;
-use ringfence_runtime::sandbox::link::Imports;
-use ringfence_runtime::sandbox::scratch;
 use ringfence_runtime::toolbox::Tool;
 use ringfence_runtime::toolbox::ToolFile;
-use serde_json::Value;
-use serde_json::json;
 
-use crate::args::DirArg;
 use crate::args::RunArgs;
 use crate::args::tool_name;
 use crate::commands;
 use crate::commands::inspect::announce_compilation;
-use crate::commands::inspect::manifest_beside;
-use crate::egress;
+use crate::commands::invoke::Invocation;
+use crate::commands::invoke::invoke;
 use crate::error::CommandError;
-use crate::error::denial_hints;
-use crate::error::refusal_hints;
+use crate::error::RingKey;
 use crate::exit::Exit;
 use crate::home::Home;
-use crate::home::SystemClock;
 use crate::output::Output;
 
 pub fn run(home: &Home, args: &RunArgs, output: Output) -> Result<Exit, CommandError> {
     let ring = ring(home, args)?;
-    let bytes = commands::read(&args.file)?;
     let engine = home.engine()?;
-    // The log is opened after everything that takes time: while it is open, no other command can run.
-    let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
-    let named = |name: &String| commands::named_policy(&engine, home.folder(), home.config(), name);
-    let more = PolicySet::new(args.policy.iter().map(named).collect::<Result<Vec<_>, _>>()?);
-    let tool = load(&engine, home, args, ring, &bytes, output)?;
-    let host = host(home, engine, policies, &args.network.secrets, output)?;
-    let request = request(args, ring, host.new_call_id()?)?;
-    let response = commands::block_on(async { Ok(host.call(&tool, request, &more).await?) })?;
-    let receipt = receipt(&host, &response, output)?;
-    if let Some(path) = &args.receipt {
-        let bytes = receipt.to_bytes().map_err(|error| CommandError::environment(error.to_string()))?;
-        commands::write(path, &bytes)?;
-    }
-    let hints = response.denial.as_ref().map(|denial| denial_hints(denial, ring, &home.config_path()));
-    let hints = hints.unwrap_or_default();
-    if output.is_json() {
-        output.json(&rendered(&response, &receipt, &hints));
-    } else {
-        print(&response, &receipt, &hints, output);
-    }
-    Ok(exit(&response.outcome))
+    let tool = load(&engine, home, args, ring, output)?;
+    let invocation = Invocation { asked: asked(args)?, call: &args.call, ring, ring_key: RingKey::Run };
+    invoke(home, engine, &tool, invocation, output)
 }
 
-fn load(
-    engine: &Engine,
-    home: &Home,
-    args: &RunArgs,
-    ring: Ring,
-    bytes: &[u8],
-    output: Output,
-) -> Result<Tool, CommandError> {
-    let name = tool_name(&args.file, &Digest::of(bytes));
-    let manifest = manifest_beside(&args.file)?;
-    announce_compilation(engine, &name, bytes, output);
-    let is_strict = home.config().ring_configs().get(usize::from(ring.number())).is_some_and(|r| r.strict_imports);
-    let imports = if is_strict { granted_imports(&args.network.asked()) } else { Imports::Refuse };
-    let file = ToolFile { name: &name, bytes, manifest: manifest.as_deref(), imports };
+fn load(engine: &Engine, home: &Home, args: &RunArgs, ring: Ring, output: Output) -> Result<Tool, CommandError> {
+    let bytes = commands::read(&args.file)?;
+    let name = tool_name(&args.file, &Digest::of(&bytes));
+    let manifest = commands::manifest_beside(&args.file)?;
+    announce_compilation(engine, &name, &bytes, output);
+    let imports = commands::imports(home, ring, &args.network.asked());
+    let file = ToolFile { name: &name, bytes: &bytes, manifest: manifest.as_deref(), imports };
     commands::block_on(async { Ok(Tool::load(engine, file).await?) })
-}
-
-fn granted_imports(asked: &NetworkAsked) -> Imports {
-    Imports::Strict { http: !asked.http.is_empty(), sockets: !asked.sockets.is_empty() || !asked.names.is_empty() }
-}
-
-fn host(
-    home: &Home,
-    engine: Engine,
-    policies: PolicySet,
-    secrets: &[String],
-    output: Output,
-) -> Result<Host, CommandError> {
-    let config = home.config();
-    let host_state = home.state_folders()?;
-    let egress = Arc::new(egress::open(home, secrets)?);
-    let (ledger, sequencer) = commands::open_log(home, output)?;
-    let scratch = home.scratch_path();
-    // The log is held, so no other command of this home runs a call.
-    if let Err(error) = scratch::clear(&scratch) {
-        output.note(&format!("warning: what calls have left that were cut off could not be removed: {error}"));
-    }
-    Ok(Host::new(HostParts {
-        engine,
-        config: HostConfig {
-            operator: config.operator_ceiling(),
-            rings: config.ring_configs(),
-            concurrency: config.concurrency(),
-            host_state,
-            scratch,
-        },
-        policies,
-        ledger,
-        ledger_blocks: true,
-        sequencer,
-        egress,
-        clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
-    }))
 }
 
 fn ring(home: &Home, args: &RunArgs) -> Result<Ring, CommandError> {
@@ -143,53 +48,8 @@ fn ring(home: &Home, args: &RunArgs) -> Result<Ring, CommandError> {
     }
 }
 
-fn request(args: &RunArgs, ring: Ring, call: CallId) -> Result<CallRequest, CommandError> {
-    let key = args.idempotency_key.as_deref().map(IdempotencyKey::new).transpose();
-    let key = key.map_err(|error| {
-        CommandError::command_line(one_line(&error.to_string()))
-            .hint("the key is yours to choose: a UUID for each call that may be repeated, for example")
-    })?;
-    // Whoever runs this command operates the host; the system's own number for them can't be set like a variable.
-    let user = format!("uid-{}", rustix::process::getuid().as_raw());
-    let principal = Principal::new(PrincipalKind::Operator, &user);
-    Ok(CallRequest {
-        call,
-        principal: principal.map_err(|error| CommandError::environment(error.to_string()))?,
-        ring,
-        session: None,
-        function: args.function.clone(),
-        input: input(args)?,
-        asked: asked(args)?,
-        session_ceiling: Ceiling::default(),
-        idempotency_key: key,
-        claimed: Vec::new(),
-    })
-}
-
-fn input(args: &RunArgs) -> Result<Input, CommandError> {
-    if args.input.as_deref() == Some("-") && args.stdin.as_deref() == Some(Path::new("-")) {
-        return Err(CommandError::command_line("`--input -` and `--stdin -` can't both read standard input")
-            .hint("give one of the two as a file"));
-    }
-    let value = args.input.as_deref().map(json_input).transpose()?;
-    let stdin = args.stdin.as_deref().map(|path| commands::read_input(path, limits::STDIN_BYTES_MAX)).transpose()?;
-    Ok(Input { value, arguments: args.args.clone(), stdin: stdin.unwrap_or_default() })
-}
-
-fn json_input(text: &str) -> Result<Value, CommandError> {
-    let bytes = match text.strip_prefix('@') {
-        Some(path) => commands::read_input(Path::new(path), limits::INPUT_BYTES_MAX)?,
-        None if text == "-" => commands::read_input(Path::new("-"), limits::INPUT_BYTES_MAX)?,
-        None => text.as_bytes().to_vec(),
-    };
-    json::parse(&bytes).map_err(|error| {
-        CommandError::command_line(format!("the input is not JSON that can be read in one way: {error}"))
-            .hint("`--input` takes JSON, `@FILE`, or `-` for standard input")
-    })
-}
-
 fn asked(args: &RunArgs) -> Result<Asked, CommandError> {
-    let mut environment = std::collections::BTreeMap::new();
+    let mut environment = BTreeMap::new();
     for variable in &args.env {
         if environment.insert(variable.name.clone(), variable.value.clone()).is_some() {
             return Err(CommandError::command_line(format!("`--env {}` is given twice", variable.name))
@@ -197,7 +57,7 @@ fn asked(args: &RunArgs) -> Result<Asked, CommandError> {
         }
     }
     Ok(Asked {
-        folders: args.dirs.iter().map(folder).collect::<Result<_, _>>()?,
+        folders: args.dirs.iter().map(commands::folder).collect::<Result<_, _>>()?,
         environment,
         network: args.network.asked(),
         clock: args.clock,
@@ -210,108 +70,4 @@ fn asked(args: &RunArgs) -> Result<Asked, CommandError> {
         },
         scratch: args.scratch.clone(),
     })
-}
-
-/// Links are resolved here, once: what the grant names is where the folder really is.
-fn folder(dir: &DirArg) -> Result<Folder, CommandError> {
-    let host: PathBuf = dir.host.canonicalize().map_err(|error| CommandError::file(&dir.host, &error))?;
-    if !host.is_dir() {
-        return Err(CommandError::environment(format!("`{}` is not a folder", dir.host.display()))
-            .hint("`--dir` opens folders; put the file into one"));
-    }
-    let host = host
-        .into_os_string()
-        .into_string()
-        .map_err(|_| CommandError::environment(format!("`{}` is not a path of Unicode text", dir.host.display())))?;
-    Ok(Folder {
-        access: dir.access,
-        bytes_max: dir.bytes,
-        deny: dir.deny.clone(),
-        files_max: dir.files,
-        guest: dir.guest.clone(),
-        host,
-    })
-}
-
-/// The receipt, under a checkpoint signed now. The call is recorded already: if no checkpoint can be signed, the receipt
-/// is pending, and that is said. The pending one is made first, for nothing can be read from a log whose write failed.
-fn receipt(host: &Host, response: &Response, output: Output) -> Result<Receipt, CommandError> {
-    let mut receipt = host.receipt(response.recorded.index)?;
-    match host.publish() {
-        Ok(_) => receipt = host.receipt(response.recorded.index)?,
-        Err(error) => {
-            let error = one_line(&error.to_string());
-            output.note(&format!("warning: no checkpoint could be signed, so the receipt is pending: {error}"));
-        }
-    }
-    if let Some(opening) = response.recorded.output {
-        receipt = receipt.with_opening("output", &opening.nonce);
-    }
-    if let Some(opening) = response.recorded.input.filter(|_| response.denial.is_some()) {
-        receipt = receipt.with_opening("input", &opening.nonce);
-    }
-    Ok(receipt)
-}
-
-fn rendered(response: &Response, receipt: &Receipt, hints: &[String]) -> Value {
-    let mut outcome = json!(response.outcome);
-    if let (false, Some(Value::Object(error))) = (hints.is_empty(), outcome.get_mut("error")) {
-        error.insert("hints".to_owned(), json!(hints));
-    }
-    let mut answer = json!({ "call": response.call, "outcome": outcome, "receipt": receipt });
-    if let (false, Value::Object(answer)) = (response.refused.is_empty(), &mut answer) {
-        answer.insert("refused".to_owned(), json!(response.refused));
-    }
-    answer
-}
-
-fn print(response: &Response, receipt: &Receipt, hints: &[String], output: Output) {
-    let outcome = &response.outcome;
-    if let Some(stdout) = &outcome.stdout {
-        output.guest_bytes(&stdout.0);
-    }
-    if let Some(stderr) = &outcome.stderr {
-        output.guest_errors(&stderr.0);
-    }
-    match &outcome.value {
-        Some(Value::String(text)) => output.guest_bytes(format!("{text}\n").as_bytes()),
-        Some(value) => output.line(&serde_json::to_string_pretty(value).unwrap_or_default()),
-        None => {}
-    }
-    if let Some(error) = &outcome.error {
-        let what = match outcome.kind {
-            OutcomeKind::Denied if !outcome.code().starts_with("caller.") => "denied",
-            OutcomeKind::Cancelled => "cancelled",
-            _ => "error",
-        };
-        output.note(&format!("{what}: {} [{}]", error.message, error.code));
-        output.hints(hints);
-    }
-    for refused in &response.refused {
-        output.note(&format!("refused during the call: {}", shown(refused)));
-    }
-    output.hints(&refusal_hints(&response.refused));
-    let covered = match receipt.size {
-        Some(size) => format!("under a signed checkpoint of {size} entries"),
-        None => "pending: no checkpoint covers it yet".to_owned(),
-    };
-    let recorded = &response.recorded;
-    output.note(&format!("receipt: entry {} {}, {covered}", recorded.index, recorded.hash));
-}
-
-fn shown(refused: &HostCall) -> String {
-    match &refused.detail {
-        Some(detail) => format!("{detail} [{}]", refused.import),
-        None => refused.import.clone(),
-    }
-}
-
-fn exit(outcome: &Outcome) -> Exit {
-    match outcome.kind {
-        OutcomeKind::Returned => Exit::Done,
-        OutcomeKind::Denied if outcome.code().starts_with("caller.") => Exit::CommandLine,
-        OutcomeKind::Denied => Exit::Denied,
-        OutcomeKind::Cancelled => Exit::Environment,
-        OutcomeKind::Limit | OutcomeKind::ToolError | OutcomeKind::Trapped => Exit::ToolFailed,
-    }
 }

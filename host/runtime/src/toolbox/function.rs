@@ -6,6 +6,7 @@ use std::fmt;
 use jsonschema::PatternOptions;
 use jsonschema::Validator;
 use ringfence_model::call::Input;
+use ringfence_model::description::FunctionDescription;
 use ringfence_model::json;
 use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
@@ -125,6 +126,17 @@ impl Function {
         let empty = json!({});
         let value = input.value.as_ref().unwrap_or(&empty);
         self.check_value(value).map_err(|problem| InputProblem::Schema { function, problem })
+    }
+
+    pub(super) fn described_as(&self) -> FunctionDescription {
+        FunctionDescription {
+            description: self.description.clone(),
+            effect: self.effect,
+            idempotent: self.idempotent,
+            input_schema: self.input_schema.clone(),
+            name: self.name.clone(),
+            output_schema: self.output_schema.clone(),
+        }
     }
 
     /// Checks what a described tool returned against its own schema.

@@ -12,14 +12,17 @@ pub mod manifest;
 pub mod schema;
 pub mod value;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use ringfence_model::description::Description;
 use ringfence_model::digest::Digest;
 use ringfence_model::grant::Grant;
 use ringfence_model::grant::Limits;
 use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
 use ringfence_model::ring::Ring;
+use ringfence_model::tool::Effect;
 use ringfence_model::tool::Manifest;
 use ringfence_model::tool::Shape;
 use ringfence_model::tool::ToolRef;
@@ -106,6 +109,24 @@ pub struct FunctionError {
     pub available: Vec<String>,
 }
 
+/// Why a function can't be treated as of another effect than its author says.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum EffectError {
+    /// The author's word is stricter.
+    #[error("function `{function}` is `{said}`, and can only be made stricter than that, not `{wanted}`")]
+    Looser {
+        /// The function.
+        function: String,
+        /// What its author says.
+        said: Effect,
+        /// What was wanted.
+        wanted: Effect,
+    },
+    /// There is no such function.
+    #[error(transparent)]
+    Unknown(#[from] FunctionError),
+}
+
 /// A file that is to become a tool.
 #[derive(Clone, Copy, Debug)]
 pub struct ToolFile<'a> {
@@ -120,6 +141,7 @@ pub struct ToolFile<'a> {
 }
 
 /// A tool, ready to be called.
+#[derive(Clone)]
 pub struct Tool {
     reference: ToolRef,
     shape: Shape,
@@ -128,6 +150,7 @@ pub struct Tool {
     summary: String,
     imports: Vec<String>,
     manifest: Option<Manifest>,
+    manifest_beside: bool,
     functions: Vec<Function>,
     pre: InstancePre<State>,
 }
@@ -139,7 +162,7 @@ impl Tool {
         let not_a_component = |why: String| ToolError::NotAComponent { name: name.clone(), why };
         let component_bytes = lift::lift(file.bytes).map_err(|error| not_a_component(error.to_string()))?;
         let lifted = component_bytes.as_ref() != file.bytes;
-        let manifest = read_manifest(&file)?;
+        let (manifest, manifest_beside) = read_manifest(&file)?;
         let compiled = engine.compile(&Digest::of(&component_bytes), &component_bytes);
         let component = compiled.map_err(|error| match error {
             CompileError::Invalid(why) => not_a_component(why),
@@ -158,6 +181,7 @@ impl Tool {
             summary: manifest.as_ref().map(|manifest| one_line(&manifest.description)).unwrap_or_default(),
             imports,
             manifest,
+            manifest_beside,
             functions: Vec::new(),
             pre,
         };
@@ -195,9 +219,46 @@ impl Tool {
         &self.imports
     }
 
+    /// Whether its manifest lies beside its file, and so is not pinned by its digest.
+    pub fn has_manifest_beside(&self) -> bool {
+        self.manifest_beside
+    }
+
     /// Its manifest.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.manifest.as_ref()
+    }
+
+    /// The same tool under the name that its operator knows it by.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.reference.name);
+        self
+    }
+
+    /// The same tool, with functions treated as of stricter effects than their author says.
+    pub fn with_effects(mut self, effects: &BTreeMap<String, Effect>) -> Result<Self, EffectError> {
+        for (name, wanted) in effects {
+            let (said, wanted) = (self.function(Some(name))?.effect, *wanted);
+            if !wanted.is_as_strict_as(said) {
+                return Err(EffectError::Looser { function: name.clone(), said, wanted });
+            }
+            self.functions.iter_mut().filter(|function| function.name == *name).for_each(|f| f.effect = wanted);
+        }
+        Ok(self)
+    }
+
+    /// What it says of itself: what is pinned when it is registered.
+    pub fn description(&self) -> Description {
+        let manifest = self.manifest.as_ref();
+        Description {
+            capabilities: manifest.map(|manifest| manifest.capabilities.clone()),
+            functions: self.functions.iter().map(Function::described_as).collect(),
+            imports: self.imports.clone(),
+            name: manifest.map(|manifest| one_line(&manifest.name)).unwrap_or_default(),
+            summary: self.summary.clone(),
+            version: manifest.map(|manifest| one_line(&manifest.version)).unwrap_or_default(),
+        }
     }
 
     /// Its functions, in the order of the component.
@@ -256,13 +317,16 @@ impl fmt::Debug for Tool {
     }
 }
 
-/// Looks into the file itself, which is what the digest pins: lifting leaves the sections of a core module behind.
-fn read_manifest(file: &ToolFile<'_>) -> Result<Option<Manifest>, ToolError> {
+/// The manifest, and whether it is the one beside the file. Looks into the file itself, which is what the digest pins:
+/// lifting leaves the sections of a core module behind.
+fn read_manifest(file: &ToolFile<'_>) -> Result<(Option<Manifest>, bool), ToolError> {
     let wrong = |source| ToolError::Manifest { name: file.name.to_owned(), source };
-    match manifest::embedded(file.bytes).map_err(wrong)? {
-        Some(manifest) => Ok(Some(manifest)),
-        None => file.manifest.map(manifest::parse).transpose().map_err(wrong),
+    if let Some(manifest) = manifest::embedded(file.bytes).map_err(wrong)? {
+        return Ok((Some(manifest), false));
     }
+    let beside = file.manifest.map(manifest::parse).transpose().map_err(wrong)?;
+    let is_beside = beside.is_some();
+    Ok((beside, is_beside))
 }
 
 /// The manifest's name if it has a sensible one, else the file's.

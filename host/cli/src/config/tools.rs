@@ -1,0 +1,195 @@
+//! `[tools.NAME]` and `[signers.NAME]`: what is registered, under which pins, with which grant.
+//!
+//! `ringfence tool add` writes the pins and never a grant; a grant is an operator's own words.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use ringfence_audit::note::Verifier;
+use ringfence_model::capability::GuestPath;
+use ringfence_model::capability::LimitCeiling;
+use ringfence_model::capability::NetworkAsked;
+use ringfence_model::digest::Digest;
+use ringfence_model::egress::HostPattern;
+use ringfence_model::egress::HttpRule;
+use ringfence_model::egress::Network;
+use ringfence_model::egress::SocketRule;
+use ringfence_model::limits;
+use ringfence_model::outcome::one_line;
+use ringfence_model::ring::Ring;
+use ringfence_model::time::Timestamp;
+use ringfence_model::tool::Effect;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+
+use crate::args::DirArg;
+
+/// The name of a tool or a signer: ASCII in kebab-case, so that no two names look alike (ART-08).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Name(String);
+
+impl Name {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kebab = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let fits = (1..=limits::TOOL_NAME_BYTES_MAX).contains(&text.len());
+        if fits && text.bytes().all(kebab) && !text.starts_with('-') && !text.ends_with('-') {
+            return Ok(Self(text.to_owned()));
+        }
+        let max = limits::TOOL_NAME_BYTES_MAX;
+        Err(format!("`{}` is not a name: at most {max} small letters, digits and `-` inside", one_line(text)))
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// A registered tool.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ToolTable {
+    /// Where it came from: for people, nothing is loaded from there.
+    pub source: String,
+    /// The digest of the component's file.
+    pub digest: Digest,
+    /// The digest of the manifest that lay beside it, if it has none inside.
+    pub manifest_digest: Option<Digest>,
+    /// The digest of what it says of itself.
+    pub description_digest: Digest,
+    /// Who vouches for it: one of `[signers]`, or `none`.
+    pub signer: Name,
+    /// The digest of its signature, if it has a signer.
+    pub signature_digest: Option<Digest>,
+    #[serde(default)]
+    pub ring: Ring,
+    #[serde(default)]
+    pub grant: GrantTable,
+    /// Functions that are treated as of a stricter effect than their author says.
+    #[serde(default)]
+    pub effects: BTreeMap<String, Effect>,
+}
+
+/// What a registered tool may do at each call.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct GrantTable {
+    pub folders: Vec<GrantedFolder>,
+    pub environment: BTreeMap<String, ValueSource>,
+    /// An empty folder of each call's own, under this guest path.
+    pub scratch: Option<GuestPath>,
+    pub http: Vec<HttpRule>,
+    pub sockets: Vec<SocketRule>,
+    pub names: Vec<HostPattern>,
+    pub addresses: Vec<Network>,
+    pub secrets: Vec<String>,
+    /// The time that its clocks show all along.
+    pub clock: Option<Timestamp>,
+    /// What its random bytes are made from.
+    pub seed: Option<u64>,
+    pub limits: LimitCeiling,
+}
+
+impl GrantTable {
+    /// What it may reach over the network.
+    pub fn network(&self) -> NetworkAsked {
+        NetworkAsked {
+            addresses: self.addresses.clone(),
+            http: self.http.clone(),
+            names: self.names.clone(),
+            secrets: self.secrets.clone(),
+            sockets: self.sockets.clone(),
+        }
+    }
+}
+
+/// `/HOST::/GUEST[:ro|rw]`, as `--dir` takes it, but absolute.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct GrantedFolder(pub DirArg);
+
+impl TryFrom<String> for GrantedFolder {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let dir: DirArg = text.parse().map_err(|why| format!("folder `{}`: {why}", one_line(&text)))?;
+        if !dir.host.is_absolute() {
+            return Err(format!("folder `{}`: `{}` is not an absolute path", one_line(&text), dir.host.display()));
+        }
+        Ok(Self(dir))
+    }
+}
+
+/// Where a variable's value comes from, each time it is needed.
+#[derive(Clone, Debug)]
+pub enum ValueSource {
+    /// A variable of the host's own environment.
+    Env(String),
+    /// A file, whose last line end is left out.
+    File(PathBuf),
+    /// The configuration itself.
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for ValueSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Text(String),
+            Reference(BTreeMap<String, String>),
+        }
+        let wrong = "a value is a text, `{ env = \"NAME\" }` or `{ file = \"/PATH\" }`";
+        let written = Written::deserialize(deserializer).map_err(|_| serde::de::Error::custom(wrong))?;
+        let reference = match written {
+            Written::Text(text) => return Ok(Self::Text(text)),
+            Written::Reference(reference) => reference,
+        };
+        match reference.iter().collect::<Vec<_>>()[..] {
+            [(kind, name)] if kind == "env" && !name.is_empty() => Ok(Self::Env(name.clone())),
+            [(kind, path)] if kind == "file" && path.starts_with('/') => Ok(Self::File(path.into())),
+            _ => Err(serde::de::Error::custom(wrong)),
+        }
+    }
+}
+
+/// Somebody whose signature is trusted.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SignerTable {
+    /// The key, as `ringfence key new` prints it.
+    pub key: SignerKey,
+}
+
+/// A verifier key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct SignerKey(pub Verifier);
+
+impl TryFrom<String> for SignerKey {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|error: ringfence_audit::note::KeyError| error.to_string())
+    }
+}

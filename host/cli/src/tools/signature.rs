@@ -1,0 +1,85 @@
+//! Who vouches for a tool: its signature, checked against the signers that the operator trusts.
+//!
+//! A signature that is there has to be good and of somebody who is trusted; a tool from a registry has to have one. It is
+//! kept with the tool and checked at each load: taking a signer out of the configuration takes out what it signed.
+
+use std::collections::BTreeMap;
+
+use ringfence_audit::note::NoteError;
+use ringfence_audit::statement::Statement;
+use ringfence_audit::statement::StatementError;
+use ringfence_model::digest::Digest;
+use thiserror::Error;
+
+use crate::config::tools::Name;
+use crate::config::tools::SignerTable;
+
+/// What stands for nobody in a tool's table.
+pub const NOBODY: &str = "none";
+
+/// Why a tool's signature does not vouch for it.
+#[derive(Debug, Error)]
+pub enum SignatureError {
+    /// It is no statement, or its signature does not fit.
+    #[error("its signature is not good: {0}")]
+    Bad(String),
+    /// There is none, and there has to be.
+    #[error("nobody has signed it")]
+    Missing,
+    /// It is about something else.
+    #[error("its signature is for another {what}: `{signed}`, not `{found}`")]
+    Other { what: &'static str, signed: String, found: String },
+    /// The signer is not one that the operator trusts.
+    #[error("it is signed by nobody in [signers]: {0}")]
+    Untrusted(String),
+}
+
+/// The files of a tool, as a statement is about them.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'a> {
+    pub component: Digest,
+    pub manifest: Option<Digest>,
+    /// The signed note.
+    pub note: &'a [u8],
+}
+
+/// The signer that vouches for a tool, and the name that it gives it.
+pub fn signer(tool: Signed<'_>, signers: &BTreeMap<Name, SignerTable>) -> Result<(Name, String), SignatureError> {
+    let mut untrusted = "the configuration names no signer".to_owned();
+    for (name, table) in signers {
+        match opened(tool, table) {
+            Ok(statement) => return Ok((name.clone(), statement.name)),
+            Err(SignatureError::Untrusted(why)) => untrusted = why,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(SignatureError::Untrusted(untrusted))
+}
+
+/// Checks that one signer still vouches for a tool.
+pub fn check(tool: Signed<'_>, by: &Name, signers: &BTreeMap<Name, SignerTable>) -> Result<(), SignatureError> {
+    let table = signers.get(by).ok_or_else(|| SignatureError::Untrusted(format!("`{by}` is not there any more")))?;
+    opened(tool, table).map(drop)
+}
+
+fn opened(tool: Signed<'_>, by: &SignerTable) -> Result<Statement, SignatureError> {
+    let bad = |why: &dyn std::fmt::Display| SignatureError::Bad(why.to_string());
+    let note = str::from_utf8(tool.note).map_err(|error| bad(&error))?;
+    let statement = match Statement::open(note, &by.key.0) {
+        Ok(statement) => statement,
+        Err(StatementError::Note(NoteError::UnknownKey(names))) => {
+            return Err(SignatureError::Untrusted(format!("it names {names}")));
+        }
+        Err(error) => return Err(bad(&error)),
+    };
+    let shown = |digest: Option<Digest>| digest.map_or_else(|| NOBODY.to_owned(), |digest| digest.to_string());
+    for (what, signed, found) in [
+        ("component", Some(statement.component), Some(tool.component)),
+        ("manifest", statement.manifest, tool.manifest),
+    ] {
+        if signed != found {
+            return Err(SignatureError::Other { what, signed: shown(signed), found: shown(found) });
+        }
+    }
+    Ok(statement)
+}
