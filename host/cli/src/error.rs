@@ -15,6 +15,7 @@ use ringfence_model::grant::Wanted;
 use ringfence_model::outcome::HostCall;
 use ringfence_model::outcome::one_line;
 use ringfence_model::ring::Ring;
+use ringfence_model::tool::ANY_SECRET;
 use ringfence_runtime::engine::CompileError;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::backend::BackendError;
@@ -561,6 +562,9 @@ pub fn grant_hints(name: &str, description: &Description, config: &Path) -> Vec<
         ("addresses", asked.addresses.iter().map(ToString::to_string).collect()),
         ("secrets", asked.secrets.clone()),
     ] {
+        // What asks for everything there is, names nothing that could be granted.
+        let is_everything = |rule: &String| rule == ANY_SECRET || rule.ends_with("/0") || rule.contains("/0]");
+        let rules: Vec<_> = rules.into_iter().filter(|rule| !is_everything(rule)).collect();
         if !rules.is_empty() {
             lines.push(format!("    {key} = [{}]", texts(rules).collect::<Vec<_>>().join(", ")));
         }
