@@ -448,7 +448,7 @@ fn no_policy_permits_nothing() {
     let home = Home::new();
     home.configure("[policies]\n");
     let message = home.refuses(["run", TOOL_ECHO, "nothing"], 3);
-    assert_eq!(message, "no policy is in force, so nothing is permitted");
+    assert_eq!(message, "no policy in force is asked at `call`, so nothing is permitted");
     let kinds: Vec<_> = home.entries().iter().map(|entry| entry["kind"].clone()).collect();
     assert_eq!(kinds, ["opened", "refused", "refused"]);
     home.configure("");

@@ -15,8 +15,10 @@ use ringfence_model::capability::GuestPath;
 use ringfence_model::capability::LimitCeiling;
 use ringfence_model::capability::NetworkAsked;
 use ringfence_model::decision::AskedSummary;
+use ringfence_model::decision::CallSubject;
 use ringfence_model::decision::FolderSummary;
 use ringfence_model::decision::PolicyRequest;
+use ringfence_model::decision::Subject;
 use ringfence_model::decision::Verdict;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::Opened;
@@ -371,34 +373,38 @@ fn random_request(dice: &mut Dice) -> PolicyRequest {
     let folders = (0..dice.roll(3)).map(|_| folder(dice.pick(&accesses))).collect();
     let kind = dice.pick(&[PrincipalKind::Agent, PrincipalKind::Operator, PrincipalKind::Service]);
     PolicyRequest {
-        arguments: Vec::new(),
-        asked: AskedSummary {
-            environment: Vec::new(),
-            folders,
-            limits: Limits::from_bounds(&LimitCeiling::default()),
-            network: NetworkAsked::default(),
-        },
         claimed: Vec::new(),
-        effect,
-        function: "f".into(),
-        input: "{}".into(),
         principal: Principal::new(kind, "someone").expect("a principal"),
-        required_ring: effect.required_ring(),
         ring: dice.pick(&Ring::ALL),
         session: None,
-        stdin_bytes: 0,
-        stdin_digest: Digest::of_nothing(),
+        subject: Subject::Call(Box::new(CallSubject {
+            arguments: Vec::new(),
+            asked: AskedSummary {
+                environment: Vec::new(),
+                folders,
+                limits: Limits::from_bounds(&LimitCeiling::default()),
+                network: NetworkAsked::default(),
+            },
+            effect,
+            function: "f".into(),
+            input: "{}".into(),
+            required_ring: effect.required_ring(),
+            stdin_bytes: 0,
+            stdin_digest: Digest::of_nothing(),
+            tool: ToolRef { digest: Digest::ZERO, name: "t".into() },
+        })),
         time_ms: 0,
-        tool: ToolRef { digest: Digest::ZERO, name: "t".into() },
+        usage: Vec::new(),
     }
 }
 
 /// The ring rules, said a second time and in another way.
 fn oracle_permits(request: &PolicyRequest) -> bool {
-    let privileged_enough = request.ring.number() <= request.required_ring.number();
+    let Subject::Call(call) = &request.subject else { return false };
+    let privileged_enough = request.ring.number() <= call.required_ring.number();
     let root_is_operator = request.ring != Ring::Root || request.principal.kind() == PrincipalKind::Operator;
     let sandbox_reads =
-        request.ring != Ring::Sandbox || request.asked.folders.iter().all(|folder| folder.access == Access::Read);
+        request.ring != Ring::Sandbox || call.asked.folders.iter().all(|folder| folder.access == Access::Read);
     privileged_enough && root_is_operator && sandbox_reads
 }
 

@@ -118,21 +118,23 @@ fn last_request(home: &Home) -> Vec<u8> {
 /// Some request, as JSON: what a policy is told of a call of `files`.
 fn request(ring: u8, effect: &str, principal: &str) -> Value {
     serde_json::json!({
-        "asked": {
-            "environment": [],
-            "folders": [{ "access": "read", "guest-path": "/docs" }],
-            "limits": {
-                "fuel": 1_000_000, "handles": 16, "memory_bytes": 1_048_576, "output_bytes": 1024, "wall_ms": 1000,
-            },
-        },
-        "effect": effect,
-        "function": "read",
-        "input": r#"{"path":"/docs/a"}"#,
         "principal": principal,
-        "required-ring": match effect { "writes" => 2, "external" => 1, "administrative" => 0, _ => 3 },
         "ring": ring,
+        "subject": { "call": {
+            "asked": {
+                "environment": [],
+                "folders": [{ "access": "read", "guest-path": "/docs" }],
+                "limits": {
+                    "fuel": 1_000_000, "handles": 16, "memory_bytes": 1_048_576, "output_bytes": 1024, "wall_ms": 1000,
+                },
+            },
+            "effect": effect,
+            "function": "read",
+            "input": r#"{"path":"/docs/a"}"#,
+            "required-ring": match effect { "writes" => 2, "external" => 1, "administrative" => 0, _ => 3 },
+            "tool": { "digest": Digest::of(b"files").to_string(), "name": "files" },
+        } },
         "time-ms": 0,
-        "tool": { "digest": Digest::of(b"files").to_string(), "name": "files" },
     })
 }
 
@@ -957,7 +959,7 @@ mod bytes {
             let (ran, value) = home.call(ECHO, &[function, "--input", input]);
             ran.code(0);
             let request = seen(&home);
-            let text = request["input"].as_str().expect("the input");
+            let text = request["subject"]["call"]["input"].as_str().expect("the input");
             let shown = json::parse(text.as_bytes()).expect("JSON");
             assert_eq!(text.as_bytes(), json::canonical(&shown), "{input}");
             assert_eq!(shown, json::parse(input.trim().as_bytes()).expect("JSON"));
@@ -981,13 +983,14 @@ mod bytes {
         home.configure(&in_force("hostile", ringfence_artifacts::HOSTILE_POLICY_PERMIT_ALWAYS));
         home.call(lines, &["--dir", &dir, "--stdin", &stdin, "--memory", "32", "--", "-n", "a b"]).0.code(4);
         let request = seen(&home);
-        assert_eq!(request["arguments"], serde_json::json!(["-n", "a b"]));
-        assert_eq!((&request["function"], &request["effect"]), (&"run".into(), &"reads".into()));
-        assert_eq!((&request["ring"], &request["required-ring"]), (&3.into(), &3.into()));
-        assert_eq!(request["asked"]["folders"], serde_json::json!([{ "access": "read", "guest-path": "/docs" }]));
-        assert_eq!(request["asked"]["limits"]["memory_bytes"], 32 * 1024 * 1024);
+        let call = &request["subject"]["call"];
+        assert_eq!(call["arguments"], serde_json::json!(["-n", "a b"]));
+        assert_eq!((&call["function"], &call["effect"]), (&"run".into(), &"reads".into()));
+        assert_eq!((&request["ring"], &call["required-ring"]), (&3.into(), &3.into()));
+        assert_eq!(call["asked"]["folders"], serde_json::json!([{ "access": "read", "guest-path": "/docs" }]));
+        assert_eq!(call["asked"]["limits"]["memory_bytes"], 32 * 1024 * 1024);
         let digest = Digest::of(&std::fs::read(lines).expect("the file")).to_string();
-        assert_eq!(request["tool"], serde_json::json!({ "digest": digest, "name": "lines" }));
+        assert_eq!(call["tool"], serde_json::json!({ "digest": digest, "name": "lines" }));
         // Where the folder really is, is none of a policy's business.
         let text = String::from_utf8(last_request(&home)).expect("text");
         assert!(!text.contains(&home.folder("docs").display().to_string()), "{text}");
@@ -1097,9 +1100,9 @@ mod eval {
         let settings = ["--settings", r#"{"roots":["/docs"]}"#, "--format", "json"];
         let outside = br#"{"path":"/etc/passwd"}"#;
         let mut elsewhere = request(3, "reads", "agent:a");
-        elsewhere["input"] = String::from_utf8_lossy(outside).into();
+        elsewhere["subject"]["call"]["input"] = String::from_utf8_lossy(outside).into();
         let mut pathless = request(3, "reads", "agent:a");
-        pathless["input"] = "{}".into();
+        pathless["subject"]["call"]["input"] = "{}".into();
         for (asked, code, verdict, reason) in [
             (request(3, "reads", "agent:a"), 0, "permit", "path-in-scope"),
             (elsewhere, 3, "forbid", "path-outside-scope"),
@@ -1128,7 +1131,7 @@ mod eval {
         assert_eq!((&answer["verdict"], &answer["fault"]["code"]), (&"fault".into(), &"policy-trap".into()));
         let odd = ringfence_artifacts::HOSTILE_POLICY_UNKNOWN_OBLIGATION;
         let answer = eval(&home, odd, asked.as_bytes(), &["--format", "json"]).json();
-        assert_eq!(answer["obligations"][0]["carried_out"], false);
+        assert_eq!(answer["obligations"][0]["known"], false);
         let clock = ringfence_artifacts::HOSTILE_POLICY_IMPORTS_CLOCK;
         eval(&home, clock, asked.as_bytes(), &[]).code(1).fails_well().says("imports `wasi:");
     }
@@ -1187,7 +1190,9 @@ mod eval {
             missing.to_string(),
             with("ring", 4.into()),
             with("ring", "3".into()),
-            with("effect", "magic".into()),
+            with("subject", serde_json::json!({})),
+            with("subject", serde_json::json!({ "dance": {} })),
+            good.to_string().replace("reads", "magic"),
             with("principal", "ada".into()),
             with("extra", 1.into()),
             good.to_string().replacen('{', r#"{"ring":0,"#, 1),

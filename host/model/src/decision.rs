@@ -1,29 +1,54 @@
 //! Decisions: what policies are asked, what each says, and how that becomes one answer.
 //!
 //! The rule, all of it in [`Decision::combine`]: any forbid denies; any fault denies; at least one permit is needed;
-//! every obligation of every permit must be one the host carries out. The order of policies never matters.
+//! every obligation of every permit must be one the host carries out at that point. The order of policies never
+//! matters. The points *egress* and *result* come after the permit of the call: there nobody has to permit anew, and
+//! what a policy says can only take away.
+
+mod obligation;
+mod request;
+mod scope;
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::capability::Access;
-use crate::capability::GuestPath;
-use crate::capability::NetworkAsked;
+pub use crate::decision::obligation::ApprovalDemand;
+pub use crate::decision::obligation::CacheDemand;
+pub use crate::decision::obligation::Cap;
+pub use crate::decision::obligation::CountScope;
+pub use crate::decision::obligation::Narrowing;
+pub use crate::decision::obligation::Obligation;
+pub use crate::decision::obligation::Obligations;
+pub use crate::decision::obligation::RedactedPart;
+pub use crate::decision::obligation::Redaction;
+pub use crate::decision::obligation::Unit;
+pub use crate::decision::obligation::Window;
+pub use crate::decision::request::AnswerSubject;
+pub use crate::decision::request::AskedSummary;
+pub use crate::decision::request::CallSubject;
+pub use crate::decision::request::Claim;
+pub use crate::decision::request::ComponentSubject;
+pub use crate::decision::request::Count;
+pub use crate::decision::request::ElevationSubject;
+pub use crate::decision::request::FolderSummary;
+pub use crate::decision::request::FunctionSummary;
+pub use crate::decision::request::Origin;
+pub use crate::decision::request::OutgoingKind;
+pub use crate::decision::request::OutgoingSubject;
+pub use crate::decision::request::PolicyRequest;
+pub use crate::decision::request::SessionSummary;
+pub use crate::decision::request::Subject;
+pub use crate::decision::request::TranscriptSubject;
+pub use crate::decision::request::Usage;
+pub use crate::decision::scope::PolicyScope;
+pub use crate::decision::scope::ScopeError;
 use crate::digest::Digest;
-use crate::egress::HostPattern;
-use crate::egress::HttpRule;
-use crate::egress::Network;
-use crate::egress::SocketRule;
-use crate::grant::Limits;
-use crate::principal::Principal;
-use crate::ring::Ring;
-use crate::tool::Effect;
-use crate::tool::ToolRef;
+use crate::limits;
 
 /// Where in the life of a call a policy is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecisionPoint {
     /// May this component be loaded?
@@ -40,81 +65,42 @@ pub enum DecisionPoint {
     Transcript,
 }
 
-/// Everything a policy is told at the point *call*. Its canonical JSON is what the record commits to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct PolicyRequest {
-    /// The arguments of a command.
-    #[serde(default)]
-    pub arguments: Vec<String>,
-    /// The capabilities asked for.
-    pub asked: AskedSummary,
-    /// What the caller says of itself.
-    #[serde(default)]
-    pub claimed: Vec<Claim>,
-    /// What the function may do to the world.
-    #[serde(default)]
-    pub effect: Effect,
-    /// The function.
-    pub function: String,
-    /// The input, canonical JSON.
-    pub input: String,
-    /// The authenticated actor.
-    pub principal: Principal,
-    /// The least privileged ring that the effect may run in.
-    pub required_ring: Ring,
-    /// The ring the call would run in.
-    pub ring: Ring,
-    /// The session, if the call belongs to one.
-    #[serde(default)]
-    pub session: Option<String>,
-    /// Bytes of the standard input.
-    #[serde(default)]
-    pub stdin_bytes: u64,
-    /// SHA-256 of the standard input.
-    #[serde(default = "Digest::of_nothing")]
-    pub stdin_digest: Digest,
-    /// The host's clock, in milliseconds since 1970.
-    pub time_ms: u64,
-    /// The component.
-    pub tool: ToolRef,
+impl DecisionPoint {
+    /// Every point.
+    pub const ALL: [Self; 6] = [Self::Admit, Self::Call, Self::Egress, Self::Elevate, Self::Result, Self::Transcript];
+
+    /// Its name, as it is written everywhere.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Call => "call",
+            Self::Egress => "egress",
+            Self::Elevate => "elevate",
+            Self::Result => "result",
+            Self::Transcript => "transcript",
+        }
+    }
+
+    /// Whether somebody has to permit here. Within a call the permit of the call stands.
+    pub const fn needs_permit(self) -> bool {
+        !matches!(self, Self::Egress | Self::Result)
+    }
+
+    /// Whether the host can carry out such an obligation here.
+    pub const fn carries_out(self, obligation: &Obligation) -> bool {
+        match obligation {
+            Obligation::Narrow(_) | Obligation::Cap(_) | Obligation::Cache(_) => matches!(self, Self::Call),
+            Obligation::Approve(_) => matches!(self, Self::Call | Self::Elevate),
+            Obligation::Redact(_) => matches!(self, Self::Call | Self::Result | Self::Transcript),
+            Obligation::Named(_) => false,
+        }
+    }
 }
 
-/// Capabilities as a policy sees them: no host path and no value of a variable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct AskedSummary {
-    /// Names of environment variables.
-    #[serde(default)]
-    pub environment: Vec<String>,
-    /// Folders.
-    #[serde(default)]
-    pub folders: Vec<FolderSummary>,
-    /// Limits.
-    pub limits: Limits,
-    /// What would be reached over the network.
-    #[serde(default, skip_serializing_if = "NetworkAsked::is_empty")]
-    pub network: NetworkAsked,
-}
-
-/// A folder as a policy sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct FolderSummary {
-    /// How much of it is opened.
-    pub access: Access,
-    /// Where the guest sees it.
-    pub guest_path: GuestPath,
-}
-
-/// Something the caller says and the host can't vouch for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Claim {
-    /// What it is about.
-    pub name: String,
-    /// What the caller says.
-    pub value: String,
+impl fmt::Display for DecisionPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Why a policy decided as it did.
@@ -125,42 +111,6 @@ pub struct Reason {
     pub code: String,
     /// One line for people.
     pub text: String,
-}
-
-/// Bounds that a permit puts on the grant. What is missing stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Narrowing {
-    /// Folders keep at most this access.
-    pub access: Option<Access>,
-    /// Only what lies under these guest paths stays granted.
-    pub folders: Option<Vec<GuestPath>>,
-    /// Only these environment variables stay granted.
-    pub environment: Option<Vec<String>>,
-    /// Only what lies within these rules for requests stays granted.
-    pub http: Option<Vec<HttpRule>>,
-    /// Only what lies within these rules for sockets stays granted.
-    pub sockets: Option<Vec<SocketRule>>,
-    /// Only names within these patterns can still be looked up.
-    pub names: Option<Vec<HostPattern>>,
-    /// Only addresses within these networks stay granted.
-    pub addresses: Option<Vec<Network>>,
-    /// Only these secrets stay granted.
-    pub secrets: Option<Vec<String>>,
-    /// At most this many bytes of memory.
-    pub memory_bytes: Option<u64>,
-    /// At most this much fuel.
-    pub fuel: Option<u64>,
-    /// At most this many milliseconds.
-    pub wall_ms: Option<u64>,
-}
-
-/// A condition on a permit: the host carries it out, or denies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obligation {
-    /// Something by name that this host does not know.
-    Named(String),
-    /// Shrink the grant.
-    Narrow(Narrowing),
 }
 
 /// What one policy says.
@@ -249,12 +199,12 @@ pub struct DenialReason {
     pub reason: Reason,
 }
 
-/// The combined answer for a call.
+/// The combined answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It may run, narrowed by these.
-    Allow(Vec<Narrowing>),
-    /// It may not.
+    /// Yes, if these are carried out.
+    Allow(Obligations),
+    /// No.
     Deny(Vec<DenialReason>),
 }
 
@@ -268,36 +218,44 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Combines rulings: forbid wins, no permit denies, a fault denies, an obligation that can't be carried out denies.
-    pub fn combine(mut rulings: Vec<Ruling>) -> Self {
+    /// Combines rulings at a point: forbid wins, no permit denies where one is needed, a fault denies, an obligation
+    /// that can't be carried out there denies.
+    pub fn combine(point: DecisionPoint, mut rulings: Vec<Ruling>) -> Self {
         rulings.sort_by(|a, b| {
             let key = |r: &Ruling| (r.policy.name.clone(), r.policy.digest, r.policy.settings);
             key(a).cmp(&key(b))
         });
         let mut denials = Vec::new();
-        let mut narrowings = Vec::new();
-        let mut permitted = false;
+        let mut demanded = Obligations::default();
+        let mut permitted = !point.needs_permit();
         for ruling in &rulings {
             match &ruling.verdict {
                 Ok(Verdict::Abstain) => {}
                 Ok(Verdict::Forbid(reasons)) => denials.extend(forbidden(ruling, reasons)),
                 Ok(Verdict::Permit(_, obligations)) => {
                     permitted |= ruling.may_permit;
-                    for obligation in obligations {
-                        match obligation {
-                            Obligation::Narrow(narrowing) => narrowings.push(narrowing.clone()),
-                            Obligation::Named(name) => denials.push(unknown_obligation(ruling, name)),
-                        }
-                    }
+                    let (known, unknown): (Vec<_>, Vec<_>) = obligations.iter().partition(|o| point.carries_out(o));
+                    known.into_iter().for_each(|obligation| demanded.add(obligation));
+                    denials.extend(unknown.into_iter().map(|obligation| not_carried_out(ruling, point, obligation)));
                 }
                 Err(fault) => denials.push(faulty(ruling, fault)),
             }
         }
         if !permitted && denials.is_empty() {
-            denials.push(no_permit(&rulings));
+            denials.push(no_permit(point, &rulings));
         }
-        let answer = if denials.is_empty() { Answer::Allow(narrowings) } else { Answer::Deny(denials) };
+        let answer = if denials.is_empty() { Answer::Allow(demanded) } else { Answer::Deny(denials) };
         Self { rulings, answer }
+    }
+}
+
+impl Decision {
+    /// The answer of a set that has more policies than can be told of: whatever the point, no.
+    pub fn too_many(count: usize) -> Self {
+        let text = format!("{count} policies are in force, and at most {} can be", limits::POLICIES_PER_SET_MAX);
+        let reason = Reason { code: "too-many-policies".to_owned(), text };
+        let answer = Answer::Deny(vec![DenialReason { is_fault: true, policy: None, reason }]);
+        Self { rulings: Vec::new(), answer }
     }
 }
 
@@ -317,15 +275,24 @@ fn faulty(ruling: &Ruling, fault: &PolicyFault) -> DenialReason {
     denial(ruling, Reason { code: fault.code().to_owned(), text: fault.to_string() }, true)
 }
 
-fn unknown_obligation(ruling: &Ruling, name: &str) -> DenialReason {
-    let text = format!("the permit demands `{}`, which this host can't carry out", name.escape_debug());
-    denial(ruling, Reason { code: "unknown-obligation".to_owned(), text }, true)
+fn not_carried_out(ruling: &Ruling, point: DecisionPoint, obligation: &Obligation) -> DenialReason {
+    let (code, text) = match obligation {
+        Obligation::Named(name) => {
+            let text = format!("the permit demands `{}`, which this host can't carry out", name.escape_debug());
+            ("unknown-obligation", text)
+        }
+        known => {
+            let name = known.name();
+            ("misplaced-obligation", format!("the permit demands `{name}`, which has no meaning at `{point}`"))
+        }
+    };
+    denial(ruling, Reason { code: code.to_owned(), text }, true)
 }
 
-fn no_permit(rulings: &[Ruling]) -> DenialReason {
+fn no_permit(point: DecisionPoint, rulings: &[Ruling]) -> DenialReason {
     let text = match rulings.len() {
-        0 => "no policy is in force, so nothing is permitted".to_owned(),
-        count => format!("none of the {count} policies in force permits it"),
+        0 => format!("no policy in force is asked at `{point}`, so nothing is permitted"),
+        count => format!("none of the {count} policies asked at `{point}` permits it"),
     };
     DenialReason { is_fault: false, policy: None, reason: Reason { code: "no-permit".to_owned(), text } }
 }
@@ -353,7 +320,7 @@ mod tests {
 
     fn allows(verdicts: Vec<Result<Verdict, PolicyFault>>) -> bool {
         let rulings = verdicts.into_iter().enumerate().map(|(i, v)| ruling(&i.to_string(), v)).collect();
-        matches!(Decision::combine(rulings).answer, Answer::Allow(_))
+        matches!(Decision::combine(DecisionPoint::Call, rulings).answer, Answer::Allow(_))
     }
 
     #[test]
@@ -382,11 +349,14 @@ mod tests {
     #[test]
     fn policy_asked_in_addition_never_permits() {
         let added = Ruling { may_permit: false, ..ruling("added", permit()) };
-        assert!(matches!(Decision::combine(vec![added.clone()]).answer, Answer::Deny(_)));
+        assert!(matches!(Decision::combine(DecisionPoint::Call, vec![added.clone()]).answer, Answer::Deny(_)));
         let in_force = ruling("in-force", permit());
-        assert!(matches!(Decision::combine(vec![added, in_force.clone()]).answer, Answer::Allow(_)));
+        assert!(matches!(
+            Decision::combine(DecisionPoint::Call, vec![added, in_force.clone()]).answer,
+            Answer::Allow(_)
+        ));
         let forbidding = Ruling { may_permit: false, ..ruling("added", forbid()) };
-        assert!(matches!(Decision::combine(vec![forbidding, in_force]).answer, Answer::Deny(_)));
+        assert!(matches!(Decision::combine(DecisionPoint::Call, vec![forbidding, in_force]).answer, Answer::Deny(_)));
     }
 
     fn any_verdict() -> impl Strategy<Value = Result<Verdict, PolicyFault>> {
@@ -407,7 +377,7 @@ mod tests {
                 (Just(rulings.clone()), Just(rulings).prop_shuffle())
             })
         ) {
-            prop_assert_eq!(Decision::combine(verdicts), Decision::combine(shuffled));
+            prop_assert_eq!(Decision::combine(DecisionPoint::Call, verdicts), Decision::combine(DecisionPoint::Call, shuffled));
         }
     }
 }

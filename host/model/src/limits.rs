@@ -78,6 +78,23 @@ pub const SCHEMA_WORK_MAX: u64 = 50_000_000;
 /// Bytes that one pattern of a guest's schema may take when compiled.
 pub const PATTERN_BYTES_MAX: usize = 64 * 1024;
 
+/// Redactions that one policy may ask for in one decision.
+pub const REDACTIONS_MAX: usize = 10_000;
+/// Parts of one string that a redaction may take out.
+pub const SPANS_MAX: usize = 10_000;
+/// Bytes of a JSON Pointer.
+pub const POINTER_BYTES_MAX: usize = 4_096;
+/// Patterns of who may approve in one demand.
+pub const APPROVERS_MAX: usize = 64;
+/// Milliseconds that an approval may stand.
+pub const APPROVAL_MS_MAX: u64 = 30 * 86_400_000;
+/// Milliseconds that an answer may be kept for.
+pub const CACHE_MS_MAX: u64 = 30 * 86_400_000;
+/// Bytes of an agent's messages that are decided on together.
+pub const TRANSCRIPT_BYTES_MAX: u64 = 4 * MIB;
+/// Bytes of an outcome that policies are shown; a larger one is not handed back where one is asked.
+pub const ANSWER_BYTES_MAX: usize = 40 * 1024 * 1024;
+
 /// Bytes of a principal's name.
 pub const PRINCIPAL_NAME_BYTES_MAX: usize = 256;
 /// Bytes of a tool's or a function's name.

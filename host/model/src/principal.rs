@@ -98,6 +98,57 @@ impl FromStr for Principal {
     }
 }
 
+/// One principal, or every one of a kind: `operator:alice`, `operator:*`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PrincipalPattern {
+    /// This one.
+    One(Principal),
+    /// Every one of the kind.
+    Every(PrincipalKind),
+}
+
+impl PrincipalPattern {
+    /// Whether a principal is meant.
+    pub fn covers(&self, principal: &Principal) -> bool {
+        match self {
+            Self::One(one) => one == principal,
+            Self::Every(kind) => *kind == principal.kind,
+        }
+    }
+}
+
+impl fmt::Display for PrincipalPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(one) => one.fmt(f),
+            Self::Every(kind) => write!(f, "{}:*", kind.as_str()),
+        }
+    }
+}
+
+impl FromStr for PrincipalPattern {
+    type Err = PrincipalError;
+
+    fn from_str(text: &str) -> Result<Self, PrincipalError> {
+        let Some(kind) = text.strip_suffix(":*") else { return text.parse().map(Self::One) };
+        // Any name will do to have the kind read.
+        let any: Principal = format!("{kind}:any").parse().map_err(|_| PrincipalError(text.to_owned()))?;
+        Ok(Self::Every(any.kind))
+    }
+}
+
+impl Serialize for PrincipalPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PrincipalPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl Serialize for Principal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

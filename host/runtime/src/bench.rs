@@ -25,7 +25,9 @@ use ringfence_model::capability::Asked;
 use ringfence_model::capability::Ceiling;
 use ringfence_model::capability::NetworkAsked;
 use ringfence_model::decision::AskedSummary;
+use ringfence_model::decision::CallSubject;
 use ringfence_model::decision::PolicyRequest;
+use ringfence_model::decision::Subject;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::Opened;
 use ringfence_model::grant::Grant;
@@ -324,25 +326,28 @@ impl<'p> Bench<'p> {
     fn request() -> PolicyRequest {
         let limits = Self::limits();
         PolicyRequest {
-            arguments: Vec::new(),
-            asked: AskedSummary {
-                environment: Vec::new(),
-                folders: Vec::new(),
-                limits,
-                network: NetworkAsked::default(),
-            },
             claimed: Vec::new(),
-            effect: Effect::Reads,
-            function: "describe".to_owned(),
-            input: "{}".to_owned(),
             principal: Principal::anonymous(),
-            required_ring: Ring::Sandbox,
             ring: Ring::Sandbox,
             session: None,
-            stdin_bytes: 0,
-            stdin_digest: Digest::of_nothing(),
+            subject: Subject::Call(Box::new(CallSubject {
+                arguments: Vec::new(),
+                asked: AskedSummary {
+                    environment: Vec::new(),
+                    folders: Vec::new(),
+                    limits,
+                    network: NetworkAsked::default(),
+                },
+                effect: Effect::Reads,
+                function: "describe".to_owned(),
+                input: "{}".to_owned(),
+                required_ring: Ring::Sandbox,
+                stdin_bytes: 0,
+                stdin_digest: Digest::of_nothing(),
+                tool: ToolRef { digest: Digest::ZERO, name: "bench".to_owned() },
+            })),
             time_ms: 0,
-            tool: ToolRef { digest: Digest::ZERO, name: "bench".to_owned() },
+            usage: Vec::new(),
         }
     }
 }

@@ -20,11 +20,13 @@
 use ringfence_model::call::CallRequest;
 use ringfence_model::decision::Answer;
 use ringfence_model::decision::AskedSummary;
+use ringfence_model::decision::CallSubject;
 use ringfence_model::decision::Decision;
 use ringfence_model::decision::DenialReason;
 use ringfence_model::decision::FolderSummary;
-use ringfence_model::decision::Narrowing;
+use ringfence_model::decision::Obligations;
 use ringfence_model::decision::PolicyRequest;
+use ringfence_model::decision::Subject;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::EffectState;
 use ringfence_model::entry::RulingRecord;
@@ -231,7 +233,7 @@ fn layer(denial: &Denial) -> Option<Layer> {
 struct AuthorizedCall<'t> {
     admitted: AdmittedCall<'t>,
     decision: DecisionDraft,
-    narrowings: Vec<Narrowing>,
+    obligations: Obligations,
 }
 
 /// A call with its grant.
@@ -300,7 +302,7 @@ fn decide<'t>(parts: &Parts, policies: &PolicySet, admitted: AdmittedCall<'t>) -
             .collect(),
     };
     match answer {
-        Answer::Allow(narrowings) => Ok(AuthorizedCall { admitted, decision, narrowings }),
+        Answer::Allow(obligations) => Ok(AuthorizedCall { admitted, decision, obligations }),
         Answer::Deny(reasons) => {
             let AdmittedCall { request, tool, function, .. } = &admitted;
             let stop = Stop::refused(request, tool, Some(function), Stage::Decide, Denial::Policy(reasons));
@@ -311,13 +313,26 @@ fn decide<'t>(parts: &Parts, policies: &PolicySet, admitted: AdmittedCall<'t>) -
 
 fn policy_request(parts: &Parts, admitted: &AdmittedCall<'_>) -> PolicyRequest {
     let request = &admitted.request;
+    PolicyRequest {
+        claimed: request.claimed.clone(),
+        principal: request.principal.clone(),
+        ring: request.ring,
+        session: None,
+        subject: Subject::Call(Box::new(call_subject(parts, admitted))),
+        time_ms: parts.clock.now().as_millis(),
+        usage: Vec::new(),
+    }
+}
+
+fn call_subject(parts: &Parts, admitted: &AdmittedCall<'_>) -> CallSubject {
+    let request = &admitted.request;
     let folder = |folder: &ringfence_model::capability::Folder| FolderSummary {
         access: folder.access,
         guest_path: folder.guest.clone(),
     };
     let bounds = parts.ring_ceiling(request.ring).limits.intersect(&request.asked.limits);
     let input = request.input.value.as_ref().map_or_else(|| b"{}".to_vec(), json::canonical);
-    PolicyRequest {
+    CallSubject {
         arguments: request.input.arguments.clone(),
         asked: AskedSummary {
             environment: request.asked.environment.keys().cloned().collect(),
@@ -325,27 +340,22 @@ fn policy_request(parts: &Parts, admitted: &AdmittedCall<'_>) -> PolicyRequest {
             limits: Limits::from_bounds(&bounds),
             network: request.asked.network.clone(),
         },
-        claimed: request.claimed.clone(),
         effect: admitted.effect(),
         function: admitted.function.name.clone(),
         input: String::from_utf8(input).unwrap_or_default(),
-        principal: request.principal.clone(),
         required_ring: admitted.required_ring(),
-        ring: request.ring,
-        session: request.session.map(|session| session.to_string()),
         stdin_bytes: u64::try_from(request.input.stdin.len()).unwrap_or(u64::MAX),
         stdin_digest: Digest::of(&request.input.stdin),
-        time_ms: parts.clock.now().as_millis(),
         tool: admitted.tool.reference().clone(),
     }
 }
 
 fn narrow<'t>(parts: &Parts, authorized: AuthorizedCall<'t>) -> Result<GrantedCall<'t>, Stop> {
-    let AuthorizedCall { admitted, decision, narrowings } = authorized;
+    let AuthorizedCall { admitted, decision, obligations } = authorized;
     let layers = parts.layers(admitted.tool, &admitted.request);
     match Grant::narrow(&admitted.request.asked, &layers, &parts.config.host_state) {
         Ok(grant) => {
-            let grant = narrowings.iter().fold(grant, Grant::attenuate);
+            let grant = obligations.narrowings.iter().fold(grant, Grant::attenuate);
             Ok(GrantedCall { admitted, decision, grant })
         }
         Err(refusal) => {

@@ -41,10 +41,11 @@ impl Guest for PathScope {
         let Ok(settings) = Settings::parse(&settings) else {
             return Verdict::Forbid(vec![reason("settings-not-valid", "the settings are not those of this policy")]);
         };
-        let Ok(input) = serde_json::from_str(&call(&request).input) else {
+        let Some(call) = call(&request) else { return Verdict::Abstain };
+        let Ok(input) = serde_json::from_str(&call.input) else {
             return Verdict::Forbid(vec![reason("input-not-readable", "the input is not JSON, or nested too deeply")]);
         };
-        judge(&settings, &input, &call(&request).asked.folders)
+        judge(&settings, &input, &call.asked.folders)
     }
 }
 

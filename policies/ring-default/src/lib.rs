@@ -1,15 +1,24 @@
 //! The rules that come with the rings: a caller may use what its ring, or a less privileged one, is enough for.
 //!
 //! It forbids a function that needs a more privileged ring, the root ring for anybody but an operator, and a writable
-//! folder in the sandbox ring; it permits everything else. It has no settings, and never looks at the input.
+//! folder in the sandbox ring; it permits everything else. A component that an operator named, registered or had signed
+//! is admitted. A session reaches ring 2 for a time by asking, ring 1 when an operator approves, and ring 0 never. It
+//! has no settings, and never looks at the input.
 
 use ringfence_policy_support::types::{
-    Access, Call, DecisionPoint, Description, PrincipalKind, Reason, Request, Ring, SettingsProblem, Verdict,
+    Access, Approval, Call, Component, DecisionPoint, Description, Elevation, Obligation, PrincipalKind, Reason, Request,
+    Ring, SettingsProblem, Subject, Verdict,
 };
-use ringfence_policy_support::{Guest, call, permit, problem, quoted, reason, ring_number};
+use ringfence_policy_support::{Guest, permit, problem, quoted, reason, ring_number};
 use serde_json::Value;
 
 const SETTINGS_SCHEMA: &str = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
+
+/// The longest time a session is elevated for.
+const ELEVATION_MS_MAX: u64 = 3_600_000;
+
+/// How long an operator has to approve, and the session to make use of it.
+const APPROVAL_MS: u64 = 900_000;
 
 struct RingDefault;
 
@@ -23,7 +32,7 @@ impl Guest for RingDefault {
             summary: "Permits a call whose ring is privileged enough for the function's effect, keeps the root ring \
                       for operators and the sandbox ring read-only."
                 .to_owned(),
-            points: vec![DecisionPoint::Call],
+            points: vec![DecisionPoint::Admit, DecisionPoint::Call, DecisionPoint::Elevate],
             settings_schema: SETTINGS_SCHEMA.to_owned(),
         }
     }
@@ -38,16 +47,53 @@ impl Guest for RingDefault {
     }
 
     fn evaluate(_settings: String, request: Request) -> Verdict {
-        let call = call(&request);
-        let objections: Vec<_> =
-            [ring_too_weak(&request, call), root_for_others(&request), writable_sandbox(&request, call)]
-                .into_iter()
-                .flatten()
-                .collect();
-        if objections.is_empty() {
-            permit(within_ring(&request, call), Vec::new())
-        } else {
-            Verdict::Forbid(objections)
+        match &request.subject {
+            Subject::Call(call) => judge_call(&request, call),
+            Subject::Admit(component) => admit(component),
+            Subject::Elevate(elevation) => elevate(elevation),
+            Subject::Egress(_) | Subject::Result(_) | Subject::Transcript(_) => Verdict::Abstain,
+        }
+    }
+}
+
+fn judge_call(request: &Request, call: &Call) -> Verdict {
+    let objections: Vec<_> =
+        [ring_too_weak(request, call), root_for_others(request), writable_sandbox(request, call)]
+            .into_iter()
+            .flatten()
+            .collect();
+    if objections.is_empty() { permit(within_ring(request, call), Vec::new()) } else { Verdict::Forbid(objections) }
+}
+
+/// What may be loaded is the operator's to say: by naming a file, by pinning, by trusting a signer. The host holds a
+/// component to that before anybody is asked.
+fn admit(component: &Component) -> Verdict {
+    let name = quoted(&component.tool.name);
+    permit(reason("named-by-operator", format!("{name} was named, pinned or had a trusted signer")), Vec::new())
+}
+
+fn elevate(elevation: &Elevation) -> Verdict {
+    let (has, wants) = (ring_number(elevation.current), ring_number(elevation.wanted));
+    if wants >= has {
+        let text = format!("ring `{wants}` is not more privileged than ring `{has}`");
+        return Verdict::Forbid(vec![reason("nothing-to-elevate", text)]);
+    }
+    if elevation.duration_ms == 0 || elevation.duration_ms > ELEVATION_MS_MAX {
+        let text = format!("a session is elevated for 1 to {ELEVATION_MS_MAX} milliseconds");
+        return Verdict::Forbid(vec![reason("elevated-too-long", text)]);
+    }
+    match elevation.wanted {
+        Ring::Root => Verdict::Forbid(vec![reason("root-is-out-of-band", "no session is elevated to ring `0`")]),
+        Ring::Privileged => permit(
+            reason("elevation-with-approval", "an operator has to approve of ring `1`"),
+            vec![Obligation::Approve(Approval {
+                by: vec!["operator:*".to_owned()],
+                valid_ms: APPROVAL_MS,
+                reason: format!("a session asks for ring `1` for {} s", elevation.duration_ms / 1_000),
+            })],
+        ),
+        Ring::Standard | Ring::Sandbox => {
+            permit(reason("elevation-within-rules", format!("ring `{wants}` needs no approval")), Vec::new())
         }
     }
 }

@@ -22,10 +22,12 @@ use types::{Call, Narrowing, Obligation, Permission, Reason, Request, Ring, Sett
 /// The longest value of a caller's that is repeated in a reason, in characters.
 const QUOTED_CHARS_MAX: usize = 60;
 
-/// The call that is to be decided on.
-pub fn call(request: &Request) -> &Call {
-    let Subject::Call(call) = &request.subject;
-    call
+/// The call that is to be decided on; none at another point.
+pub fn call(request: &Request) -> Option<&Call> {
+    match &request.subject {
+        Subject::Call(call) => Some(call),
+        _ => None,
+    }
 }
 
 /// The number of a ring, 0 for the most privileged.

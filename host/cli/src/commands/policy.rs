@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::path::PathBuf;
 
+use ringfence_model::decision::Narrowing;
 use ringfence_model::decision::Obligation;
 use ringfence_model::decision::PolicyRequest;
 use ringfence_model::decision::Reason;
@@ -226,19 +227,46 @@ fn ruled(ruling: &Ruling) -> Value {
 }
 
 fn obligation(obligation: &Obligation) -> Value {
+    let name = obligation.name();
     match obligation {
-        Obligation::Named(name) => json!({ "name": name, "carried_out": false }),
-        Obligation::Narrow(narrowing) => json!({
-            "name": "narrow",
-            "carried_out": true,
-            "access": narrowing.access,
-            "folders": narrowing.folders,
-            "environment": narrowing.environment,
-            "memory_bytes": narrowing.memory_bytes,
-            "fuel": narrowing.fuel,
-            "wall_ms": narrowing.wall_ms,
+        Obligation::Named(name) => json!({ "name": name, "known": false }),
+        Obligation::Approve(demand) => {
+            json!({ "name": name, "by": demand.by, "reason": demand.reason, "valid_ms": demand.valid_ms })
+        }
+        Obligation::Cache(demand) => json!({ "name": name, "shared": demand.shared, "valid_ms": demand.valid_ms }),
+        Obligation::Cap(cap) => json!({
+            "name": name,
+            "at_most": cap.at_most,
+            "scope": cap.scope,
+            "unit": cap.unit,
+            "window": cap.window,
         }),
+        Obligation::Redact(redactions) => json!({ "name": name, "redactions": redactions }),
+        Obligation::Narrow(narrowing) => narrowed(narrowing),
     }
+}
+
+/// A narrowing: only what it says something about.
+fn narrowed(narrowing: &Narrowing) -> Value {
+    let all = [
+        ("access", narrowing.access.map(|access| json!(access))),
+        ("folders", narrowing.folders.as_ref().map(|folders| json!(folders))),
+        ("environment", narrowing.environment.as_ref().map(|names| json!(names))),
+        ("http", narrowing.http.as_ref().map(|rules| json!(texts(rules)))),
+        ("sockets", narrowing.sockets.as_ref().map(|rules| json!(texts(rules)))),
+        ("names", narrowing.names.as_ref().map(|rules| json!(texts(rules)))),
+        ("addresses", narrowing.addresses.as_ref().map(|rules| json!(texts(rules)))),
+        ("secrets", narrowing.secrets.as_ref().map(|names| json!(names))),
+        ("memory_bytes", narrowing.memory_bytes.map(|bytes| json!(bytes))),
+        ("fuel", narrowing.fuel.map(|fuel| json!(fuel))),
+        ("wall_ms", narrowing.wall_ms.map(|ms| json!(ms))),
+    ];
+    let said = all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    Value::Object(std::iter::once(("name".to_owned(), json!("narrow"))).chain(said).collect())
+}
+
+fn texts<T: std::fmt::Display>(rules: &[T]) -> Vec<String> {
+    rules.iter().map(ToString::to_string).collect()
 }
 
 fn print_ruling(ruling: &Ruling, output: Output) {

@@ -3,26 +3,27 @@
 //! The same rows run on the command line (`ringfence policy test`) and in the project's own tests. A case that does
 //! not say something gets a sensible value, so that a row shows only what it is about.
 
+mod subject;
+
 use std::collections::BTreeMap;
 
 use ringfence_model::capability::NetworkAsked;
-use ringfence_model::decision::AskedSummary;
 use ringfence_model::decision::Claim;
 use ringfence_model::decision::FolderSummary;
+use ringfence_model::decision::Obligation;
 use ringfence_model::decision::PolicyFault;
 use ringfence_model::decision::PolicyRequest;
 use ringfence_model::decision::Reason;
 use ringfence_model::decision::Ruling;
+use ringfence_model::decision::SessionSummary;
+use ringfence_model::decision::Usage;
 use ringfence_model::decision::Verdict;
-use ringfence_model::digest::Digest;
 use ringfence_model::entry::VerdictKind;
-use ringfence_model::grant::Limits;
-use ringfence_model::json;
+use ringfence_model::id::SessionId;
 use ringfence_model::principal::Principal;
 use ringfence_model::principal::PrincipalKind;
 use ringfence_model::ring::Ring;
 use ringfence_model::tool::Effect;
-use ringfence_model::tool::ToolRef;
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::Serialize;
@@ -32,6 +33,11 @@ use thiserror::Error;
 use crate::engine::Engine;
 use crate::policy::Policy;
 use crate::policy::PolicyError;
+use crate::policy::cases::subject::AdmitCase;
+use crate::policy::cases::subject::EgressCase;
+use crate::policy::cases::subject::ElevateCase;
+use crate::policy::cases::subject::ResultCase;
+use crate::policy::cases::subject::TranscriptCase;
 
 /// Why a table of cases can't be run.
 #[derive(Debug, Error)]
@@ -55,7 +61,7 @@ pub struct Cases {
     pub cases: Vec<Case>,
 }
 
-/// One row: a request, and what must come of it.
+/// One row: a request, and what must come of it. It is about a call, unless it has the table of another point.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Case {
@@ -69,10 +75,24 @@ pub struct Case {
     /// Settings of this case.
     #[serde(default)]
     pub settings: Option<Value>,
+    /// The names of the obligations wanted, in any order; unchecked if missing.
+    #[serde(default)]
+    pub obligations: Option<Vec<String>>,
+    /// The pointers wanted redacted, in any order; unchecked if missing.
+    #[serde(default)]
+    pub redacted: Option<Vec<String>>,
     #[serde(default = "Principal::anonymous", deserialize_with = "principal")]
     principal: Principal,
     #[serde(default)]
     ring: Ring,
+    #[serde(default)]
+    session: Option<CaseSession>,
+    #[serde(default)]
+    claimed: BTreeMap<String, String>,
+    #[serde(default)]
+    time_ms: u64,
+    #[serde(default)]
+    usage: Vec<Usage>,
     #[serde(default = "any_tool")]
     tool: String,
     #[serde(default = "any_function")]
@@ -87,15 +107,31 @@ pub struct Case {
     arguments: Vec<String>,
     #[serde(default)]
     folders: Vec<FolderSummary>,
-    /// What it asks to reach over the network.
     #[serde(default)]
     network: NetworkAsked,
     #[serde(default)]
     environment: Vec<String>,
+    /// Set in a row about the point of this name; so are the next four.
     #[serde(default)]
-    claimed: BTreeMap<String, String>,
+    admit: Option<AdmitCase>,
     #[serde(default)]
-    time_ms: u64,
+    egress: Option<EgressCase>,
+    #[serde(default)]
+    elevate: Option<ElevateCase>,
+    #[serde(default)]
+    result: Option<ResultCase>,
+    #[serde(default)]
+    transcript: Option<TranscriptCase>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct CaseSession {
+    name: String,
+    #[serde(default)]
+    ring: Ring,
+    #[serde(default)]
+    opened_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -164,46 +200,75 @@ impl Cases {
     }
 }
 
+impl CaseSession {
+    fn summary(&self) -> SessionSummary {
+        let id = SessionId::from_random([0; 16]);
+        SessionSummary { id, name: self.name.clone(), opened_ms: self.opened_ms, ring: self.ring }
+    }
+}
+
 impl Case {
     /// The request that the row stands for.
     pub fn request(&self) -> PolicyRequest {
         PolicyRequest {
-            arguments: self.arguments.clone(),
-            asked: AskedSummary {
-                environment: self.environment.clone(),
-                folders: self.folders.clone(),
-                limits: Limits::from_bounds(&self.ring.ceiling().limits),
-                network: self.network.clone(),
-            },
             claimed: self.claimed.iter().map(|(n, v)| Claim { name: n.clone(), value: v.clone() }).collect(),
-            effect: self.effect,
-            function: self.function.clone(),
-            input: String::from_utf8(json::canonical(&self.input)).unwrap_or_default(),
             principal: self.principal.clone(),
-            required_ring: self.required_ring.unwrap_or_else(|| self.effect.required_ring()),
             ring: self.ring,
-            session: None,
-            stdin_bytes: 0,
-            stdin_digest: Digest::of_nothing(),
+            session: self.session.as_ref().map(CaseSession::summary),
+            subject: self.subject(),
             time_ms: self.time_ms,
-            tool: ToolRef { digest: Digest::of(self.tool.as_bytes()), name: self.tool.clone() },
+            usage: self.usage.clone(),
         }
     }
 
     fn judge(&self, ruling: &Ruling) -> CaseResult {
-        let (kind, mut codes) = said(&ruling.verdict);
-        codes.sort();
-        let mut wanted = self.reasons.clone();
-        if let Some(wanted) = &mut wanted {
-            wanted.sort();
-        }
+        let (kind, codes) = said(&ruling.verdict);
+        let obligations = match &ruling.verdict {
+            Ok(Verdict::Permit(_, obligations)) => obligations.as_slice(),
+            _ => &[],
+        };
+        let names: Vec<_> = obligations.iter().map(|obligation| obligation.name().to_owned()).collect();
+        let pointers: Vec<_> = obligations.iter().flat_map(redacted).collect();
+        let said = [Said::new("", codes), Said::new("must", names), Said::new("redacts", pointers)];
+        let wanted = [&self.reasons, &self.obligations, &self.redacted];
+        let fits = |(said, wanted): (&Said, &Option<Vec<String>>)| wanted.as_ref().is_none_or(|w| said.fits(w));
+        let checked = said.iter().zip(wanted).filter_map(|(said, wanted)| Some(said.with(wanted.clone()?)));
         CaseResult {
             name: self.name.clone(),
-            passed: kind == self.expect && wanted.as_ref().is_none_or(|wanted| *wanted == codes),
-            expected: shown(self.expect, wanted.as_deref().unwrap_or_default()),
-            actual: shown(kind, &codes),
+            passed: kind == self.expect && said.iter().zip(wanted).all(fits),
+            expected: shown(self.expect, checked),
+            actual: shown(kind, said.iter().cloned()),
             fuel: ruling.fuel,
         }
+    }
+}
+
+fn redacted(obligation: &Obligation) -> Vec<String> {
+    match obligation {
+        Obligation::Redact(redactions) => redactions.iter().map(|redaction| redaction.pointer.clone()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// One list of what a policy said, in order.
+#[derive(Clone)]
+struct Said {
+    what: &'static str,
+    list: Vec<String>,
+}
+
+impl Said {
+    fn new(what: &'static str, mut list: Vec<String>) -> Self {
+        list.sort();
+        Self { what, list }
+    }
+
+    fn with(&self, list: Vec<String>) -> Self {
+        Self::new(self.what, list)
+    }
+
+    fn fits(&self, wanted: &[String]) -> bool {
+        self.list == self.with(wanted.to_vec()).list
     }
 }
 
@@ -218,12 +283,17 @@ pub(crate) fn said(verdict: &Result<Verdict, PolicyFault>) -> (VerdictKind, Vec<
     }
 }
 
-fn shown(kind: VerdictKind, codes: &[String]) -> String {
-    let kind = match kind {
+fn shown(kind: VerdictKind, said: impl Iterator<Item = Said>) -> String {
+    let mut text = match kind {
         VerdictKind::Abstain => "abstain",
         VerdictKind::Fault => "fault",
         VerdictKind::Forbid => "forbid",
         VerdictKind::Permit => "permit",
-    };
-    if codes.is_empty() { kind.to_owned() } else { format!("{kind} ({})", codes.join(", ")) }
+    }
+    .to_owned();
+    for Said { what, list } in said.filter(|said| !said.list.is_empty()) {
+        let gap = if what.is_empty() { "" } else { " " };
+        text.push_str(&format!(" ({what}{gap}{})", list.join(", ")));
+    }
+    text
 }

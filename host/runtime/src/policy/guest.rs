@@ -9,17 +9,40 @@ use std::str::FromStr;
 use ringfence_model::capability::Access;
 use ringfence_model::capability::GuestPath;
 use ringfence_model::capability::NetworkAsked;
+use ringfence_model::decision::AnswerSubject;
+use ringfence_model::decision::ApprovalDemand;
+use ringfence_model::decision::CacheDemand;
+use ringfence_model::decision::CallSubject;
+use ringfence_model::decision::Cap;
 use ringfence_model::decision::Claim;
+use ringfence_model::decision::ComponentSubject;
+use ringfence_model::decision::Count;
+use ringfence_model::decision::CountScope;
 use ringfence_model::decision::DecisionPoint;
+use ringfence_model::decision::ElevationSubject;
 use ringfence_model::decision::Narrowing;
 use ringfence_model::decision::Obligation;
+use ringfence_model::decision::Origin;
+use ringfence_model::decision::OutgoingKind;
+use ringfence_model::decision::OutgoingSubject;
 use ringfence_model::decision::PolicyRequest;
 use ringfence_model::decision::Reason;
+use ringfence_model::decision::RedactedPart;
+use ringfence_model::decision::Redaction;
+use ringfence_model::decision::SessionSummary;
+use ringfence_model::decision::Subject;
+use ringfence_model::decision::TranscriptSubject;
+use ringfence_model::decision::Unit;
+use ringfence_model::decision::Usage;
 use ringfence_model::decision::Verdict;
+use ringfence_model::decision::Window;
 use ringfence_model::limits;
+use ringfence_model::outcome::OutcomeKind;
 use ringfence_model::principal::PrincipalKind;
+use ringfence_model::principal::PrincipalPattern;
 use ringfence_model::ring::Ring;
 use ringfence_model::tool::Effect;
+use ringfence_model::tool::ToolRef;
 
 wasmtime::component::bindgen!({
     path: "../../wit/policy",
@@ -39,15 +62,139 @@ pub(super) fn request(request: &PolicyRequest) -> wit::Request {
             name: request.principal.name().into(),
         },
         ring: ring(request.ring),
-        session: request.session.clone(),
+        session: request.session.as_ref().map(session),
         time_ms: request.time_ms,
-        subject: wit::Subject::Call(call(request)),
+        subject: subject(&request.subject),
+        usage: request.usage.iter().map(usage).collect(),
         claimed: request.claimed.iter().map(claim).collect(),
     }
 }
 
-fn call(request: &PolicyRequest) -> wit::Call {
-    let asked = &request.asked;
+fn subject(subject: &Subject) -> wit::Subject {
+    match subject {
+        Subject::Admit(subject) => wit::Subject::Admit(component(subject)),
+        Subject::Call(subject) => wit::Subject::Call(call(subject)),
+        Subject::Egress(subject) => wit::Subject::Egress(outgoing(subject)),
+        Subject::Elevate(subject) => wit::Subject::Elevate(elevation(subject)),
+        Subject::Result(subject) => wit::Subject::Result(answer(subject)),
+        Subject::Transcript(subject) => wit::Subject::Transcript(transcript(subject)),
+    }
+}
+
+fn component(subject: &ComponentSubject) -> wit::Component {
+    let function = |function: &ringfence_model::decision::FunctionSummary| wit::FunctionSummary {
+        name: function.name.clone(),
+        effect: effect(function.effect),
+        required_ring: ring(function.required_ring),
+    };
+    wit::Component {
+        tool: tool(&subject.tool),
+        bytes: subject.bytes,
+        origin: match subject.origin {
+            Origin::File => wit::Origin::File,
+            Origin::Registered => wit::Origin::Registered,
+            Origin::Registry => wit::Origin::Registry,
+        },
+        reference: subject.reference.clone(),
+        signers: subject.signers.clone(),
+        imports: subject.imports.clone(),
+        functions: subject.functions.iter().map(function).collect(),
+        findings: subject.findings.clone(),
+    }
+}
+
+fn outgoing(subject: &OutgoingSubject) -> wit::Outgoing {
+    wit::Outgoing {
+        call: subject.call.to_string(),
+        tool: tool(&subject.tool),
+        function: subject.function.clone(),
+        kind: match subject.kind {
+            OutgoingKind::Http => wit::OutgoingKind::Http,
+            OutgoingKind::Lookup => wit::OutgoingKind::Lookup,
+            OutgoingKind::Tcp => wit::OutgoingKind::Tcp,
+            OutgoingKind::Udp => wit::OutgoingKind::Udp,
+        },
+        method: subject.method.clone(),
+        scheme: subject.scheme.clone(),
+        host: subject.host.clone(),
+        port: subject.port,
+        path: subject.path.clone(),
+        headers: subject.headers.clone(),
+        secrets: subject.secrets.clone(),
+        before: subject.before,
+    }
+}
+
+fn answer(subject: &AnswerSubject) -> wit::Answer {
+    wit::Answer {
+        call: subject.call.to_string(),
+        tool: tool(&subject.tool),
+        function: subject.function.clone(),
+        effect: effect(subject.effect),
+        kind: match subject.kind {
+            OutcomeKind::Cancelled => wit::OutcomeKind::Cancelled,
+            OutcomeKind::Denied => wit::OutcomeKind::Denied,
+            OutcomeKind::Limit => wit::OutcomeKind::Limit,
+            OutcomeKind::Returned => wit::OutcomeKind::Returned,
+            OutcomeKind::ToolError => wit::OutcomeKind::ToolError,
+            OutcomeKind::Trapped => wit::OutcomeKind::Trapped,
+        },
+        body: subject.body.clone(),
+        mismatch: subject.mismatch.clone(),
+        used: wit::Used {
+            fuel: subject.used.fuel,
+            memory_bytes: subject.used.memory_bytes,
+            output_bytes: subject.used.output_bytes,
+            wall_ms: subject.used.wall_ms,
+        },
+    }
+}
+
+fn elevation(subject: &ElevationSubject) -> wit::Elevation {
+    wit::Elevation {
+        current: ring(subject.current),
+        wanted: ring(subject.wanted),
+        duration_ms: subject.duration_ms,
+        claimed_reason: subject.claimed_reason.clone(),
+    }
+}
+
+fn transcript(subject: &TranscriptSubject) -> wit::Transcript {
+    let known = subject.known.iter().map(ToString::to_string).collect();
+    wit::Transcript { messages: subject.messages.clone(), known }
+}
+
+fn session(session: &SessionSummary) -> wit::Session {
+    wit::Session {
+        id: session.id.to_string(),
+        name: session.name.clone(),
+        ring: ring(session.ring),
+        opened_ms: session.opened_ms,
+    }
+}
+
+fn usage(usage: &Usage) -> wit::Usage {
+    let count = |count: Count| wit::Count { calls: count.calls, fuel: count.fuel, wall_ms: count.wall_ms };
+    wit::Usage {
+        scope: match usage.scope {
+            CountScope::Host => wit::Scope::Host,
+            CountScope::Principal => wit::Scope::Principal,
+            CountScope::PrincipalTool => wit::Scope::PrincipalTool,
+            CountScope::Session => wit::Scope::Session,
+            CountScope::Tool => wit::Scope::Tool,
+        },
+        minute: count(usage.minute),
+        hour: count(usage.hour),
+        day: count(usage.day),
+    }
+}
+
+fn tool(tool: &ToolRef) -> wit::Tool {
+    wit::Tool { name: tool.name.clone(), digest: tool.digest.to_string() }
+}
+
+fn call(subject: &CallSubject) -> wit::Call {
+    let asked = &subject.asked;
     let folders = asked.folders.iter().map(|folder| wit::Folder {
         guest_path: folder.guest_path.as_str().into(),
         access: match folder.access {
@@ -63,14 +210,14 @@ fn call(request: &PolicyRequest) -> wit::Call {
         handles: u32::try_from(asked.limits.handles).unwrap_or(u32::MAX),
     };
     wit::Call {
-        tool: wit::Tool { name: request.tool.name.clone(), digest: request.tool.digest.to_string() },
-        function: request.function.clone(),
-        effect: effect(request.effect),
-        required_ring: ring(request.required_ring),
-        input: request.input.clone(),
-        arguments: request.arguments.clone(),
-        stdin_bytes: request.stdin_bytes,
-        stdin_digest: request.stdin_digest.to_string(),
+        tool: tool(&subject.tool),
+        function: subject.function.clone(),
+        effect: effect(subject.effect),
+        required_ring: ring(subject.required_ring),
+        input: subject.input.clone(),
+        arguments: subject.arguments.clone(),
+        stdin_bytes: subject.stdin_bytes,
+        stdin_digest: subject.stdin_digest.to_string(),
         asked: wit::Capabilities {
             folders: folders.collect(),
             environment: asked.environment.clone(),
@@ -176,9 +323,93 @@ fn reason(reason: wit::Reason) -> Result<Reason, String> {
 
 fn obligation(obligation: wit::Obligation) -> Result<Obligation, String> {
     match obligation {
+        wit::Obligation::Approve(demand) => Ok(Obligation::Approve(approval(demand)?)),
+        wit::Obligation::Cache(demand) => Ok(Obligation::Cache(cache(demand)?)),
+        wit::Obligation::Cap(demand) => Ok(Obligation::Cap(cap(demand))),
         wit::Obligation::Named(named) => Ok(Obligation::Named(named.name.chars().take(64).collect())),
         wit::Obligation::Narrow(narrow) => Ok(Obligation::Narrow(narrowing(narrow)?)),
+        wit::Obligation::Redact(redactions) => Ok(Obligation::Redact(checked_redactions(redactions)?)),
     }
+}
+
+/// A demand that nobody could meet is a fault, not a call that waits for ever.
+fn approval(demand: wit::Approval) -> Result<ApprovalDemand, String> {
+    let wit::Approval { by, valid_ms, reason } = demand;
+    if by.is_empty() || by.len() > limits::APPROVERS_MAX {
+        return Err(format!("an approval names 1 to {} approvers", limits::APPROVERS_MAX));
+    }
+    let by = by.iter().map(|pattern| pattern.parse::<PrincipalPattern>()).collect::<Result<_, _>>();
+    if reason.len() > limits::REASON_TEXT_BYTES_MAX || reason.contains(char::is_control) {
+        return Err(format!("the reason of an approval is not one line of {} bytes", limits::REASON_TEXT_BYTES_MAX));
+    }
+    let valid_ms = duration("an approval", valid_ms, limits::APPROVAL_MS_MAX)?;
+    Ok(ApprovalDemand { by: by.map_err(|error| error.to_string())?, reason, valid_ms })
+}
+
+fn cache(demand: wit::Cache) -> Result<CacheDemand, String> {
+    let valid_ms = duration("a kept answer", demand.valid_ms, limits::CACHE_MS_MAX)?;
+    Ok(CacheDemand { shared: demand.shared, valid_ms })
+}
+
+fn duration(what: &str, ms: u64, max: u64) -> Result<u64, String> {
+    if ms == 0 || ms > max {
+        return Err(format!("{what} is valid for 1 to {max} milliseconds, not {ms}"));
+    }
+    Ok(ms)
+}
+
+fn cap(demand: wit::Cap) -> Cap {
+    Cap {
+        at_most: demand.at_most,
+        scope: match demand.scope {
+            wit::Scope::Host => CountScope::Host,
+            wit::Scope::Principal => CountScope::Principal,
+            wit::Scope::PrincipalTool => CountScope::PrincipalTool,
+            wit::Scope::Session => CountScope::Session,
+            wit::Scope::Tool => CountScope::Tool,
+        },
+        unit: match demand.unit {
+            wit::Unit::Calls => Unit::Calls,
+            wit::Unit::Fuel => Unit::Fuel,
+            wit::Unit::WallMs => Unit::WallMs,
+        },
+        window: match demand.window {
+            wit::Window::Minute => Window::Minute,
+            wit::Window::Hour => Window::Hour,
+            wit::Window::Day => Window::Day,
+        },
+    }
+}
+
+fn checked_redactions(redactions: Vec<wit::Redaction>) -> Result<Vec<Redaction>, String> {
+    if redactions.len() > limits::REDACTIONS_MAX {
+        return Err(format!("{} redactions are more than {}", redactions.len(), limits::REDACTIONS_MAX));
+    }
+    redactions.into_iter().map(redaction).collect()
+}
+
+fn redaction(redaction: wit::Redaction) -> Result<Redaction, String> {
+    let wit::Redaction { pointer, part } = redaction;
+    let escapes = |part: &str| part.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    if pointer.len() > limits::POINTER_BYTES_MAX
+        || !(pointer.is_empty() || pointer.starts_with('/'))
+        || !escapes(&pointer)
+    {
+        return Err("a redaction's pointer is not a JSON Pointer".to_owned());
+    }
+    let part = match part {
+        wit::RedactedPart::Value => RedactedPart::Value,
+        wit::RedactedPart::Member => RedactedPart::Member,
+        wit::RedactedPart::Spans(spans) => {
+            let spans: Vec<_> = spans.iter().map(|span| (span.start, span.end)).collect();
+            let ordered = spans.windows(2).all(|pair| matches!(pair, [a, b] if a.1 <= b.0));
+            if spans.is_empty() || spans.len() > limits::SPANS_MAX || !ordered || spans.iter().any(|(a, b)| a >= b) {
+                return Err("the spans of a redaction are not in order, overlap, or are empty".to_owned());
+            }
+            RedactedPart::Spans(spans)
+        }
+    };
+    Ok(Redaction { part, pointer })
 }
 
 fn narrowing(narrow: wit::Narrowing) -> Result<Narrowing, String> {

@@ -46,21 +46,34 @@ impl PolicySet {
         &self.policies
     }
 
-    /// What identifies the set: SHA-256 over the sorted lines `component settings\n`, whatever the names and order.
+    /// What identifies the set, whatever the names and order: SHA-256 over the sorted lines `component settings\n`, or
+    /// `component settings scope\n` for a policy that is not asked everywhere.
     pub fn digest(&self) -> Digest {
-        let line = |policy: &Policy| format!("{} {}\n", policy.reference().digest, policy.reference().settings);
+        let line = |policy: &Policy| {
+            let reference = policy.reference();
+            match policy.scope().is_everywhere() {
+                true => format!("{} {}\n", reference.digest, reference.settings),
+                false => format!("{} {} {}\n", reference.digest, reference.settings, policy.scope().digest()),
+            }
+        };
         let mut lines: Vec<_> = self.policies.iter().map(line).collect();
         lines.sort();
         Digest::of(lines.concat().as_bytes())
     }
 
-    /// Asks every policy that wants to be asked about calls. A set of more policies than an entry can tell of permits
-    /// nothing.
+    /// Whether some policy wants to be asked at a point.
+    pub fn is_asked_at(&self, point: DecisionPoint) -> bool {
+        self.policies.iter().any(|policy| policy.description().points.contains(&point))
+    }
+
+    /// Asks every policy that wants to be asked at the request's point and whose scope covers it. A set of more policies
+    /// than an entry can tell of permits nothing.
     pub fn decide(&self, request: &PolicyRequest) -> Decision {
+        let point = request.point();
         if self.policies.len() > limits::POLICIES_PER_SET_MAX {
-            return Decision::combine(Vec::new());
+            return Decision::too_many(self.policies.len());
         }
-        let asked = self.policies.iter().filter(|policy| policy.description().points.contains(&DecisionPoint::Call));
-        Decision::combine(asked.map(|policy| policy.ask(request)).collect())
+        let asked = self.policies.iter().filter(|policy| policy.is_asked(request));
+        Decision::combine(point, asked.map(|policy| policy.ask(request)).collect())
     }
 }

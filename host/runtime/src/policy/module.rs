@@ -10,6 +10,7 @@ use ringfence_model::decision::DecisionPoint;
 use ringfence_model::decision::PolicyFault;
 use ringfence_model::decision::PolicyRef;
 use ringfence_model::decision::PolicyRequest;
+use ringfence_model::decision::PolicyScope;
 use ringfence_model::decision::Ruling;
 use ringfence_model::decision::Verdict;
 use ringfence_model::digest::Digest;
@@ -105,6 +106,7 @@ pub struct Policy {
     reference: PolicyRef,
     description: PolicyDescription,
     settings: String,
+    scope: PolicyScope,
     /// Whether its permit counts; see [`Self::in_addition`].
     may_permit: bool,
     engine: Engine,
@@ -119,7 +121,15 @@ impl Policy {
         let settings = String::from_utf8(json::canonical(settings)).unwrap_or_default();
         let reference = PolicyRef { name: name.to_owned(), digest, settings: Digest::of(settings.as_bytes()) };
         let description = describe(engine, &pre, name)?;
-        let policy = Self { reference, description, settings, may_permit: true, engine: engine.clone(), pre };
+        let policy = Self {
+            reference,
+            description,
+            settings,
+            scope: PolicyScope::default(),
+            may_permit: true,
+            engine: engine.clone(),
+            pre,
+        };
         policy.check_settings()?;
         Ok(policy)
     }
@@ -133,6 +143,27 @@ impl Policy {
     #[must_use]
     pub fn in_addition(self) -> Self {
         Self { may_permit: false, ..self }
+    }
+
+    /// The policy as one that is asked within a scope only.
+    #[must_use]
+    pub fn within(self, scope: PolicyScope) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// Whether it is asked about a request.
+    pub fn is_asked(&self, request: &PolicyRequest) -> bool {
+        self.description.points.contains(&request.point()) && self.scope.covers(request)
+    }
+
+    /// Where it is asked.
+    pub fn scope(&self) -> &PolicyScope {
+        &self.scope
+    }
+
+    /// Its settings, canonical JSON.
+    pub fn settings(&self) -> &str {
+        &self.settings
     }
 
     /// Its name, digest and settings.
