@@ -14,8 +14,8 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ("sandbox", &["egress", "engine", "toolbox"]),
     ("toolbox", &["engine", "sandbox"]),
     ("policy", &["engine", "sandbox", "toolbox"]),
-    ("session", &["pipeline", "toolbox"]),
-    ("pipeline", &["gate", "host", "ledger", "policy", "sandbox", "session", "toolbox"]),
+    ("session", &["host", "ledger", "pipeline", "toolbox"]),
+    ("pipeline", &["egress", "engine", "gate", "host", "ledger", "policy", "sandbox", "session", "toolbox"]),
     ("host", &["egress", "engine", "gate", "ledger", "pipeline", "policy", "sandbox", "sequencer", "toolbox"]),
     ("bench", &["egress", "engine", "gate", "host", "ledger", "policy", "sandbox", "sequencer", "toolbox"]),
 ];

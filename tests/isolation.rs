@@ -835,7 +835,7 @@ fn nothing_is_left_for_next_instance() {
         let input = Input { value: None, arguments: Vec::new(), stdin: Vec::new() };
         let egress = Arc::new(Egress::new(EgressConfig::default()).expect("a way out"));
         for turn in 0..40 {
-            let room = Room { grant: &grant, scratch: None, egress: &egress };
+            let room = Room { grant: &grant, scratch: None, egress: &egress, judge: None };
             let run = sandbox::run(&tool, function, &input, &room).await.expect("a run");
             assert_eq!(run.outcome.value, Some(json!(0)), "turn {turn}: {:?}", run.outcome);
         }

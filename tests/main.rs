@@ -17,6 +17,7 @@ mod fuzz;
 mod host;
 mod isolation;
 mod limit;
+mod points;
 mod policy;
 mod record;
 mod registry;

@@ -402,6 +402,17 @@ mod hostile {
     }
 
     #[test]
+    fn scripted() {
+        // What other tests make policies out of does what its settings say: the positive control of `points.rs`.
+        let component = ringfence_artifacts::HOSTILE_POLICY_SCRIPTED;
+        for (settings, code) in [(r#"{ call = "permit" }"#, 0), (r#"{ call = "forbid" }"#, 3), ("{ }", 3)] {
+            let home = Home::new();
+            home.configure(&format!("{}settings = {settings}\n", in_force("scripted", component)));
+            write(&home, &[]).0.code(code);
+        }
+    }
+
+    #[test]
     fn spin_forever() {
         // POL-02
         let component = ringfence_artifacts::HOSTILE_POLICY_SPIN_FOREVER;

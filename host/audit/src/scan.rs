@@ -27,9 +27,13 @@ pub(crate) struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     Begun(CallId),
-    Finished { begun: u64, call: CallId },
+    Finished {
+        begun: u64,
+        call: CallId,
+    },
     Opened(Box<Opened>),
-    Refused,
+    /// It begins and ends nothing.
+    Other,
 }
 
 /// Reads an entry strictly.
@@ -42,7 +46,7 @@ pub(crate) fn facts(bytes: &[u8]) -> Result<Facts, DecodeError> {
         Body::Begun(begun) => What::Begun(begun.call),
         Body::Finished(finished) => What::Finished { begun: finished.begun, call: finished.call },
         Body::Opened(opened) => What::Opened(Box::new(opened)),
-        Body::Refused(_) => What::Refused,
+        _ => What::Other,
     };
     Ok(Facts { index: entry.index, prev: entry.prev, time: entry.time, what })
 }
@@ -104,7 +108,7 @@ impl Scan<'_> {
         self.text(b"\",")?;
         if self.text(b"\"code\":").is_some() {
             self.refused()?;
-            return Some((What::Refused, b"refused"));
+            return Some((What::Other, b"refused"));
         }
         self.begun()?;
         Some((What::Begun(call), b"begun"))
@@ -378,7 +382,7 @@ mod tests {
             Body::Begun(begun) => What::Begun(begun.call),
             Body::Finished(finished) => What::Finished { begun: finished.begun, call: finished.call },
             Body::Opened(opened) => What::Opened(Box::new(opened)),
-            Body::Refused(_) => What::Refused,
+            _ => What::Other,
         };
         Some(Facts { index: entry.index, prev: entry.prev, time: entry.time, what })
     }

@@ -17,6 +17,9 @@ use ringfence_model::egress::HttpRule;
 use ringfence_model::egress::Network;
 use ringfence_model::egress::SocketRule;
 use ringfence_model::glob::Glob;
+use ringfence_model::id::ApprovalId;
+use ringfence_model::id::SessionId;
+use ringfence_model::principal::Principal;
 use ringfence_model::time::Timestamp;
 
 use crate::config::tools::Name;
@@ -96,6 +99,22 @@ pub enum Command {
     /// List, test and ask policies
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Open sessions, close them, move them to another ring for a time
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// List what waits for somebody's approval
+    Approvals {
+        /// Those that were answered, used or have expired as well
+        #[arg(long)]
+        all: bool,
+    },
+    /// Approve what a policy holds: once, for exactly what was asked
+    Approve(AnswerArgs),
+    /// Reject what a policy holds: it stays rejected
+    Reject(AnswerArgs),
+    /// Have policies judge an agent's messages before they go on
+    #[command(subcommand)]
+    Transcript(TranscriptCommand),
     /// Read, verify and export the log
     #[command(subcommand)]
     Log(LogCommand),
@@ -212,6 +231,18 @@ pub struct CallFlags {
     /// Run once under this key: a repeat gets the recorded answer
     #[arg(long, value_name = "K")]
     pub idempotency_key: Option<String>,
+
+    /// Call for this agent or service rather than as yourself, as in `agent:claims-7`
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<Principal>,
+
+    /// Call within a session; whose it is, calls
+    #[arg(long, value_name = "ID", conflicts_with = "principal")]
+    pub session: Option<SessionId>,
+
+    /// Say something of yourself that policies see as a claim
+    #[arg(long = "claim", value_name = "K=V")]
+    pub claims: Vec<EnvArg>,
 
     /// Write the receipt to a file as well
     #[arg(long, value_name = "FILE")]
@@ -347,6 +378,72 @@ pub enum PolicyCommand {
         /// Settings, as JSON [default: those of the configuration, else {}]
         #[arg(long, value_name = "JSON")]
         settings: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SessionCommand {
+    /// Open a session, and print its id
+    Open {
+        /// A name for people and policies
+        name: String,
+        /// Whose it is [default: you]
+        #[arg(long = "as", value_name = "PRINCIPAL")]
+        principal: Option<Principal>,
+        /// Its ring, 0 to 3
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=3))]
+        ring: u8,
+    },
+    /// List sessions
+    List {
+        /// Those that are closed as well
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show a session
+    Show {
+        /// The session
+        id: SessionId,
+    },
+    /// Close a session: nothing runs in it any more, and its scratch folder is removed
+    Close {
+        /// The session
+        id: SessionId,
+    },
+    /// Move a session to a more privileged ring for a time, if the policies permit it
+    Elevate {
+        /// The session
+        id: SessionId,
+        /// The ring it asks for
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=3))]
+        ring: u8,
+        /// For how long
+        #[arg(long = "for", value_name = "SECONDS", default_value = "300")]
+        duration: Seconds,
+        /// Why; policies see it as a claim
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct AnswerArgs {
+    /// What `ringfence approvals` lists
+    pub id: ApprovalId,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TranscriptCommand {
+    /// Print what of the messages may go on
+    Check {
+        /// The messages, a JSON array: a file, or `-` for standard input
+        file: PathBuf,
+        /// The session they belong to: what its last transcript held is compared
+        #[arg(long, value_name = "ID")]
+        session: Option<SessionId>,
     },
 }
 

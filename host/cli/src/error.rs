@@ -18,7 +18,9 @@ use ringfence_model::ring::Ring;
 use ringfence_model::tool::ANY_SECRET;
 use ringfence_runtime::engine::CompileError;
 use ringfence_runtime::ledger::LedgerError;
+use ringfence_runtime::ledger::approvals::AnswerError;
 use ringfence_runtime::ledger::backend::BackendError;
+use ringfence_runtime::ledger::sessions::SessionError;
 use ringfence_runtime::pipeline::CallFailure;
 use ringfence_runtime::pipeline::Denial;
 use ringfence_runtime::policy::PolicyError;
@@ -58,6 +60,18 @@ impl CommandError {
 
     pub fn evidence(message: impl Into<String>) -> Self {
         Self { exit: Exit::Evidence, code: "audit.evidence", message: message.into(), hints: Vec::new() }
+    }
+
+    /// The policies, or who was asked, say no.
+    pub fn denied(code: &'static str, message: &str) -> Self {
+        Self { exit: Exit::Denied, code, message: one_line(message), hints: Vec::new() }
+    }
+
+    /// A component that the policies don't let in.
+    pub fn not_admitted(name: &str, why: &str, index: u64) -> Self {
+        Self::denied("denied.admit", &format!("`{name}` may not be loaded: {why}")).hint(format!(
+            "entry {index} of the log tells of it; `ringfence policy list` shows who is asked at `admit`"
+        ))
     }
 
     /// A component that can't be compiled: `error` says so, `why` is the reason.
@@ -296,6 +310,32 @@ impl From<SequencerError> for CommandError {
     }
 }
 
+impl From<SessionError> for CommandError {
+    fn from(error: SessionError) -> Self {
+        let message = one_line(&error.to_string());
+        match error {
+            SessionError::Ledger(error) => error.into(),
+            SessionError::Unknown(_) => {
+                Self::command_line(message).hint("`ringfence session list --all` shows every session there was")
+            }
+            _ => Self::denied("denied.session", &message).hint("`ringfence session show ID` says how it stands"),
+        }
+    }
+}
+
+impl From<AnswerError> for CommandError {
+    fn from(error: AnswerError) -> Self {
+        let message = one_line(&error.to_string());
+        match error {
+            AnswerError::Ledger(error) => error.into(),
+            AnswerError::Unknown(_) => {
+                Self::command_line(message).hint("`ringfence approvals --all` shows every one there was")
+            }
+            _ => Self::denied("denied.approval", &message).hint("`ringfence approvals --all` says how each stands"),
+        }
+    }
+}
+
 impl From<CallFailure> for CommandError {
     fn from(error: CallFailure) -> Self {
         match error {
@@ -384,6 +424,24 @@ pub fn denial_hints(denial: &Denial, ring: Ring, key: RingKey<'_>, config: &Path
                 config.display()
             ),
         ],
+        Denial::Held(approval) => vec![
+            format!(
+                "`ringfence approve {}`, by somebody else than who asks; then make the same call again",
+                approval.approval
+            ),
+            "`ringfence approvals` lists what waits".to_owned(),
+        ],
+        Denial::Rejected(_) => {
+            vec!["what was rejected stays so: another input, grant or policy set makes another question".to_owned()]
+        }
+        Denial::Capped(capped) => vec![
+            format!("try again after {} ms at the latest; nothing has run", capped.retry_after_ms),
+            "a policy in force sets this cap: `ringfence policy list`".to_owned(),
+        ],
+        Denial::Obligation(_) => {
+            vec!["narrow where the policy is asked, or what it demands, under [policies]".to_owned()]
+        }
+        Denial::Session(_) => vec!["`ringfence session list` shows what is open, and in which ring".to_owned()],
         Denial::Key { .. } => vec!["another `--idempotency-key` makes another call".to_owned()],
         Denial::Policy(reasons) => {
             // Two reasons often have one way out: it is said once.

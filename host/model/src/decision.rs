@@ -2,8 +2,8 @@
 //!
 //! The rule, all of it in [`Decision::combine`]: any forbid denies; any fault denies; at least one permit is needed;
 //! every obligation of every permit must be one the host carries out at that point. The order of policies never
-//! matters. The points *egress* and *result* come after the permit of the call: there nobody has to permit anew, and
-//! what a policy says can only take away.
+//! matters. At *admit* an operator has named the component, and *egress* and *result* come after the permit of the call:
+//! there nobody has to permit anew, and what a policy says can only take away.
 
 mod obligation;
 mod request;
@@ -33,7 +33,6 @@ pub use crate::decision::request::ComponentSubject;
 pub use crate::decision::request::Count;
 pub use crate::decision::request::ElevationSubject;
 pub use crate::decision::request::FolderSummary;
-pub use crate::decision::request::FunctionSummary;
 pub use crate::decision::request::Origin;
 pub use crate::decision::request::OutgoingKind;
 pub use crate::decision::request::OutgoingSubject;
@@ -81,9 +80,10 @@ impl DecisionPoint {
         }
     }
 
-    /// Whether somebody has to permit here. Within a call the permit of the call stands.
+    /// Whether a policy has to permit here. What is loaded was named by an operator; within a call the permit of the call
+    /// stands.
     pub const fn needs_permit(self) -> bool {
-        !matches!(self, Self::Egress | Self::Result)
+        matches!(self, Self::Call | Self::Elevate | Self::Transcript)
     }
 
     /// Whether the host can carry out such an obligation here.
@@ -235,7 +235,9 @@ impl Decision {
                 Ok(Verdict::Permit(_, obligations)) => {
                     permitted |= ruling.may_permit;
                     let (known, unknown): (Vec<_>, Vec<_>) = obligations.iter().partition(|o| point.carries_out(o));
-                    known.into_iter().for_each(|obligation| demanded.add(obligation));
+                    for obligation in known {
+                        demanded.add(obligation);
+                    }
                     denials.extend(unknown.into_iter().map(|obligation| not_carried_out(ruling, point, obligation)));
                 }
                 Err(fault) => denials.push(faulty(ruling, fault)),

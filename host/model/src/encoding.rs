@@ -92,10 +92,18 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, DecodeError> {
     }
     let body = wire.body.get();
     let body = match wire.kind {
+        "answered" => Body::Answered(serde_json::from_str(body)?),
+        "approved" => Body::Approved(serde_json::from_str(body)?),
         "begun" => Body::Begun(serde_json::from_str(body)?),
+        "decided" => Body::Decided(serde_json::from_str(body)?),
+        "elevated" => Body::Elevated(serde_json::from_str(body)?),
         "finished" => Body::Finished(serde_json::from_str(body)?),
+        "held" => Body::Held(serde_json::from_str(body)?),
         "opened" => Body::Opened(serde_json::from_str(body)?),
         "refused" => Body::Refused(serde_json::from_str(body)?),
+        "rejected" => Body::Rejected(serde_json::from_str(body)?),
+        "session-closed" => Body::SessionClosed(serde_json::from_str(body)?),
+        "session-opened" => Body::SessionOpened(serde_json::from_str(body)?),
         other => return Err(DecodeError::UnknownKind(other.chars().take(64).collect())),
     };
     let entry = Entry { body, index: wire.index, prev: wire.prev, time: wire.time };
@@ -108,20 +116,29 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::DecisionPoint;
     use crate::digest::Nonce;
+    use crate::entry::Answered;
+    use crate::entry::ApprovalAnswer;
     use crate::entry::Begun;
+    use crate::entry::Decided;
     use crate::entry::DecisionRecord;
     use crate::entry::EffectState;
+    use crate::entry::Elevated;
     use crate::entry::Finished;
+    use crate::entry::Held;
     use crate::entry::Opened;
     use crate::entry::Refused;
     use crate::entry::RulingRecord;
+    use crate::entry::SessionClosed;
+    use crate::entry::SessionOpened;
     use crate::entry::Stage;
     use crate::entry::Used;
     use crate::entry::VerdictKind;
     use crate::grant::Layer;
     use crate::grant::Limits;
     use crate::grant::Reach;
+    use crate::id::ApprovalId;
     use crate::id::CallId;
     use crate::id::SessionId;
     use crate::json;
@@ -159,6 +176,8 @@ mod tests {
         let limits =
             Limits { files: 6, fuel: 1, handles: 2, memory_bytes: 3, output_bytes: 4, wall_ms: 5, write_bytes: 7 };
         let begun = Begun {
+            admission: Some(decision()),
+            approval: Some(ApprovalId::from_random([9; 16])),
             call,
             decision: decision(),
             effect: Effect::Reads,
@@ -177,13 +196,16 @@ mod tests {
             begun: 1,
             call,
             code: "returned".into(),
+            decision: Some(decision()),
             effect: EffectState::Committed,
             outcome: OutcomeKind::Returned,
             output: commitment,
+            redacted: 2,
             trace: commitment,
             used: Used { fuel: 9, memory_bytes: 8, output_bytes: 7, wall_ms: 6 },
         };
         let refused = Refused {
+            admission: Some(decision()),
             call,
             code: "denied.policy".into(),
             decision: Some(decision()),
@@ -202,6 +224,73 @@ mod tests {
             Body::Begun(Box::new(begun)),
             Body::Finished(Box::new(finished)),
             Body::Refused(Box::new(refused)),
+        ]
+        .into_iter()
+        .chain(later_bodies())
+        .collect()
+    }
+
+    /// Every other kind, with everything that may be missing.
+    fn later_bodies() -> Vec<Body> {
+        let commitment = Nonce::from_random([1; 16]).commit(b"content");
+        let (call, session) = (CallId::from_random([7; 16]), SessionId::from_random([8; 16]));
+        let approval = ApprovalId::from_random([9; 16]);
+        let time = Timestamp::from_millis(1_795_218_613_007);
+        let answer = ApprovalAnswer { approval, by: principal(), held: 3, reason: Some(commitment) };
+        vec![
+            Body::Answered(Box::new(Answered {
+                answer: 2,
+                call,
+                decision: decision(),
+                function: "read".into(),
+                input: commitment,
+                principal: principal(),
+                ring: Ring::Sandbox,
+                session: Some(session),
+                tool: tool(),
+            })),
+            Body::Approved(answer.clone()),
+            Body::Rejected(answer),
+            Body::Held(Box::new(Held {
+                approval,
+                binding: Digest::of(b"binding"),
+                call: Some(call),
+                decision: decision(),
+                expires: time,
+                function: Some("write".into()),
+                input: Some(commitment),
+                point: DecisionPoint::Call,
+                principal: principal(),
+                ring: Ring::Standard,
+                session: Some(session),
+                tool: Some(tool()),
+            })),
+            Body::Decided(Box::new(Decided {
+                decision: decision(),
+                point: DecisionPoint::Admit,
+                principal: principal(),
+                redacted: 1,
+                ring: Ring::Sandbox,
+                session: Some(session),
+                tool: Some(tool()),
+            })),
+            Body::Elevated(Box::new(Elevated {
+                approval: Some(approval),
+                decision: decision(),
+                from: Ring::Sandbox,
+                principal: principal(),
+                session,
+                to: Ring::Standard,
+                until: time,
+            })),
+            Body::SessionOpened(SessionOpened {
+                by: principal(),
+                name: "nightly".into(),
+                principal: principal(),
+                ring: Ring::Sandbox,
+                session,
+            }),
+            Body::SessionClosed(SessionClosed { by: principal(), session }),
         ]
     }
 

@@ -7,11 +7,13 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::decision::DecisionPoint;
 use crate::digest::Commitment;
 use crate::digest::Digest;
 use crate::grant::Layer;
 use crate::grant::Limits;
 use crate::grant::Reach;
+use crate::id::ApprovalId;
 use crate::id::CallId;
 use crate::id::SessionId;
 use crate::outcome::OutcomeKind;
@@ -41,36 +43,98 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Body {
+    /// A call was answered with what an earlier one came to.
+    Answered(Box<Answered>),
+    /// Somebody approved.
+    Approved(ApprovalAnswer),
     /// A call is about to run.
     Begun(Box<Begun>),
+    /// The policies decided on something that is no call.
+    Decided(Box<Decided>),
+    /// A session moved to a more privileged ring for a time.
+    Elevated(Box<Elevated>),
     /// A call has ended.
     Finished(Box<Finished>),
+    /// Somebody has to approve first.
+    Held(Box<Held>),
     /// The log has been opened for the first time.
     Opened(Opened),
     /// A call was refused.
     Refused(Box<Refused>),
+    /// Somebody rejected.
+    Rejected(ApprovalAnswer),
+    /// A session was closed.
+    SessionClosed(SessionClosed),
+    /// A session was opened.
+    SessionOpened(SessionOpened),
 }
 
 impl Body {
     /// The entry's `kind`.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Answered(_) => "answered",
+            Self::Approved(_) => "approved",
             Self::Begun(_) => "begun",
+            Self::Decided(_) => "decided",
+            Self::Elevated(_) => "elevated",
             Self::Finished(_) => "finished",
+            Self::Held(_) => "held",
             Self::Opened(_) => "opened",
             Self::Refused(_) => "refused",
+            Self::Rejected(_) => "rejected",
+            Self::SessionClosed(_) => "session-closed",
+            Self::SessionOpened(_) => "session-opened",
         }
     }
 
     /// The call it is about, if it is about one.
     pub fn call(&self) -> Option<CallId> {
         match self {
+            Self::Answered(answered) => Some(answered.call),
             Self::Begun(begun) => Some(begun.call),
             Self::Finished(finished) => Some(finished.call),
-            Self::Opened(_) => None,
+            Self::Held(held) => held.call,
             Self::Refused(refused) => Some(refused.call),
+            Self::Approved(_)
+            | Self::Decided(_)
+            | Self::Elevated(_)
+            | Self::Opened(_)
+            | Self::Rejected(_)
+            | Self::SessionClosed(_)
+            | Self::SessionOpened(_) => None,
         }
     }
+
+    /// Every decision of the policies that it tells of, each with its point.
+    pub fn decisions(&self) -> Vec<(DecisionPoint, &DecisionRecord)> {
+        match self {
+            Self::Answered(answered) => vec![(DecisionPoint::Call, &answered.decision)],
+            Self::Begun(begun) => admission(begun.admission.as_ref())
+                .into_iter()
+                .chain([(DecisionPoint::Call, &begun.decision)])
+                .collect(),
+            Self::Decided(decided) => vec![(decided.point, &decided.decision)],
+            Self::Elevated(elevated) => vec![(DecisionPoint::Elevate, &elevated.decision)],
+            Self::Finished(finished) => {
+                finished.decision.iter().map(|record| (DecisionPoint::Result, record)).collect()
+            }
+            Self::Held(held) => vec![(held.point, &held.decision)],
+            Self::Refused(refused) => {
+                let decision = refused.decision.as_ref().map(|record| (DecisionPoint::Call, record));
+                admission(refused.admission.as_ref()).into_iter().chain(decision).collect()
+            }
+            Self::Approved(_)
+            | Self::Opened(_)
+            | Self::Rejected(_)
+            | Self::SessionClosed(_)
+            | Self::SessionOpened(_) => Vec::new(),
+        }
+    }
+}
+
+fn admission(record: Option<&DecisionRecord>) -> Option<(DecisionPoint, &DecisionRecord)> {
+    record.map(|record| (DecisionPoint::Admit, record))
 }
 
 /// The first entry: who keeps the log.
@@ -89,6 +153,12 @@ pub struct Opened {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Begun {
+    /// How the policies decided on loading the tool, if this is the first call since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<DecisionRecord>,
+    /// The approval that was used up by this call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalId>,
     /// The call.
     pub call: CallId,
     /// How the policies decided.
@@ -175,12 +245,18 @@ pub struct Finished {
     pub call: CallId,
     /// The outcome's stable code.
     pub code: String,
+    /// How the policies decided on handing it back, if they were asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionRecord>,
     /// What is known of its effect on the world.
     pub effect: EffectState,
     /// How it ended.
     pub outcome: OutcomeKind,
-    /// Commitment to the outcome.
+    /// Commitment to the outcome, as it was handed back.
     pub output: Commitment,
+    /// How many redactions policies demanded of it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub redacted: u64,
     /// Commitment to the host-call trace.
     pub trace: Commitment,
     /// What it used.
@@ -217,6 +293,9 @@ pub struct Used {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refused {
+    /// How the policies decided on loading the tool, if this is the first call since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<DecisionRecord>,
     /// The call.
     pub call: CallId,
     /// Why: a stable code.
@@ -242,6 +321,158 @@ pub struct Refused {
     pub stage: Stage,
     /// The tool.
     pub tool: ToolRef,
+}
+
+/// A call that was answered with what an earlier one came to, because a policy had the answer kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answered {
+    /// Index of the entry that ended the earlier call.
+    pub answer: u64,
+    /// The call.
+    pub call: CallId,
+    /// How the policies decided.
+    pub decision: DecisionRecord,
+    /// The function.
+    pub function: String,
+    /// Commitment to the input.
+    pub input: Commitment,
+    /// Who called.
+    pub principal: Principal,
+    /// The ring.
+    pub ring: Ring,
+    /// The session it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// The tool.
+    pub tool: ToolRef,
+}
+
+/// A call, or a session's move to another ring, that somebody has to approve first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// The question.
+    pub approval: ApprovalId,
+    /// What it is bound to: SHA-256 over tool, input, grant, principal, session, ring and policy set. An approval is of
+    /// no use to anything else.
+    pub binding: Digest,
+    /// The call that was held, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
+    /// How the policies decided.
+    pub decision: DecisionRecord,
+    /// Until when it can be answered, and then used.
+    pub expires: Timestamp,
+    /// The function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// Commitment to the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Commitment>,
+    /// The point that it is held at.
+    pub point: DecisionPoint,
+    /// Who asks.
+    pub principal: Principal,
+    /// The ring.
+    pub ring: Ring,
+    /// The session it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// The tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ToolRef>,
+}
+
+/// What somebody said to a question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalAnswer {
+    /// The question.
+    pub approval: ApprovalId,
+    /// Who answered.
+    pub by: Principal,
+    /// Index of the entry that asks.
+    pub held: u64,
+    /// Commitment to the reason given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Commitment>,
+}
+
+/// A decision on something that is no call: a component that was not loaded or is registered, a transcript, a ring that
+/// was not given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decided {
+    /// How the policies decided.
+    pub decision: DecisionRecord,
+    /// The point.
+    pub point: DecisionPoint,
+    /// Who asked.
+    pub principal: Principal,
+    /// How many redactions were carried out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub redacted: u64,
+    /// The ring.
+    pub ring: Ring,
+    /// The session it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// The tool, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ToolRef>,
+}
+
+/// A session's move to a more privileged ring for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Elevated {
+    /// The approval that was used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalId>,
+    /// How the policies decided.
+    pub decision: DecisionRecord,
+    /// The ring it had.
+    pub from: Ring,
+    /// Whose session it is.
+    pub principal: Principal,
+    /// The session.
+    pub session: SessionId,
+    /// The ring it has.
+    pub to: Ring,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// A session was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionOpened {
+    /// Who opened it.
+    pub by: Principal,
+    /// The name it was given.
+    pub name: String,
+    /// Whose it is.
+    pub principal: Principal,
+    /// Its ring.
+    pub ring: Ring,
+    /// The session.
+    pub session: SessionId,
+}
+
+/// A session was closed: nothing runs in it any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionClosed {
+    /// Who closed it.
+    pub by: Principal,
+    /// The session.
+    pub session: SessionId,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The stages of a call that can refuse it.

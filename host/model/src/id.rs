@@ -73,6 +73,11 @@ macro_rules! id {
 }
 
 id!(
+    /// One question to somebody who may approve.
+    ApprovalId,
+    "apr_"
+);
+id!(
     /// One call, from request to receipt.
     CallId,
     "call_"

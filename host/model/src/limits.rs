@@ -78,6 +78,12 @@ pub const SCHEMA_WORK_MAX: u64 = 50_000_000;
 /// Bytes that one pattern of a guest's schema may take when compiled.
 pub const PATTERN_BYTES_MAX: usize = 64 * 1024;
 
+/// Decisions within a call that its trace tells of.
+pub const TRACE_DECISIONS_MAX: usize = 256;
+/// Of those, permits.
+pub const TRACE_DECISIONS_ALLOWED_MAX: usize = 128;
+/// Tools that were admitted and not called yet; of more than these, the admission is not written down with a call.
+pub const ADMISSIONS_MAX: usize = 4_096;
 /// Redactions that one policy may ask for in one decision.
 pub const REDACTIONS_MAX: usize = 10_000;
 /// Parts of one string that a redaction may take out.

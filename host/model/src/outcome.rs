@@ -12,6 +12,9 @@ use serde::Serializer;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::decision::PolicyRequest;
+use crate::digest::Digest;
+use crate::entry::RulingRecord;
 use crate::limits;
 
 /// The kinds of ending.
@@ -222,10 +225,27 @@ pub struct HostCall {
     pub import: String,
 }
 
+/// A decision of the policies within a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracedDecision {
+    /// Whether it was allowed.
+    pub allowed: bool,
+    /// The set in force.
+    pub policy_set: Digest,
+    /// What the policies were told.
+    pub request: PolicyRequest,
+    /// What each said, sorted by name.
+    pub rulings: Vec<RulingRecord>,
+}
+
 /// What a guest asked of the host, in order; the first few, and how many more there were.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trace {
+    /// How the policies decided on what would leave: the first few refusals, and fewer permits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<TracedDecision>,
     /// The first host calls that are traced.
     pub events: Vec<HostCall>,
     /// How many came after those.
@@ -239,6 +259,17 @@ impl Trace {
             self.push_with(import, detail.as_deref(), allowed);
         }
         self.omitted = self.omitted.saturating_add(other.omitted);
+        self.decisions.extend(other.decisions);
+    }
+
+    /// Adds a decision, if there is room.
+    pub fn decided(&mut self, decision: TracedDecision) {
+        let room = if decision.allowed { limits::TRACE_DECISIONS_ALLOWED_MAX } else { limits::TRACE_DECISIONS_MAX };
+        if self.decisions.len() < room {
+            self.decisions.push(decision);
+        } else {
+            self.omitted = self.omitted.saturating_add(1);
+        }
     }
 
     /// Notes a host call.

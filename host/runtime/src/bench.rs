@@ -187,7 +187,7 @@ impl<'p> Bench<'p> {
         let raw = self.policy.raw(&Self::request());
         let function = self.tool.function(Some("describe")).map_err(text)?;
         let (input, grant, egress) = (Input::default(), Grant::nothing(Self::limits()), Egress::closed());
-        let room = Room { grant: &grant, scratch: None, egress: &egress };
+        let room = Room { grant: &grant, scratch: None, egress: &egress, judge: None };
         let run = || async { sandbox::run(&self.tool, function, &input, &room).await.map(drop).map_err(text) };
         let (floor, measured) = interleave_async(self.plan.millis, || raw.describe(), run).await?;
         let (floor, measured) = (floor.named("raw instance and call"), measured.named("the same under a grant"));
@@ -438,6 +438,8 @@ mod sample {
             verdict: VerdictKind::Permit,
         };
         Begun {
+            admission: None,
+            approval: None,
             call: call(index),
             decision: DecisionRecord {
                 allowed: true,
@@ -465,9 +467,11 @@ mod sample {
             begun: index - 1,
             call: call(index - 1),
             code: "returned".to_owned(),
+            decision: None,
             effect: EffectState::Committed,
             outcome: OutcomeKind::Returned,
             output: commitment,
+            redacted: 0,
             trace: commitment,
             used: Used { fuel: 12_345, memory_bytes: 1_114_112, output_bytes: 512, wall_ms: 0 },
         }

@@ -3,26 +3,40 @@
 //! A front end turns bytes into a [`CallRequest`] and a [`Response`] into bytes; everything between happens behind
 //! [`Host::call`]. There is no other way to run a tool.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 
 use ringfence_audit::receipt::Receipt;
 use ringfence_model::call::CallRequest;
 use ringfence_model::capability::Ceiling;
+use ringfence_model::digest::Digest;
 use ringfence_model::grant::Layer;
 use ringfence_model::id::CallId;
+use ringfence_model::limits;
+use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
 use ringfence_model::time::Clock;
+use serde_json::Value;
 
 use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::gate::Concurrency;
 use crate::gate::Gate;
+use crate::ledger::DecisionDraft;
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
 use crate::ledger::Random;
+use crate::ledger::sessions::Session;
 use crate::pipeline;
+use crate::pipeline::Admission;
+use crate::pipeline::Arrival;
 use crate::pipeline::CallFailure;
+use crate::pipeline::Checked;
+use crate::pipeline::Elevated;
 use crate::pipeline::Response;
 use crate::policy::PolicySet;
 use crate::sandbox::link::Imports;
@@ -63,6 +77,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) egress: Arc<Egress>,
     pub(crate) gate: Arc<Gate>,
+    /// Tools that were admitted and that no entry tells of yet.
+    admissions: Mutex<HashMap<Digest, DecisionDraft>>,
     ledger: Arc<Ledger>,
     /// Whether the ledger waits for a disk, and so must be kept off the threads that tools run on.
     ledger_blocks: bool,
@@ -85,6 +101,11 @@ impl Parts {
         manifest.into_iter().chain(others).collect()
     }
 
+    /// How the policies decided on loading a tool, if no entry tells of it yet.
+    pub(crate) fn take_admission(&self, tool: &Digest) -> Option<DecisionDraft> {
+        self.admissions.lock().unwrap_or_else(PoisonError::into_inner).remove(tool)
+    }
+
     /// Asks the ledger, on a thread that may block if it has to.
     pub(crate) async fn on_ledger<T: Send + 'static>(
         &self,
@@ -104,7 +125,7 @@ impl Parts {
 pub struct Host {
     engine: Engine,
     parts: Parts,
-    policies: PolicySet,
+    policies: RwLock<Arc<PolicySet>>,
     random: Arc<dyn Random>,
     sequencer: Sequencer,
 }
@@ -137,8 +158,9 @@ impl Host {
     pub fn new(parts: HostParts) -> Self {
         let HostParts { engine, config, policies, ledger, ledger_blocks, sequencer, egress, clock, random } = parts;
         let gate = Gate::new(config.concurrency);
-        let parts = Parts { config, clock, egress, gate, ledger: Arc::new(ledger), ledger_blocks };
-        Self { engine, parts, policies, random, sequencer }
+        let (admissions, ledger) = (Mutex::default(), Arc::new(ledger));
+        let parts = Parts { config, clock, egress, gate, admissions, ledger, ledger_blocks };
+        Self { engine, parts, policies: RwLock::new(Arc::new(policies)), random, sequencer }
     }
 
     /// The engine.
@@ -151,9 +173,64 @@ impl Host {
         &self.parts.ledger
     }
 
-    /// The policies in force at every call.
-    pub fn policies(&self) -> &PolicySet {
-        &self.policies
+    /// The policies in force now.
+    pub fn policies(&self) -> Arc<PolicySet> {
+        Arc::clone(&self.policies.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another set in force, in one step. A call that has started goes on under the set it started with: every
+    /// decision of one call names the same set (POL-12, POL-18).
+    pub fn put_in_force(&self, policies: PolicySet) {
+        *self.policies.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policies);
+    }
+
+    /// Has the policies decide whether a component may be loaded. One that may not is written down at once; that one may
+    /// is written down with the first call of it.
+    pub async fn admit(
+        &self,
+        arrival: Arrival<'_>,
+        principal: &Principal,
+        ring: Ring,
+    ) -> Result<Admission, CallFailure> {
+        let admission = pipeline::admission(&self.policies(), arrival, principal, ring, self.parts.clock.now());
+        self.settle_admission(admission.clone()).await?;
+        Ok(admission)
+    }
+
+    /// Takes in how a component was decided on, as [`Self::admit`] does.
+    pub async fn settle_admission(&self, admission: Admission) -> Result<(), CallFailure> {
+        if admission.denial().is_some() {
+            let entry = admission.into_entry();
+            return self.parts.on_ledger(move |ledger| ledger.decide(entry)).await.map(drop);
+        }
+        let Some(decision) = admission.decision() else { return Ok(()) };
+        let mut admissions = self.parts.admissions.lock().unwrap_or_else(PoisonError::into_inner);
+        if admissions.len() < limits::ADMISSIONS_MAX {
+            admissions.insert(admission.tool().digest, decision.clone());
+        }
+        Ok(())
+    }
+
+    /// Asks for another ring for a session, for a time.
+    pub async fn elevate(
+        &self,
+        session: Session,
+        wanted: Ring,
+        duration_ms: u64,
+        claimed_reason: String,
+    ) -> Result<Elevated, CallFailure> {
+        pipeline::elevate(&self.parts, &self.policies(), session, wanted, duration_ms, claimed_reason).await
+    }
+
+    /// Has the policies judge an agent's messages.
+    pub async fn check_transcript(
+        &self,
+        session: Option<Session>,
+        principal: Principal,
+        ring: Ring,
+        messages: Value,
+    ) -> Result<Checked, CallFailure> {
+        pipeline::check(&self.parts, &self.policies(), session, principal, ring, messages).await
     }
 
     /// An id for a new call.
@@ -176,10 +253,10 @@ impl Host {
 
     /// Makes a call under the policies in force, and under `more` as well.
     pub async fn call(&self, tool: &Tool, request: CallRequest, more: &PolicySet) -> Result<Response, CallFailure> {
-        if more.policies().is_empty() {
-            return pipeline::call(&self.parts, &self.policies, tool, request).await;
-        }
-        let policies = self.policies.with(more.policies().to_vec());
+        let policies = match more.policies() {
+            [] => self.policies(),
+            more => Arc::new(self.policies().with(more.to_vec())),
+        };
         pipeline::call(&self.parts, &policies, tool, request).await
     }
 

@@ -6,6 +6,9 @@
 //!           └───────────────┴────────────────┴───────────────┴──────────────┴──── ledger::refuse
 //! ```
 //!
+//! Between a grant and a place stands what the policies' permits demand: somebody's approval ([`hold`]), an answer that
+//! is kept. Between a run and its response stands their last word on what is handed back ([`answer`]).
+//!
 //! Each stage takes the type before it by value and returns the next, so the compiler checks the order: what was not
 //! granted can't run, because the argument does not exist. There is one early exit, [`Stop`]: a refusal, which is
 //! written down like everything else, or a failure of the host, after which nothing may be answered.
@@ -17,25 +20,33 @@
 //! the right must not read an old result by repeating its key. A call waits for its place *before* its intent is
 //! written: what is on record as begun runs.
 
+mod answer;
+mod decide;
+mod denial;
+mod elevate;
+mod hold;
+mod load;
+mod outbound;
+mod redact;
+mod transcript;
+
+use std::sync::Arc;
+
 use ringfence_model::call::CallRequest;
-use ringfence_model::decision::Answer;
-use ringfence_model::decision::AskedSummary;
-use ringfence_model::decision::CallSubject;
-use ringfence_model::decision::Decision;
-use ringfence_model::decision::DenialReason;
-use ringfence_model::decision::FolderSummary;
+use ringfence_model::decision::Cap;
+use ringfence_model::decision::Narrowing;
 use ringfence_model::decision::Obligations;
-use ringfence_model::decision::PolicyRequest;
-use ringfence_model::decision::Subject;
+use ringfence_model::decision::Redaction;
+use ringfence_model::decision::Unit;
+use ringfence_model::decision::Usage;
+use ringfence_model::decision::Window;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::EffectState;
-use ringfence_model::entry::RulingRecord;
 use ringfence_model::entry::Stage;
 use ringfence_model::entry::Used;
 use ringfence_model::grant::Grant;
 use ringfence_model::grant::Layer;
-use ringfence_model::grant::Limits;
-use ringfence_model::grant::Refusal;
+use ringfence_model::id::ApprovalId;
 use ringfence_model::id::CallId;
 use ringfence_model::json;
 use ringfence_model::limits;
@@ -44,7 +55,7 @@ use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::Trace;
 use thiserror::Error;
 
-use crate::gate::Busy;
+use crate::egress::Judge;
 use crate::gate::Caller;
 use crate::gate::Place;
 use crate::host::Parts;
@@ -57,8 +68,21 @@ use crate::ledger::LedgerError;
 use crate::ledger::Recorded;
 use crate::ledger::RefusalDraft;
 use crate::ledger::StoredCall;
+use crate::ledger::answers::Keep;
+use crate::ledger::answers::ReuseDraft;
+use crate::ledger::usage::amount;
+use crate::pipeline::answer::Judged;
+pub use crate::pipeline::denial::Denial;
+use crate::pipeline::denial::busy_outcome;
+pub use crate::pipeline::elevate::Elevated;
+pub(crate) use crate::pipeline::elevate::elevate;
+pub use crate::pipeline::load::Admission;
+pub use crate::pipeline::load::Arrival;
+pub use crate::pipeline::load::admission;
+use crate::pipeline::outbound::Outbound;
+pub use crate::pipeline::transcript::Checked;
+pub(crate) use crate::pipeline::transcript::check;
 use crate::policy::PolicySet;
-use crate::policy::cases::said;
 use crate::sandbox;
 use crate::sandbox::Room;
 use crate::sandbox::Run;
@@ -67,12 +91,7 @@ use crate::sandbox::scratch::Scratch;
 use crate::session;
 use crate::session::AdmittedCall;
 use crate::toolbox::Function;
-use crate::toolbox::FunctionError;
-use crate::toolbox::InputProblem;
 use crate::toolbox::Tool;
-
-/// The code of a call that had no place, or no instance, and may be made again.
-const BUSY: &str = "host.busy";
 
 /// The host could not do its job; nothing may be answered.
 #[derive(Debug, Error)]
@@ -86,72 +105,6 @@ pub enum CallFailure {
     /// A thread of ours ended before its work.
     #[error("the host is shutting down")]
     ShuttingDown,
-}
-
-/// Why a call was refused.
-#[derive(Clone, Debug)]
-pub enum Denial {
-    /// Something about the call itself, whatever the tool.
-    Caller(String),
-    /// The function.
-    Function(FunctionError),
-    /// The input.
-    Input(InputProblem),
-    /// A policy, or the rule of combination.
-    Policy(Vec<DenialReason>),
-    /// A layer of the grant.
-    Layer(Box<Refusal>),
-    /// The host has no place for it now; nothing is wrong with it.
-    Busy(Busy),
-    /// The idempotency key: it stands for another call, one that runs, or one whose effect is unknown.
-    Key {
-        /// A stable code.
-        code: &'static str,
-        /// What it stands for.
-        text: String,
-    },
-}
-
-impl Denial {
-    /// A stable code. Those that start with `caller.` are the caller's mistakes; `denied.` means no, `host.` not now.
-    pub fn code(&self) -> String {
-        match self {
-            Self::Caller(_) => "caller.bad-call".to_owned(),
-            Self::Function(_) => "caller.unknown-function".to_owned(),
-            Self::Input(_) => "caller.bad-input".to_owned(),
-            Self::Policy(reasons) if reasons.iter().any(|reason| reason.is_fault) => "denied.policy-fault".to_owned(),
-            Self::Policy(_) => "denied.policy".to_owned(),
-            Self::Layer(refusal) => format!("denied.{}", refusal.layer),
-            Self::Busy(_) => BUSY.to_owned(),
-            Self::Key { code, .. } => (*code).to_owned(),
-        }
-    }
-
-    /// What the caller is told. To be busy is no refusal of this call: it is stopped, and can be made again.
-    fn outcome(&self) -> Outcome {
-        let Self::Busy(busy) = self else { return Outcome::denied(&self.code(), &self.message()) };
-        busy_outcome(&busy.to_string(), busy.retry_after_ms)
-    }
-
-    /// One line for people.
-    pub fn message(&self) -> String {
-        match self {
-            Self::Caller(text) | Self::Key { text, .. } => text.clone(),
-            Self::Function(error) => error.to_string(),
-            Self::Input(problem) => problem.to_string(),
-            Self::Policy(reasons) => reasons.iter().map(shown).collect::<Vec<_>>().join("; "),
-            Self::Layer(refusal) => refusal.to_string(),
-            Self::Busy(busy) => busy.to_string(),
-        }
-    }
-}
-
-fn shown(reason: &DenialReason) -> String {
-    let text = &reason.reason.text;
-    match &reason.policy {
-        Some(policy) => format!("policy `{policy}`: {text} ({})", reason.reason.code),
-        None => text.clone(),
-    }
 }
 
 /// What a call came to, and where that is written.
@@ -175,7 +128,10 @@ pub struct Response {
 #[derive(Debug)]
 pub(crate) enum Stop {
     Failed(CallFailure),
+    /// Somebody has to approve first; that is written down already.
+    Held(Box<Response>),
     Known(Box<StoredCall>),
+    Reused(Box<(ReuseDraft, StoredCall)>),
     Refused(Box<(RefusalDraft, Denial)>),
 }
 
@@ -196,6 +152,7 @@ impl Stop {
         let wanted = request.function.as_deref().unwrap_or_default();
         let name = function.map_or_else(|| ringfence_model::outcome::one_line(wanted), |f| f.name.clone());
         let draft = RefusalDraft {
+            admission: None,
             call: request.call,
             code: denial.code(),
             decision: None,
@@ -234,6 +191,7 @@ struct AuthorizedCall<'t> {
     admitted: AdmittedCall<'t>,
     decision: DecisionDraft,
     obligations: Obligations,
+    usage: Vec<Usage>,
 }
 
 /// A call with its grant.
@@ -241,6 +199,11 @@ struct GrantedCall<'t> {
     admitted: AdmittedCall<'t>,
     decision: DecisionDraft,
     grant: Grant,
+    obligations: Obligations,
+    /// The approval it will use up, and what that is bound to.
+    approval: Option<(ApprovalId, Digest)>,
+    /// Whether its answer is kept.
+    keep: Option<Keep>,
 }
 
 /// A call that runs next.
@@ -254,6 +217,8 @@ struct BegunCall<'t> {
     admitted: AdmittedCall<'t>,
     grant: Grant,
     begun: Begun,
+    /// What the policies want taken out of the outcome.
+    redactions: Vec<Redaction>,
     /// Given back when the outcome is durable: a slow disk holds up new calls, and not their number in memory.
     place: Place,
 }
@@ -261,7 +226,7 @@ struct BegunCall<'t> {
 /// Makes one call.
 pub(crate) async fn call(
     parts: &Parts,
-    policies: &PolicySet,
+    policies: &Arc<PolicySet>,
     tool: &Tool,
     request: CallRequest,
 ) -> Result<Response, CallFailure> {
@@ -269,100 +234,68 @@ pub(crate) async fn call(
     match run(parts, policies, tool, request).await {
         Ok(response) => Ok(response),
         Err(Stop::Failed(failure)) => Err(failure),
+        Err(Stop::Held(response)) => Ok(*response),
         Err(Stop::Known(stored)) => known(&stored),
+        Err(Stop::Reused(reused)) => reuse(parts, *reused).await,
         Err(Stop::Refused(refused)) => refuse(parts, call, *refused).await,
     }
 }
 
-async fn run(parts: &Parts, policies: &PolicySet, tool: &Tool, request: CallRequest) -> Result<Response, Stop> {
-    let admitted = session::admit(request, tool)?;
-    let authorized = decide(parts, policies, admitted)?;
+async fn run(parts: &Parts, policies: &Arc<PolicySet>, tool: &Tool, request: CallRequest) -> Result<Response, Stop> {
+    let session = session::find(parts, &request, tool).await?;
+    let admitted = session::admit(request, tool, session)?;
+    let authorized = decide::decide(parts, policies, admitted).await?;
     let granted = narrow(parts, authorized)?;
+    recall(parts, &granted).await?;
+    let granted = hold::approved(parts, granted).await?;
+    let granted = answer::kept(parts, granted).await?;
     let placed = enter(parts, granted).await?;
     let begun = begin(parts, placed).await?;
-    Ok(finish(parts, begun).await?)
-}
-
-fn decide<'t>(parts: &Parts, policies: &PolicySet, admitted: AdmittedCall<'t>) -> Result<AuthorizedCall<'t>, Stop> {
-    let request = policy_request(parts, &admitted);
-    let Decision { rulings, answer } = policies.decide(&request);
-    let decision = DecisionDraft {
-        allowed: matches!(answer, Answer::Allow(_)),
-        policy_set: policies.digest(),
-        request: canonical(&request),
-        rulings: rulings
-            .into_iter()
-            .map(|ruling| {
-                let (verdict, mut reasons) = said(&ruling.verdict);
-                reasons.truncate(limits::REASONS_RECORDED_MAX);
-                let policy = ruling.policy;
-                let (digest, name, settings) = (policy.digest, policy.name, policy.settings);
-                RulingRecord { digest, fuel: ruling.fuel, name, reasons, settings, verdict }
-            })
-            .collect(),
-    };
-    match answer {
-        Answer::Allow(obligations) => Ok(AuthorizedCall { admitted, decision, obligations }),
-        Answer::Deny(reasons) => {
-            let AdmittedCall { request, tool, function, .. } = &admitted;
-            let stop = Stop::refused(request, tool, Some(function), Stage::Decide, Denial::Policy(reasons));
-            Err(stop.with_decision(decision))
-        }
-    }
-}
-
-fn policy_request(parts: &Parts, admitted: &AdmittedCall<'_>) -> PolicyRequest {
-    let request = &admitted.request;
-    PolicyRequest {
-        claimed: request.claimed.clone(),
-        principal: request.principal.clone(),
-        ring: request.ring,
-        session: None,
-        subject: Subject::Call(Box::new(call_subject(parts, admitted))),
-        time_ms: parts.clock.now().as_millis(),
-        usage: Vec::new(),
-    }
-}
-
-fn call_subject(parts: &Parts, admitted: &AdmittedCall<'_>) -> CallSubject {
-    let request = &admitted.request;
-    let folder = |folder: &ringfence_model::capability::Folder| FolderSummary {
-        access: folder.access,
-        guest_path: folder.guest.clone(),
-    };
-    let bounds = parts.ring_ceiling(request.ring).limits.intersect(&request.asked.limits);
-    let input = request.input.value.as_ref().map_or_else(|| b"{}".to_vec(), json::canonical);
-    CallSubject {
-        arguments: request.input.arguments.clone(),
-        asked: AskedSummary {
-            environment: request.asked.environment.keys().cloned().collect(),
-            folders: request.asked.folders.iter().map(folder).collect(),
-            limits: Limits::from_bounds(&bounds),
-            network: request.asked.network.clone(),
-        },
-        effect: admitted.effect(),
-        function: admitted.function.name.clone(),
-        input: String::from_utf8(input).unwrap_or_default(),
-        required_ring: admitted.required_ring(),
-        stdin_bytes: u64::try_from(request.input.stdin.len()).unwrap_or(u64::MAX),
-        stdin_digest: Digest::of(&request.input.stdin),
-        tool: admitted.tool.reference().clone(),
-    }
+    Ok(finish(parts, policies, begun).await?)
 }
 
 fn narrow<'t>(parts: &Parts, authorized: AuthorizedCall<'t>) -> Result<GrantedCall<'t>, Stop> {
-    let AuthorizedCall { admitted, decision, obligations } = authorized;
+    let AuthorizedCall { admitted, decision, obligations, usage } = authorized;
     let layers = parts.layers(admitted.tool, &admitted.request);
     match Grant::narrow(&admitted.request.asked, &layers, &parts.config.host_state) {
         Ok(grant) => {
-            let grant = obligations.narrowings.iter().fold(grant, Grant::attenuate);
-            Ok(GrantedCall { admitted, decision, grant })
+            let left = obligations.caps.iter().map(|cap| what_is_left(cap, &usage)).collect::<Vec<_>>();
+            let grant = obligations.narrowings.iter().chain(&left).fold(grant, Grant::attenuate);
+            Ok(GrantedCall { admitted, decision, grant, obligations, approval: None, keep: None })
         }
         Err(refusal) => {
             let AdmittedCall { request, tool, function, .. } = &admitted;
             let stop = Stop::refused(request, tool, Some(function), Stage::Narrow, Denial::Layer(refusal));
             Err(stop.with_decision(decision))
         }
+    }
+}
+
+/// What a cap leaves of fuel and time: the call gets no more.
+fn what_is_left(cap: &Cap, usage: &[Usage]) -> Narrowing {
+    let Some(usage) = usage.iter().find(|usage| usage.scope == cap.scope) else { return Narrowing::default() };
+    let count = match cap.window {
+        Window::Minute => usage.minute,
+        Window::Hour => usage.hour,
+        Window::Day => usage.day,
+    };
+    let left = Some(cap.at_most.saturating_sub(amount(count, cap.unit)));
+    match cap.unit {
+        Unit::Calls => Narrowing::default(),
+        Unit::Fuel => Narrowing { fuel: left, ..Narrowing::default() },
+        Unit::WallMs => Narrowing { wall_ms: left, ..Narrowing::default() },
+    }
+}
+
+/// A call that was made before under its key needs no approval, no place and no cap: nothing runs.
+async fn recall(parts: &Parts, granted: &GrantedCall<'_>) -> Result<(), Stop> {
+    if granted.admitted.request.idempotency_key.is_none() {
+        return Ok(());
+    }
+    let intent = intent(granted);
+    match parts.on_ledger(move |ledger| ledger.recall(&intent)).await? {
+        Some(stored) => Err(Stop::Known(stored)),
+        None => Ok(()),
     }
 }
 
@@ -379,26 +312,16 @@ async fn enter<'t>(parts: &Parts, granted: GrantedCall<'t>) -> Result<PlacedCall
 }
 
 async fn begin<'t>(parts: &Parts, placed: PlacedCall<'t>) -> Result<BegunCall<'t>, Stop> {
-    let PlacedCall { granted: GrantedCall { admitted, decision, grant }, place } = placed;
-    let request = &admitted.request;
-    let intent = Intent {
-        call: request.call,
-        decision: decision.clone(),
-        effect: admitted.effect(),
-        function: admitted.function.name.clone(),
-        grant: canonical(&grant),
-        idempotency_key: request.idempotency_key.clone(),
-        input: admitted.input.clone(),
-        limits: *grant.limits(),
-        principal: request.principal.clone(),
-        reachable: grant.reachable(),
-        reach: grant.reach(),
-        ring: request.ring,
-        session: request.session,
-        tool: admitted.tool.reference().clone(),
-    };
+    let PlacedCall { granted, place } = placed;
+    let mut intent = intent(&granted);
+    let GrantedCall { admitted, decision, grant, obligations, .. } = granted;
+    intent.admission = parts.take_admission(&intent.tool.digest);
     let denial = match parts.on_ledger(move |ledger| ledger.begin(intent)).await? {
-        Begin::Begun(begun) => return Ok(BegunCall { admitted, grant, begun, place }),
+        Begin::Begun(begun) => {
+            return Ok(BegunCall { admitted, grant, begun, redactions: obligations.redactions, place });
+        }
+        Begin::ApprovalGone => key_denial("denied.approval", "the approval was used, or expired, meanwhile".to_owned()),
+        Begin::Capped(capped) => Denial::Capped(capped),
         Begin::Known(stored) => return Err(Stop::Known(stored)),
         Begin::Conflict { call } => key_denial(
             "denied.idempotency-conflict",
@@ -416,32 +339,72 @@ async fn begin<'t>(parts: &Parts, placed: PlacedCall<'t>) -> Result<BegunCall<'t
     Err(Stop::refused(request, tool, Some(function), Stage::Begin, denial).with_decision(decision))
 }
 
+fn intent(granted: &GrantedCall<'_>) -> Intent {
+    let GrantedCall { admitted, decision, grant, obligations, approval, keep } = granted;
+    let request = &admitted.request;
+    Intent {
+        admission: None,
+        approval: *approval,
+        call: request.call,
+        caps: obligations.caps.clone(),
+        decision: decision.clone(),
+        effect: admitted.effect(),
+        function: admitted.function.name.clone(),
+        grant: canonical(grant),
+        idempotency_key: request.idempotency_key.clone(),
+        input: admitted.input.clone(),
+        keep: *keep,
+        limits: *grant.limits(),
+        principal: request.principal.clone(),
+        reachable: grant.reachable(),
+        reach: grant.reach(),
+        ring: request.ring,
+        session: request.session,
+        tool: admitted.tool.reference().clone(),
+    }
+}
+
 fn key_denial(code: &'static str, text: String) -> Denial {
     Denial::Key { code, text }
 }
 
-async fn finish(parts: &Parts, begun: BegunCall<'_>) -> Result<Response, CallFailure> {
-    let BegunCall { admitted, grant, begun, place } = begun;
-    let ran = in_room(parts, &admitted, &grant).await;
-    let (outcome, trace, used, effect) = match ran {
+async fn finish(parts: &Parts, policies: &Arc<PolicySet>, begun: BegunCall<'_>) -> Result<Response, CallFailure> {
+    let BegunCall { admitted, grant, begun, redactions, place } = begun;
+    let judge = Outbound::new(parts, policies, &admitted);
+    let ran = in_room(parts, &admitted, &grant, judge.as_ref()).await;
+    let (outcome, mut trace, used, effect) = match ran {
         Ok(run) => (run.outcome, run.trace, run.used, EffectState::Committed),
         // Nothing of the guest has run, so whoever comes with the same key may try again.
         Err(error) => (not_run(&error), Trace::default(), Used::default(), EffectState::Aborted),
     };
-    let ending = Ending::of(&outcome, effect, &trace, used);
+    if let Some(judge) = judge {
+        judge.settle(&mut trace);
+    }
+    let Judged { outcome, decision, redacted } =
+        answer::judge(parts, policies, &admitted, redactions, outcome, used).await;
+    let ending = Ending { decision, redacted, ..Ending::of(&outcome, effect, &trace, used) };
     let refused = trace.events.into_iter().filter(|event| !event.allowed).collect();
     let recorded = parts.on_ledger(move |ledger| ledger.finish(begun, ending)).await?;
     drop(place);
     Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: Some(used), refused })
 }
 
-/// Runs the tool, in a scratch folder of the call's own if it was granted one.
-async fn in_room(parts: &Parts, admitted: &AdmittedCall<'_>, grant: &Grant) -> Result<Run, SandboxError> {
+/// Runs the tool, in a scratch folder of the session's or the call's own if it was granted one.
+async fn in_room(
+    parts: &Parts,
+    admitted: &AdmittedCall<'_>,
+    grant: &Grant,
+    judge: Option<&Arc<Outbound>>,
+) -> Result<Run, SandboxError> {
     let scratch = match grant.scratch() {
-        Some(_) => Some(Scratch::create(parts.config.scratch.clone()).await?),
         None => None,
+        Some(_) => Some(match admitted.request.session {
+            Some(session) => Scratch::of_session(parts.config.scratch.clone(), session).await?,
+            None => Scratch::create(parts.config.scratch.clone()).await?,
+        }),
     };
-    let room = Room { grant, scratch: scratch.as_ref(), egress: &parts.egress };
+    let judge = judge.map(|judge| -> Arc<dyn Judge> { Arc::<Outbound>::clone(judge) });
+    let room = Room { grant, scratch: scratch.as_ref(), egress: &parts.egress, judge: judge.as_ref() };
     let ran = sandbox::run(admitted.tool, admitted.function, &admitted.request.input, &room).await;
     if let Some(scratch) = scratch {
         scratch.remove().await;
@@ -456,28 +419,34 @@ fn not_run(error: &SandboxError) -> Outcome {
     }
 }
 
-/// Nothing is wrong with the call: the host says when it may be made again.
-fn busy_outcome(message: &str, retry_after_ms: u64) -> Outcome {
-    let mut outcome = Outcome::cancelled(message);
-    if let Some(error) = &mut outcome.error {
-        BUSY.clone_into(&mut error.code);
-        error.value = Some(serde_json::json!({ "retry_after_ms": retry_after_ms }));
-    }
-    outcome
-}
-
 /// The answer of a call that was made before, under the same key.
 fn known(stored: &StoredCall) -> Result<Response, CallFailure> {
     let call = stored.recorded.call;
-    let outcome = match &stored.outcome {
-        Some(bytes) => serde_json::from_slice(bytes).map_err(|_| CallFailure::StoredOutcome(call))?,
-        None => Outcome::cancelled("the outcome of this call has been removed from the log"),
-    };
+    let outcome = stored_outcome(stored)?;
     Ok(Response { call, outcome, recorded: stored.recorded, denial: None, used: None, refused: Vec::new() })
 }
 
-async fn refuse(parts: &Parts, call: CallId, (draft, denial): (RefusalDraft, Denial)) -> Result<Response, CallFailure> {
+fn stored_outcome(stored: &StoredCall) -> Result<Outcome, CallFailure> {
+    match &stored.outcome {
+        Some(bytes) => serde_json::from_slice(bytes).map_err(|_| CallFailure::StoredOutcome(stored.recorded.call)),
+        None => Ok(Outcome::cancelled("the outcome of this call has been removed from the log")),
+    }
+}
+
+/// The answer of an earlier call, which a policy had kept.
+async fn reuse(parts: &Parts, (draft, stored): (ReuseDraft, StoredCall)) -> Result<Response, CallFailure> {
+    let outcome = stored_outcome(&stored)?;
+    let recorded = parts.on_ledger(move |ledger| ledger.reuse(draft)).await?;
+    Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: None, refused: Vec::new() })
+}
+
+async fn refuse(
+    parts: &Parts,
+    call: CallId,
+    (mut draft, denial): (RefusalDraft, Denial),
+) -> Result<Response, CallFailure> {
     let outcome = denial.outcome();
+    draft.admission = parts.take_admission(&draft.tool.digest);
     let recorded = parts.on_ledger(move |ledger| ledger.refuse(draft)).await?;
     Ok(Response { call, outcome, recorded, denial: Some(denial), used: None, refused: Vec::new() })
 }

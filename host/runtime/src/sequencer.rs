@@ -260,8 +260,16 @@ fn openable(body: &Body) -> Vec<(&'static str, Commitment)> {
     match body {
         Body::Begun(begun) => vec![("input", begun.input)],
         Body::Finished(finished) => vec![("output", finished.output)],
-        Body::Opened(_) => Vec::new(),
+        Body::Answered(answered) => vec![("input", answered.input)],
+        Body::Held(held) => held.input.map(|input| ("input", input)).into_iter().collect(),
         Body::Refused(refused) => vec![("input", refused.input)],
+        Body::Approved(_)
+        | Body::Decided(_)
+        | Body::Elevated(_)
+        | Body::Opened(_)
+        | Body::Rejected(_)
+        | Body::SessionClosed(_)
+        | Body::SessionOpened(_) => Vec::new(),
     }
 }
 

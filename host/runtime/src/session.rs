@@ -1,13 +1,17 @@
 //! Admit: is this call one that can be decided at all?
 //!
 //! The tool is pinned, the function exists, the input fits its schema. What does not is refused here, before any policy
-//! sees it, so that policy and tool read the very same bytes (POL-07, POL-10). This module grants nothing.
+//! sees it, so that policy and tool read the very same bytes (POL-07, POL-10). A session that is named has to be open,
+//! the caller's, and privileged enough for the ring. This module grants nothing.
 
 use ringfence_model::call::CallRequest;
 use ringfence_model::entry::Stage;
 use ringfence_model::ring::Ring;
 use ringfence_model::tool::Effect;
 
+use crate::host::Parts;
+use crate::ledger::sessions::Session;
+use crate::ledger::sessions::SessionError;
 use crate::pipeline::Denial;
 use crate::pipeline::Stop;
 use crate::toolbox::Function;
@@ -17,6 +21,8 @@ use crate::toolbox::Tool;
 #[derive(Debug)]
 pub(crate) struct AdmittedCall<'t> {
     pub(crate) request: CallRequest,
+    /// The session it belongs to.
+    pub(crate) session: Option<Session>,
     pub(crate) tool: &'t Tool,
     pub(crate) function: &'t Function,
     /// The input's canonical bytes: what is recorded, what a policy sees, what an idempotency key stands for.
@@ -33,8 +39,30 @@ impl AdmittedCall<'_> {
     }
 }
 
+/// The session that a call names, if it names one that it may run in.
+pub(crate) async fn find(parts: &Parts, request: &CallRequest, tool: &Tool) -> Result<Option<Session>, Stop> {
+    let Some(id) = request.session else { return Ok(None) };
+    let found = parts.on_ledger(move |ledger| match ledger.open_session_by(id) {
+        Err(SessionError::Ledger(error)) => Err(error),
+        other => Ok(other),
+    });
+    let refuse = |why: String| Err(Stop::refused(request, tool, None, Stage::Admit, Denial::Session(why)));
+    let session = match found.await? {
+        Ok(session) => session,
+        Err(error) => return refuse(error.to_string()),
+    };
+    if session.principal != request.principal {
+        return refuse(format!("session `{id}` is not one of `{}`", request.principal));
+    }
+    let has = session.ring_at(parts.clock.now());
+    if !has.reaches(request.ring) {
+        return refuse(format!("session `{id}` has ring `{has}`, and the call would run in ring `{}`", request.ring));
+    }
+    Ok(Some(session))
+}
+
 /// Admits a call, or refuses it to its caller.
-pub(crate) fn admit(request: CallRequest, tool: &Tool) -> Result<AdmittedCall<'_>, Stop> {
+pub(crate) fn admit(request: CallRequest, tool: &Tool, session: Option<Session>) -> Result<AdmittedCall<'_>, Stop> {
     let refuse = |request: &CallRequest, denial| Stop::refused(request, tool, None, Stage::Admit, denial);
     if let Err(error) = request.check() {
         return Err(refuse(&request, Denial::Caller(error.to_string())));
@@ -47,5 +75,5 @@ pub(crate) fn admit(request: CallRequest, tool: &Tool) -> Result<AdmittedCall<'_
         return Err(Stop::refused(&request, tool, Some(function), Stage::Admit, Denial::Input(problem)));
     }
     let input = request.input.canonical(&function.name);
-    Ok(AdmittedCall { request, tool, function, input })
+    Ok(AdmittedCall { request, session, tool, function, input })
 }

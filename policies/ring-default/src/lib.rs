@@ -1,12 +1,11 @@
 //! The rules that come with the rings: a caller may use what its ring, or a less privileged one, is enough for.
 //!
 //! It forbids a function that needs a more privileged ring, the root ring for anybody but an operator, and a writable
-//! folder in the sandbox ring; it permits everything else. A component that an operator named, registered or had signed
-//! is admitted. A session reaches ring 2 for a time by asking, ring 1 when an operator approves, and ring 0 never. It
-//! has no settings, and never looks at the input.
+//! folder in the sandbox ring; it permits everything else. A session reaches ring 2 for a time by asking, ring 1 when an
+//! operator approves, and ring 0 never. It has no settings, and never looks at the input.
 
 use ringfence_policy_support::types::{
-    Access, Approval, Call, Component, DecisionPoint, Description, Elevation, Obligation, PrincipalKind, Reason, Request,
+    Access, Approval, Call, DecisionPoint, Description, Elevation, Obligation, PrincipalKind, Reason, Request,
     Ring, SettingsProblem, Subject, Verdict,
 };
 use ringfence_policy_support::{Guest, permit, problem, quoted, reason, ring_number};
@@ -32,7 +31,7 @@ impl Guest for RingDefault {
             summary: "Permits a call whose ring is privileged enough for the function's effect, keeps the root ring \
                       for operators and the sandbox ring read-only."
                 .to_owned(),
-            points: vec![DecisionPoint::Admit, DecisionPoint::Call, DecisionPoint::Elevate],
+            points: vec![DecisionPoint::Call, DecisionPoint::Elevate],
             settings_schema: SETTINGS_SCHEMA.to_owned(),
         }
     }
@@ -49,9 +48,8 @@ impl Guest for RingDefault {
     fn evaluate(_settings: String, request: Request) -> Verdict {
         match &request.subject {
             Subject::Call(call) => judge_call(&request, call),
-            Subject::Admit(component) => admit(component),
             Subject::Elevate(elevation) => elevate(elevation),
-            Subject::Egress(_) | Subject::Result(_) | Subject::Transcript(_) => Verdict::Abstain,
+            Subject::Admit(_) | Subject::Egress(_) | Subject::Result(_) | Subject::Transcript(_) => Verdict::Abstain,
         }
     }
 }
@@ -63,13 +61,6 @@ fn judge_call(request: &Request, call: &Call) -> Verdict {
             .flatten()
             .collect();
     if objections.is_empty() { permit(within_ring(request, call), Vec::new()) } else { Verdict::Forbid(objections) }
-}
-
-/// What may be loaded is the operator's to say: by naming a file, by pinning, by trusting a signer. The host holds a
-/// component to that before anybody is asked.
-fn admit(component: &Component) -> Verdict {
-    let name = quoted(&component.tool.name);
-    permit(reason("named-by-operator", format!("{name} was named, pinned or had a trusted signer")), Vec::new())
 }
 
 fn elevate(elevation: &Elevation) -> Verdict {

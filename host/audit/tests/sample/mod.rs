@@ -89,6 +89,8 @@ fn decision(index: u64) -> DecisionRecord {
 
 fn begun(index: u64) -> Body {
     Body::Begun(Box::new(Begun {
+        admission: None,
+        approval: None,
         call: call(index),
         decision: decision(index),
         effect: Effect::Reads,
@@ -118,9 +120,11 @@ fn finished(begun: u64) -> Body {
         begun,
         call: call(begun),
         code: "returned".into(),
+        decision: None,
         effect: EffectState::Committed,
         outcome: OutcomeKind::Returned,
         output: OUTPUT_NONCE.commit(b"output"),
+        redacted: 0,
         trace: Nonce::from_random([5; 16]).commit(b"trace"),
         used: Used { fuel: 123_456_789, memory_bytes: 1_114_112, output_bytes: 512, wall_ms: 17 },
     }))
@@ -128,6 +132,7 @@ fn finished(begun: u64) -> Body {
 
 fn refused(index: u64) -> Body {
     Body::Refused(Box::new(Refused {
+        admission: None,
         call: call(index),
         code: "denied.policy".into(),
         decision: (index % 2 == 1).then(|| decision(index)),

@@ -1,6 +1,10 @@
 //! `ringfence call`: one call of a registered tool, with the grant and the ring of its registration.
 
+use ringfence_runtime::policy::PolicySet;
+
 use crate::args::CallArgs;
+use crate::commands;
+use crate::commands::admit::admit;
 use crate::commands::invoke::Invocation;
 use crate::commands::invoke::invoke;
 use crate::error::CommandError;
@@ -12,9 +16,16 @@ use crate::tools;
 
 pub fn run(home: &Home, args: &CallArgs, output: Output) -> Result<Exit, CommandError> {
     let engine = home.engine()?;
-    let tool = tools::load(home, &engine, &args.tool)?;
     let table = tools::table(home, &args.tool)?;
+    let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
+    let mut admission = None;
+    let tool = tools::load(home, &engine, &args.tool, |arrival| {
+        admission = Some(admit(home, &policies, arrival, table.ring, output)?);
+        Ok(())
+    })?;
+    let admission = admission.ok_or_else(|| CommandError::environment("the tool was loaded without being admitted"))?;
     let asked = tools::asked(&args.tool, &table.grant)?;
     let ring_key = RingKey::Tool(args.tool.as_str());
-    invoke(home, engine, &tool, Invocation { asked, call: &args.call, ring: table.ring, ring_key }, output)
+    let (call, ring) = (&args.call, table.ring);
+    invoke(home, engine, &tool, Invocation { admission, asked, call, policies, ring, ring_key }, output)
 }

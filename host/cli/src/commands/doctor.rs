@@ -81,7 +81,7 @@ fn policies(home: &Home) -> Result<String, CommandError> {
 fn tools(home: &Home) -> Result<String, CommandError> {
     let (engine, tables) = (home.engine()?, &home.config().tools);
     for name in tables.keys() {
-        tools::load(home, &engine, name)?;
+        tools::load(home, &engine, name, tools::to_look_at)?;
     }
     let left = Store::open(home.tools_path())?.left_over(tables.values())?.len();
     let left = if left == 0 { String::new() } else { format!("; {left} files that no registration names") };

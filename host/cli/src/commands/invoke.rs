@@ -9,7 +9,7 @@ use ringfence_model::call::IdempotencyKey;
 use ringfence_model::call::Input;
 use ringfence_model::capability::Asked;
 use ringfence_model::capability::Ceiling;
-use ringfence_model::id::CallId;
+use ringfence_model::decision::Claim;
 use ringfence_model::json;
 use ringfence_model::limits;
 use ringfence_model::outcome::HostCall;
@@ -17,13 +17,13 @@ use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::OutcomeKind;
 use ringfence_model::outcome::one_line;
 use ringfence_model::principal::Principal;
-use ringfence_model::principal::PrincipalKind;
 use ringfence_model::ring::Ring;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::host::HostConfig;
 use ringfence_runtime::host::HostParts;
 use ringfence_runtime::ledger::SystemRandom;
+use ringfence_runtime::pipeline::Admission;
 use ringfence_runtime::pipeline::Response;
 use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::sandbox::scratch;
@@ -45,9 +45,13 @@ use crate::output::Output;
 
 /// A call that is to be made.
 pub(super) struct Invocation<'a> {
+    /// How the policies decided on loading the tool.
+    pub(super) admission: Admission,
     /// What the tool may do, before any layer narrows it.
     pub(super) asked: Asked,
     pub(super) call: &'a CallFlags,
+    /// The policies in force.
+    pub(super) policies: PolicySet,
     pub(super) ring: Ring,
     /// What in the configuration sets the ring: a refusal says so.
     pub(super) ring_key: RingKey<'a>,
@@ -61,14 +65,16 @@ pub(super) fn invoke(
     invocation: Invocation<'_>,
     output: Output,
 ) -> Result<Exit, CommandError> {
-    let Invocation { asked, call, ring, ring_key } = invocation;
+    let Invocation { admission, asked, call, policies, ring, ring_key } = invocation;
     // The log is opened after everything that takes time: while it is open, no other command can run.
-    let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
     let named = |name: &String| commands::named_policy(&engine, home.folder(), home.config(), name);
     let more = PolicySet::new(call.policy.iter().map(named).collect::<Result<Vec<_>, _>>()?);
     let host = host(home, engine, policies, &asked.network.secrets, output)?;
-    let request = request(call, ring, asked, host.new_call_id()?)?;
-    let response = commands::block_on(async { Ok(host.call(tool, request, &more).await?) })?;
+    let request = request(&host, call, ring, asked)?;
+    let response = commands::block_on(async {
+        host.settle_admission(admission).await?;
+        Ok(host.call(tool, request, &more).await?)
+    })?;
     let receipt = receipt(&host, &response, output)?;
     if let Some(path) = &call.receipt {
         let bytes = receipt.to_bytes().map_err(|error| CommandError::environment(error.to_string()))?;
@@ -84,7 +90,8 @@ pub(super) fn invoke(
     Ok(exit(&response.outcome))
 }
 
-fn host(
+/// The host of this command, alone with the log.
+pub(super) fn host(
     home: &Home,
     engine: Engine,
     policies: PolicySet,
@@ -97,7 +104,8 @@ fn host(
     let (ledger, sequencer) = commands::open_log(home, output)?;
     let scratch = home.scratch_path();
     // The log is held, so no other command of this home runs a call.
-    if let Err(error) = scratch::clear(&scratch) {
+    let is_open = |session| ledger.session(session).is_ok_and(|found| found.is_some_and(|s| s.closed.is_none()));
+    if let Err(error) = scratch::clear(&scratch, is_open) {
         output.note(&format!("warning: what calls have left that were cut off could not be removed: {error}"));
     }
     Ok(Host::new(HostParts {
@@ -119,27 +127,34 @@ fn host(
     }))
 }
 
-fn request(args: &CallFlags, ring: Ring, asked: Asked, call: CallId) -> Result<CallRequest, CommandError> {
+fn request(host: &Host, args: &CallFlags, ring: Ring, asked: Asked) -> Result<CallRequest, CommandError> {
     let key = args.idempotency_key.as_deref().map(IdempotencyKey::new).transpose();
     let key = key.map_err(|error| {
         CommandError::command_line(one_line(&error.to_string()))
             .hint("the key is yours to choose: a UUID for each call that may be repeated, for example")
     })?;
-    // Whoever runs this command operates the host; the system's own number for them can't be set like a variable.
-    let user = format!("uid-{}", rustix::process::getuid().as_raw());
-    let principal = Principal::new(PrincipalKind::Operator, &user);
+    let claimed = args.claims.iter().map(|claim| Claim { name: claim.name.clone(), value: claim.value.clone() });
     Ok(CallRequest {
-        call,
-        principal: principal.map_err(|error| CommandError::environment(error.to_string()))?,
+        call: host.new_call_id()?,
+        principal: caller(host, args)?,
         ring,
-        session: None,
+        session: args.session,
         function: args.function.clone(),
         input: input(args)?,
         asked,
         session_ceiling: Ceiling::default(),
         idempotency_key: key,
-        claimed: Vec::new(),
+        claimed: claimed.collect(),
     })
+}
+
+/// Who calls: whose session it is, whom the command acts for, or who runs it.
+fn caller(host: &Host, args: &CallFlags) -> Result<Principal, CommandError> {
+    let Some(id) = args.session else { return commands::acting_for(args.principal.as_ref()) };
+    match host.ledger().session(id)? {
+        Some(session) => Ok(session.principal),
+        None => commands::operator(),
+    }
 }
 
 fn input(args: &CallFlags) -> Result<Input, CommandError> {

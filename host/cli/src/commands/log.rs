@@ -116,6 +116,32 @@ fn summary(stored: &StoredEntry) -> String {
             format!("{}  {}  {} ms", finished.call, finished.code, finished.used.wall_ms)
         }
         Body::Opened(opened) => opened.origin.clone(),
+        Body::Answered(answered) => {
+            format!(
+                "{}  {} {}  from entry {}",
+                answered.call,
+                answered.tool.name,
+                one_line(&answered.function),
+                answered.answer
+            )
+        }
+        Body::Approved(answer) | Body::Rejected(answer) => format!("{}  by {}", answer.approval, answer.by),
+        Body::Decided(decided) => {
+            let tool = decided.tool.as_ref().map_or("-", |tool| &tool.name);
+            let answer = if decided.decision.allowed { "allowed" } else { "denied" };
+            format!("{}  {tool}  ring {}  {}  {answer}", decided.point, decided.ring, decided.principal)
+        }
+        Body::Elevated(elevated) => {
+            format!("{}  ring {} to {}  until {}", elevated.session, elevated.from, elevated.to, elevated.until)
+        }
+        Body::Held(held) => {
+            let tool = held.tool.as_ref().map_or("-", |tool| &tool.name);
+            format!("{}  {}  {tool}  {}", held.approval, held.point, held.principal)
+        }
+        Body::SessionClosed(closed) => format!("{}  by {}", closed.session, closed.by),
+        Body::SessionOpened(opened) => {
+            format!("{}  {}  ring {}  {}", opened.session, one_line(&opened.name), opened.ring, opened.principal)
+        }
         Body::Refused(refused) => {
             let Refused { call, tool, function, ring, code, .. } = refused.as_ref();
             format!("{call}  {} {}  ring {ring}  {code}", tool.name, one_line(function))

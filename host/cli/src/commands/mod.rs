@@ -1,5 +1,7 @@
 //! The commands, one file each: arguments in, data out, an exit code.
 
+mod admit;
+mod approval;
 mod bench;
 mod call;
 pub mod compile;
@@ -12,8 +14,10 @@ mod policy;
 mod push;
 mod receipt;
 mod run;
+mod session;
 mod sign;
 mod tool;
+mod transcript;
 
 use std::io::Read as _;
 use std::io::Write as _;
@@ -24,6 +28,8 @@ use std::sync::Arc;
 use ringfence_model::capability::Folder;
 use ringfence_model::capability::NetworkAsked;
 use ringfence_model::limits;
+use ringfence_model::principal::Principal;
+use ringfence_model::principal::PrincipalKind;
 use ringfence_model::ring::Ring;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::ledger::Ledger;
@@ -61,6 +67,11 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::Push(push) => push::run(folder().ok().as_deref(), &push, output),
         Command::Key(key) => sign::key(&key, output),
         Command::Policy(policy) => policy::run(folder().ok().as_deref(), policy, output),
+        Command::Session(session) => session::run(&Home::open(&folder()?)?, session, output),
+        Command::Approvals { all } => approval::list(&Home::open(&folder()?)?, all, output),
+        Command::Approve(answer) => approval::answer(&Home::open(&folder()?)?, &answer, true, output),
+        Command::Reject(answer) => approval::answer(&Home::open(&folder()?)?, &answer, false, output),
+        Command::Transcript(transcript) => transcript::run(&Home::open(&folder()?)?, transcript, output),
         Command::Log(log) => log::run(folder().ok().as_deref(), log, output),
         Command::Receipt(receipt) => receipt::run(folder().ok().as_deref(), receipt, output),
         Command::Bench(bench) => bench::run(&bench, output),
@@ -172,6 +183,24 @@ fn open_log(home: &Home, output: Output) -> Result<(Ledger, Sequencer), CommandE
         ));
     }
     Ok((ledger, sequencer))
+}
+
+/// Whoever runs this command operates the host; the system's own number for them can't be set like a variable.
+fn operator() -> Result<Principal, CommandError> {
+    let user = format!("uid-{}", rustix::process::getuid().as_raw());
+    Principal::new(PrincipalKind::Operator, &user).map_err(|error| CommandError::environment(error.to_string()))
+}
+
+/// Whom an operator may act for: an agent or a service, never another operator.
+fn acting_for(principal: Option<&Principal>) -> Result<Principal, CommandError> {
+    match principal {
+        None => operator(),
+        Some(principal) if principal.kind() == PrincipalKind::Operator => Err(CommandError::command_line(format!(
+            "`--as {principal}` names an operator, and those act for themselves"
+        ))
+        .hint("name an agent or a service: `--as agent:NAME`")),
+        Some(principal) => Ok(principal.clone()),
+    }
 }
 
 /// The policies that the configuration puts in force.

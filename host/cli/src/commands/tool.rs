@@ -4,18 +4,24 @@
 //! in one step, and whatever no registration names is removed by the next `add`.
 
 use ringfence_model::capability::NetworkAsked;
+use ringfence_model::decision::Origin;
 use ringfence_model::description::Description;
 use ringfence_model::description::Difference;
 use ringfence_model::digest::Digest;
 use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
+use ringfence_model::ring::Ring;
 use ringfence_runtime::engine::Engine;
+use ringfence_runtime::pipeline::Admission;
+use ringfence_runtime::pipeline::Arrival;
+use ringfence_runtime::policy::PolicySet;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::args::ToolAddArgs;
 use crate::args::ToolCommand;
 use crate::commands;
+use crate::commands::admit::admit;
 use crate::config::Config;
 use crate::config::edit::Edit;
 use crate::config::tools::Name;
@@ -65,12 +71,17 @@ struct Addition {
 
 fn add(home: &Home, args: &ToolAddArgs, output: Output) -> Result<Exit, CommandError> {
     let engine = home.engine()?;
-    let candidate = fetch(home, &args.source, output)?.load(&engine)?;
+    let artifact = fetch(home, &args.source, output)?;
+    let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
+    let admission =
+        admit(home, &policies, arrival(&artifact, &args.source, &signers(home, &artifact)), Ring::Sandbox, output)?;
+    let candidate = artifact.load(&engine)?;
     let store = Store::open(home.tools_path())?;
     let lock = store.lock()?;
     // Another command may have registered something since this one began.
     let home = Home::open(home.folder())?;
     let addition = review(&home, &engine, candidate, args)?;
+    record(&home, admission, output)?;
     let written = register(&home, &store, &addition);
     let left_over = store.clean(written.as_ref().unwrap_or(home.config()).tools.values(), &lock);
     let home = home.with_config(written?);
@@ -79,6 +90,31 @@ fn add(home: &Home, args: &ToolAddArgs, output: Output) -> Result<Exit, CommandE
     }
     print_added(&home, &addition, output)?;
     Ok(Exit::Done)
+}
+
+/// Nothing is registered that the log does not tell of.
+fn record(home: &Home, admission: Admission, output: Output) -> Result<(), CommandError> {
+    let (ledger, sequencer) = commands::open_log(home, output)?;
+    ledger.decide(admission.into_entry())?;
+    sequencer.publish(&ledger)?;
+    Ok(())
+}
+
+/// A component as the policies are told of it.
+fn arrival<'a>(artifact: &'a Artifact, source: &'a Source, signers: &'a [String]) -> Arrival<'a> {
+    let (origin, reference) = match source {
+        Source::File(_) => (Origin::File, None),
+        Source::Registry(_) => (Origin::Registry, Some(artifact.source.as_str())),
+    };
+    Arrival { name: &artifact.name, bytes: &artifact.component, origin, reference, signers }
+}
+
+/// Whose good signature it has, if it has one that is trusted; a bad one is refused later, by name.
+fn signers(home: &Home, artifact: &Artifact) -> Vec<String> {
+    let Some(note) = &artifact.signature else { return Vec::new() };
+    let manifest = artifact.manifest.as_deref().map(Digest::of);
+    let signed = Signed { component: Digest::of(&artifact.component), manifest, note };
+    signature::signer(signed, &home.config().signers).map(|(signer, _)| signer.to_string()).into_iter().collect()
 }
 
 /// Gets the files of a tool, before any lock is taken: a registry may take its time.
@@ -165,7 +201,7 @@ fn replaced(
 ) -> Result<Replaced, CommandError> {
     let new = &candidate.description;
     // One that can't be loaded any more is compared with nothing: all of the new one is new.
-    let old = tools::load_pinned(home, engine, name, table).map(|tool| tool.description());
+    let old = tools::load_pinned(home, engine, name, table, tools::to_look_at).map(|tool| tool.description());
     let differences = old.as_ref().unwrap_or(&Description::default()).differences(new);
     let keeps_grant = old.as_ref().is_ok_and(|old| old.covers_requests_of(new));
     if !args.replace {
@@ -323,7 +359,8 @@ fn verify(home: &Home, only: Option<&Name>, output: Output) -> Result<Exit, Comm
         Some(name) => tools::table(home, name).map(|_| vec![name])?,
         None => home.config().tools.keys().collect(),
     };
-    let checked: Vec<_> = names.into_iter().map(|name| (name, tools::load(home, &engine, name))).collect();
+    let checked: Vec<_> =
+        names.into_iter().map(|name| (name, tools::load(home, &engine, name, tools::to_look_at))).collect();
     let left = Store::open(home.tools_path())?.left_over(home.config().tools.values())?;
     let is_sound = checked.iter().all(|(_, result)| result.is_ok());
     if output.is_json() {

@@ -9,8 +9,10 @@ pub mod signature;
 pub mod store;
 
 use ringfence_model::capability::Asked;
+use ringfence_model::decision::Origin;
 use ringfence_model::digest::Digest;
 use ringfence_runtime::engine::Engine;
+use ringfence_runtime::pipeline::Arrival;
 use ringfence_runtime::toolbox::EffectError;
 use ringfence_runtime::toolbox::Tool;
 use ringfence_runtime::toolbox::ToolError;
@@ -61,16 +63,33 @@ pub fn table<'a>(home: &'a Home, name: &Name) -> Result<&'a ToolTable, Registere
     home.config().tools.get(name).ok_or_else(|| RegisteredError::Unknown(name.clone()))
 }
 
-/// Loads a registered tool, if it still is what was registered.
-pub fn load(home: &Home, engine: &Engine, name: &Name) -> Result<Tool, CommandError> {
+/// Loads a registered tool, if it still is what was registered and `admit` lets it in.
+pub fn load(
+    home: &Home,
+    engine: &Engine,
+    name: &Name,
+    admit: impl FnOnce(Arrival<'_>) -> Result<(), CommandError>,
+) -> Result<Tool, CommandError> {
     let table = table(home, name)?;
-    let tool = load_pinned(home, engine, name, table)?;
+    let tool = load_pinned(home, engine, name, table, admit)?;
     let effects = tool.with_effects(&table.effects);
     Ok(effects.map_err(|source| RegisteredError::Effects { name: name.clone(), source })?.named(name.as_str()))
 }
 
+/// Lets a tool in that is only looked at: its pins are checked and nothing of it is called.
+#[expect(clippy::unnecessary_wraps, reason = "it stands where somebody may be refused")]
+pub fn to_look_at(_arrival: Arrival<'_>) -> Result<(), CommandError> {
+    Ok(())
+}
+
 /// Loads a registered tool as its author made it, and checks every pin.
-pub fn load_pinned(home: &Home, engine: &Engine, name: &Name, table: &ToolTable) -> Result<Tool, CommandError> {
+pub fn load_pinned(
+    home: &Home,
+    engine: &Engine,
+    name: &Name,
+    table: &ToolTable,
+    admit: impl FnOnce(Arrival<'_>) -> Result<(), CommandError>,
+) -> Result<Tool, CommandError> {
     let store = Store::open(home.tools_path())?;
     let changed = |source| RegisteredError::Store { name: name.clone(), source };
     let bytes = store.get(Kind::Component, &table.digest).map_err(changed)?;
@@ -82,6 +101,10 @@ pub fn load_pinned(home: &Home, engine: &Engine, name: &Name, table: &ToolTable)
         signature::check(signed, &table.signer, &home.config().signers)
             .map_err(|source| RegisteredError::Signature { name: name.clone(), source })?;
     }
+    let signers: Vec<_> = table.signature_digest.map(|_| table.signer.to_string()).into_iter().collect();
+    let reference = table.source.starts_with("oci://").then_some(table.source.as_str());
+    let (origin, name_text) = (Origin::Registered, name.as_str());
+    admit(Arrival { name: name_text, bytes: &bytes, origin, reference, signers: &signers })?;
     let imports = commands::imports(home, table.ring, &table.grant.network());
     let file = ToolFile { name: name.as_str(), bytes: &bytes, manifest: manifest.as_deref(), imports };
     let tool = commands::block_on(async { Ok(Tool::load(engine, file).await?) })?;

@@ -101,12 +101,6 @@ impl Subject {
 pub struct ComponentSubject {
     /// Its size.
     pub bytes: u64,
-    /// What looks odd in what it says of itself, a line each.
-    #[serde(default)]
-    pub findings: Vec<String>,
-    /// What it offers.
-    #[serde(default)]
-    pub functions: Vec<FunctionSummary>,
     /// What it imports.
     #[serde(default)]
     pub imports: Vec<String>,
@@ -132,18 +126,6 @@ pub enum Origin {
     Registered,
     /// A registry, over a network.
     Registry,
-}
-
-/// A function of a component, as it says itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct FunctionSummary {
-    /// What it may do to the world.
-    pub effect: Effect,
-    /// Its name.
-    pub name: String,
-    /// The least privileged ring that this effect may run in.
-    pub required_ring: Ring,
 }
 
 /// A call that would run.
@@ -221,11 +203,14 @@ pub struct OutgoingSubject {
     /// The method of an HTTP request.
     #[serde(default)]
     pub method: String,
-    /// Path and query, as they would be sent.
+    /// The path with its escapes undone.
     #[serde(default)]
     pub path: String,
     /// The port; 0 for a lookup.
     pub port: u16,
+    /// The query as it would be sent.
+    #[serde(default)]
+    pub query: String,
     /// `http`, `https`, or nothing.
     #[serde(default)]
     pub scheme: String,

@@ -75,7 +75,7 @@ fn hooks(address: SocketAddr) -> Result<Hooks, String> {
     };
     let limits = LimitCeiling { received_bytes: Some(u64::MAX), ..LimitCeiling::default() };
     let grant = Grant::narrow(&Asked { network, limits, ..Asked::default() }, &[], &[]).map_err(text)?;
-    Ok(Hooks(Egress::closed().call(grant.network()).map_err(text)?))
+    Ok(Hooks(Egress::closed().call(grant.network(), None).map_err(text)?))
 }
 
 async fn connected(hooks: &mut Hooks, address: SocketAddr) -> Result<usize, String> {

@@ -35,6 +35,11 @@ impl Account {
         take(&self.requests, 1, self.limits.requests)
     }
 
+    /// How many were counted before the one that was counted last.
+    pub(super) fn made_before(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed).saturating_sub(1)
+    }
+
     /// A connection, held as long as the permit is; none if as many as allowed are open.
     pub(super) fn connection(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.connections).try_acquire_owned().ok()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use ringfence_model::decision::OutgoingKind;
 use ringfence_model::egress::AddressKind;
 use ringfence_model::egress::Host;
 use ringfence_model::egress::HostPattern;
@@ -21,6 +22,8 @@ use ringfence_model::outcome::Trace;
 use thiserror::Error;
 
 use crate::egress::Egress;
+use crate::egress::Judge;
+use crate::egress::Outgoing;
 use crate::egress::account::Account;
 use crate::egress::connect::is_own;
 use crate::egress::resolve::ResolveError;
@@ -33,6 +36,8 @@ pub(crate) enum Refusal {
     Address(AddressKind),
     #[error("leads to this host itself, and no rule names it")]
     OwnAddress,
+    #[error("{0}")]
+    Denied(String),
     #[error("{0}")]
     Limit(&'static str),
     #[error("{0}")]
@@ -54,6 +59,7 @@ struct Inner {
     account: Account,
     egress: Arc<Egress>,
     grant: NetworkGrant,
+    judge: Option<Arc<dyn Judge>>,
     /// Which names led to an address: a socket knows addresses only.
     looked_up: Mutex<HashMap<IpAddr, Vec<Name>>>,
     placeholders: Placeholders,
@@ -61,14 +67,23 @@ struct Inner {
 }
 
 impl CallEgress {
-    pub(super) fn new(egress: Arc<Egress>, grant: NetworkGrant, placeholders: Placeholders) -> Self {
+    pub(super) fn new(
+        egress: Arc<Egress>,
+        grant: NetworkGrant,
+        placeholders: Placeholders,
+        judge: Option<Arc<dyn Judge>>,
+    ) -> Self {
         let account = Account::new(grant.limits);
         let (looked_up, trace) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { account, egress, grant, looked_up, placeholders, trace }))
+        Self(Arc::new(Inner { account, egress, grant, judge, looked_up, placeholders, trace }))
     }
 
     pub(super) fn account(&self) -> &Account {
         &self.0.account
+    }
+
+    pub(super) fn judge(&self) -> Option<&Arc<dyn Judge>> {
+        self.0.judge.as_ref()
     }
 
     pub(super) fn egress(&self) -> &Egress {
@@ -122,7 +137,7 @@ impl CallEgress {
         let mut allowed = Vec::new();
         for address in found {
             let address = address.to_canonical();
-            match self.judge(address, patterns) {
+            match self.check(address, patterns) {
                 Ok(()) => allowed.push(address),
                 Err(refusal) => refused = refusal,
             }
@@ -131,7 +146,7 @@ impl CallEgress {
     }
 
     /// What is not public is reached where the grant names it literally, and nowhere else.
-    fn judge(&self, address: IpAddr, patterns: &[HostPattern]) -> Result<(), Refusal> {
+    fn check(&self, address: IpAddr, patterns: &[HostPattern]) -> Result<(), Refusal> {
         let named = patterns.iter().any(|pattern| pattern.names_address(address));
         if named || self.0.grant.addresses.iter().any(|network| network.holds(address)) {
             return Ok(());
@@ -161,6 +176,7 @@ impl CallEgress {
         if !self.0.account.request() {
             return Err(Refusal::Limit("the call has made all its requests").into());
         }
+        self.ask(Outgoing::plain(OutgoingKind::Lookup, name.to_string(), 0)).await?;
         let addresses = self.addresses(&host, &patterns).await?;
         let mut looked_up = self.0.looked_up.lock().unwrap_or_else(PoisonError::into_inner);
         for address in &addresses {
@@ -187,7 +203,7 @@ impl CallEgress {
         if patterns.is_empty() {
             return Err(Refusal::NotGranted);
         }
-        self.judge(ip, &patterns)
+        self.check(ip, &patterns)
     }
 
     /// Counts a connection or datagram peer of a socket.

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::body::SizeHint;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use ringfence_model::decision::OutgoingKind;
 use ringfence_model::egress::HostPattern;
 use ringfence_model::egress::HttpTarget;
 use ringfence_model::limits;
@@ -31,6 +32,7 @@ use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::WasiHttpHooks;
 
 use crate::egress::CallEgress;
+use crate::egress::Outgoing;
 use crate::egress::Refusal;
 use crate::egress::call::Unreachable;
 use crate::egress::connect;
@@ -67,6 +69,11 @@ impl WasiHttpHooks for Hooks {
         Box::new(async move {
             let admitted = admitted?;
             let what = admitted.target.to_string();
+            let refusal = call.ask(admitted.outgoing.clone()).await.err();
+            call.note(IMPORT, &what, refusal.as_ref());
+            if refusal.is_some() {
+                return Err(Error::HttpRequestDenied);
+            }
             send(&call, admitted, Timeouts::clamped(options)).await.map_err(|failure| failure.report(&call, &what))
         })
     }
@@ -76,6 +83,8 @@ impl WasiHttpHooks for Hooks {
 struct Admitted {
     /// What of the grant allows it.
     hosts: Vec<HostPattern>,
+    /// What somebody may have to be asked about.
+    outgoing: Outgoing,
     permit: OwnedSemaphorePermit,
     request: Request<WasiBody>,
     target: HttpTarget,
@@ -94,6 +103,7 @@ fn admit(call: &CallEgress, request: Request<WasiBody>) -> Result<Admitted, Erro
     let denied = |refusal| refuse(&what, refusal, Error::HttpRequestDenied);
     let hosts = call.decide(&target).map_err(denied)?;
     let mut request = target::rewrite(request, &target).map_err(denied)?;
+    let outgoing = outgoing(call, &request, &target);
     call.placeholders().fill(&mut request, &target).map_err(denied)?;
     if !call.account().request() {
         return Err(denied(Refusal::Limit("the call has made all its requests")));
@@ -102,8 +112,24 @@ fn admit(call: &CallEgress, request: Request<WasiBody>) -> Result<Admitted, Erro
         let full = Refusal::Limit("as many connections as allowed are open");
         return Err(refuse(&what, full, Error::ConnectionLimitReached));
     };
-    call.note(IMPORT, &what, None);
-    Ok(Admitted { hosts, permit, request, target })
+    Ok(Admitted { hosts, outgoing, permit, request, target })
+}
+
+fn outgoing(call: &CallEgress, request: &Request<WasiBody>, target: &HttpTarget) -> Outgoing {
+    if call.judge().is_none() {
+        return Outgoing::plain(OutgoingKind::Http, String::new(), 0);
+    }
+    let mut headers: Vec<_> = request.headers().keys().map(|name| name.as_str().to_owned()).collect();
+    headers.sort();
+    Outgoing {
+        headers,
+        method: target.method.clone(),
+        path: target.path.as_str().to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
+        scheme: target.scheme.to_string(),
+        secrets: call.placeholders().named_in(request.headers()),
+        ..Outgoing::plain(OutgoingKind::Http, target.host.to_string(), target.port)
+    }
 }
 
 /// Why a request that was allowed came to nothing.
@@ -174,7 +200,7 @@ async fn send(
     admitted: Admitted,
     timeouts: Timeouts,
 ) -> Result<(Response<WasiBody>, Driver), Failure> {
-    let Admitted { hosts, permit, request, target } = admitted;
+    let Admitted { hosts, permit, request, target, .. } = admitted;
     let connected = timeout(timeouts.connect, open(call, &target, &hosts)).await;
     let connection = connected.map_err(|_| Error::ConnectionTimeout)??;
     let (mut sender, driver) = http1::Builder::new()

@@ -11,6 +11,7 @@ mod account;
 mod call;
 mod connect;
 mod http;
+mod judge;
 mod resolve;
 mod secret;
 mod target;
@@ -32,6 +33,8 @@ pub(crate) use crate::egress::call::CallEgress;
 pub(crate) use crate::egress::call::Refusal;
 pub(crate) use crate::egress::call::Unreachable;
 pub(crate) use crate::egress::http::Hooks;
+pub use crate::egress::judge::Judge;
+pub use crate::egress::judge::Outgoing;
 pub(crate) use crate::egress::resolve::ResolveError;
 use crate::egress::resolve::Resolver;
 pub(crate) use crate::egress::secret::Placeholders;
@@ -108,9 +111,13 @@ impl Egress {
     }
 
     /// What one call may reach.
-    pub(crate) fn call(self: &Arc<Self>, grant: &NetworkGrant) -> Result<CallEgress, CallEgressError> {
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        grant: &NetworkGrant,
+        judge: Option<Arc<dyn Judge>>,
+    ) -> Result<CallEgress, CallEgressError> {
         let placeholders = Placeholders::new(&self.secrets, &grant.secrets)?;
-        Ok(CallEgress::new(Arc::clone(self), grant.clone(), placeholders))
+        Ok(CallEgress::new(Arc::clone(self), grant.clone(), placeholders, judge))
     }
 }
 

@@ -64,6 +64,12 @@ impl Placeholders {
         self.0.iter().map(|placeholder| (placeholder.name.as_str(), placeholder.text.as_str()))
     }
 
+    /// The secrets whose placeholders stand in headers, by name.
+    pub(super) fn named_in(&self, headers: &http::HeaderMap) -> Vec<String> {
+        let stands = |text: &str| headers.values().any(|value| contains(value.as_bytes(), text.as_bytes()));
+        self.0.iter().filter(|placeholder| stands(&placeholder.text)).map(|p| p.name.clone()).collect()
+    }
+
     /// Puts values in the place of placeholders, or refuses a request that carries one elsewhere.
     pub(super) fn fill<B>(&self, request: &mut Request<B>, target: &HttpTarget) -> Result<(), Refusal> {
         for placeholder in &self.0 {

@@ -11,6 +11,57 @@ pub(crate) fn custom<'a>(component: &'a [u8], name: &'a str) -> impl Iterator<It
     })
 }
 
+/// What a component or a core module imports, by name; up to the first thing that is not understood. The engine, which
+/// reads all of it, has the last word on what can be loaded.
+pub(crate) fn imports(file: &[u8]) -> Vec<String> {
+    let is_component = file.get(4..8) == Some(&[0x0d, 0, 1, 0]);
+    let wanted = if is_component { COMPONENT_IMPORTS } else { MODULE_IMPORTS };
+    let mut names = Vec::new();
+    for section in Sections::of(file).filter(|section| section.id == wanted) {
+        let read = if is_component { component_imports } else { module_imports };
+        // What was read before stays.
+        let _ = read(section.content, &mut names);
+    }
+    names.dedup();
+    names
+}
+
+/// Ids of the sections that hold imports.
+const COMPONENT_IMPORTS: u8 = 10;
+const MODULE_IMPORTS: u8 = 2;
+
+fn component_imports(content: &[u8], names: &mut Vec<String>) -> Option<()> {
+    let (count, mut rest) = read_u32(content)?;
+    for _ in 0..count {
+        // A byte says how the name is spelt: as it is, or with a part of its version after it.
+        let (spelling, after) = rest.split_first()?;
+        let (name, after) = read_name(after)?;
+        names.push(String::from_utf8_lossy(name).into_owned());
+        let after = if *spelling == 2 { read_name(after)?.1 } else { after };
+        rest = skip_description(after)?;
+    }
+    Some(())
+}
+
+/// What is imported: a kind, and for most an index.
+fn skip_description(content: &[u8]) -> Option<&[u8]> {
+    let (kind, rest) = content.split_first()?;
+    match kind {
+        3 if rest.first() == Some(&1) => rest.get(1..),
+        0 | 2 | 3 => Some(read_u32(rest.get(1..)?)?.1),
+        1 | 4 | 5 => Some(read_u32(rest)?.1),
+        _ => None,
+    }
+}
+
+/// Of a core module the name of the module it imports from first: one that imports from others can't be lifted.
+fn module_imports(content: &[u8], names: &mut Vec<String>) -> Option<()> {
+    let (_, rest) = read_u32(content)?;
+    let (module, _) = read_name(rest)?;
+    names.push(String::from_utf8_lossy(module).into_owned());
+    Some(())
+}
+
 /// One section.
 pub(super) struct Section<'a> {
     pub(super) id: u8,

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use ringfence_model::call::IdempotencyKey;
+use ringfence_model::decision::Cap;
 use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
@@ -19,6 +20,7 @@ use ringfence_model::entry::Used;
 use ringfence_model::grant::Layer;
 use ringfence_model::grant::Limits;
 use ringfence_model::grant::Reach;
+use ringfence_model::id::ApprovalId;
 use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
 use ringfence_model::json;
@@ -31,13 +33,20 @@ use ringfence_model::tool::Effect;
 use ringfence_model::tool::ToolRef;
 use serde::Serialize;
 
+use crate::ledger::answers::Keep;
+use crate::ledger::approvals::TakenApproval;
 use crate::ledger::backend::CallRow;
 use crate::ledger::backend::StoredContent;
 use crate::ledger::claim::Claim;
+use crate::ledger::usage::Capped;
+use crate::ledger::usage::Counted;
 
 /// How the policies decided, with the request they saw.
 #[derive(Clone, Debug)]
 pub struct DecisionDraft {
+    /// Whether what the policies were told is kept. It is not if they had something taken out of it: what is not to be
+    /// handed back is not to lie on a disk.
+    pub keeps_request: bool,
     /// Whether the call was allowed.
     pub allowed: bool,
     /// The set in force.
@@ -51,8 +60,14 @@ pub struct DecisionDraft {
 /// A call that is about to run.
 #[derive(Clone, Debug)]
 pub struct Intent {
+    /// How the policies decided on loading the tool, if this is the first call since.
+    pub admission: Option<DecisionDraft>,
+    /// The approval it uses up, and what that has to be bound to.
+    pub approval: Option<(ApprovalId, Digest)>,
     /// The call.
     pub call: CallId,
+    /// What bounds the use of the host, by the policies' obligations.
+    pub caps: Vec<Cap>,
     /// How the policies decided.
     pub decision: DecisionDraft,
     /// What the function says it does.
@@ -65,6 +80,8 @@ pub struct Intent {
     pub idempotency_key: Option<IdempotencyKey>,
     /// The input: canonical bytes.
     pub input: Vec<u8>,
+    /// Whether its answer is kept.
+    pub keep: Option<Keep>,
     /// The limits of the grant.
     pub limits: Limits,
     /// Who calls.
@@ -84,6 +101,8 @@ pub struct Intent {
 /// A call that does not run.
 #[derive(Clone, Debug)]
 pub struct RefusalDraft {
+    /// How the policies decided on loading the tool, if this is the first call since.
+    pub admission: Option<DecisionDraft>,
     /// The call.
     pub call: CallId,
     /// Why: a stable code.
@@ -113,12 +132,16 @@ pub struct RefusalDraft {
 pub struct Ending {
     /// The outcome's stable code.
     pub code: String,
+    /// How the policies decided on handing it back, if they were asked.
+    pub decision: Option<DecisionDraft>,
     /// What is known of its effect on the world.
     pub effect: EffectState,
     /// How it ended.
     pub kind: OutcomeKind,
     /// The outcome: canonical bytes.
     pub outcome: Vec<u8>,
+    /// How many redactions were demanded of it.
+    pub redacted: u64,
     /// The host-call trace: canonical bytes.
     pub trace: Vec<u8>,
     /// What it used.
@@ -130,9 +153,11 @@ impl Ending {
     pub fn of(outcome: &Outcome, effect: EffectState, trace: &Trace, used: Used) -> Self {
         Self {
             code: outcome.code().to_owned(),
+            decision: None,
             effect,
             kind: outcome.kind,
             outcome: canonical(outcome),
+            redacted: 0,
             trace: canonical(trace),
             used,
         }
@@ -147,8 +172,12 @@ fn canonical(value: &impl Serialize) -> Vec<u8> {
 /// What came of beginning a call.
 #[derive(Debug)]
 pub enum Begin {
+    /// The approval was used, or has expired, since it was looked at.
+    ApprovalGone,
     /// It may run, once, and must be finished.
     Begun(Begun),
+    /// A cap is reached.
+    Capped(Capped),
     /// The idempotency key stands for another call: other input, tool or ring.
     Conflict {
         /// The call it stands for.
@@ -182,6 +211,12 @@ pub(in crate::ledger) struct Unfinished {
     pub(in crate::ledger) written: Written,
     /// The idempotency key, held until what came of the call is durable.
     pub(in crate::ledger) claim: Option<Claim>,
+    /// Whom and what it is counted for; none if an earlier process began it.
+    pub(in crate::ledger) counted: Option<Counted>,
+    /// The approval it uses up, held until that is durable.
+    pub(in crate::ledger) approval: Option<TakenApproval>,
+    /// Whether its answer is kept.
+    pub(in crate::ledger) keep: Option<Keep>,
 }
 
 /// Whether the intent is in the log yet.

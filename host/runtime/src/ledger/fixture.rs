@@ -156,13 +156,16 @@ pub(crate) fn decision(allowed: bool) -> DecisionDraft {
         verdict,
     };
     let request = b"{\"function\":\"f\"}".to_vec();
-    DecisionDraft { allowed, policy_set: Digest::of(b"set"), request, rulings: vec![ruling] }
+    DecisionDraft { allowed, keeps_request: true, policy_set: Digest::of(b"set"), request, rulings: vec![ruling] }
 }
 
 /// A call of `agent:a` to `files`, on the number as its input, that reaches as far as said.
 pub(crate) fn intent(number: u64, reach: Reach) -> Intent {
     Intent {
+        admission: None,
+        approval: None,
         call: call(number),
+        caps: Vec::new(),
         decision: decision(true),
         effect: Effect::Unknown,
         function: "f".into(),
@@ -170,6 +173,7 @@ pub(crate) fn intent(number: u64, reach: Reach) -> Intent {
         reachable: ringfence_model::digest::Digest::ZERO,
         idempotency_key: None,
         input: format!("{{\"function\":\"f\",\"value\":{number}}}").into_bytes(),
+        keep: None,
         limits: Limits { files: 0, fuel: 1, handles: 2, memory_bytes: 3, output_bytes: 4, wall_ms: 5, write_bytes: 0 },
         principal: principal("a"),
         reach,
@@ -192,6 +196,7 @@ pub(crate) fn ending(effect: EffectState, value: &str) -> Ending {
 
 pub(crate) fn refusal(number: u64) -> RefusalDraft {
     RefusalDraft {
+        admission: None,
         call: call(number),
         code: "denied.policy".into(),
         decision: Some(decision(false)),

@@ -8,14 +8,20 @@
 //! Two guarantees hold whatever fails: there is no entry without a link and no link without an entry; and nothing is
 //! answered that is not yet written down.
 
+pub mod answers;
+pub mod approvals;
 pub mod backend;
 pub mod call;
+pub mod decisions;
 pub mod error;
 pub mod random;
 pub mod record;
 pub mod recovery;
+pub mod sessions;
+pub mod usage;
 
 mod claim;
+mod facts;
 mod queue;
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
+use crate::ledger::backend::Fact;
 use crate::ledger::backend::StoredContent;
 use crate::ledger::backend::StoredEntry;
 use crate::ledger::error::LedgerError;
@@ -52,6 +53,11 @@ impl Page {
     /// Adds contents.
     pub(super) fn contents(&mut self, contents: impl IntoIterator<Item = StoredContent>) {
         self.batch.contents.extend(contents);
+    }
+
+    /// Sets facts.
+    pub(super) fn facts(&mut self, facts: impl IntoIterator<Item = Fact>) {
+        self.batch.facts.extend(facts);
     }
 
     /// Sets where a call stands.

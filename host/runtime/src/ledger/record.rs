@@ -47,21 +47,26 @@ use crate::ledger::call::Written;
 use crate::ledger::claim::Claim;
 use crate::ledger::claim::Claims;
 use crate::ledger::error::LedgerError;
+use crate::ledger::facts::Holds;
 use crate::ledger::queue::Queue;
 use crate::ledger::random::Random;
+use crate::ledger::usage::Counted;
+use crate::ledger::usage::Usages;
 
 /// The durable record of calls. Share it by reference: every method takes `&self` and may wait for the disk.
 #[derive(Debug)]
 pub struct Ledger {
     claims: Claims,
-    clock: Arc<dyn Clock>,
+    pub(in crate::ledger) clock: Arc<dyn Clock>,
+    pub(in crate::ledger) holds: Holds,
     opened: Opened,
     /// How many entries there were when it was opened: calls begun before that belong to recovery.
     opened_len: u64,
-    queue: Queue,
-    random: Arc<dyn Random>,
+    pub(in crate::ledger) queue: Queue,
+    pub(in crate::ledger) random: Arc<dyn Random>,
     /// Held while recovery runs, so that no call is settled twice.
     pub(in crate::ledger) settling: Mutex<()>,
+    pub(in crate::ledger) usages: Mutex<Usages>,
 }
 
 impl Ledger {
@@ -78,7 +83,7 @@ impl Ledger {
         let queue = Queue::new(backend, Head::empty());
         queue.append(clock.now(), |page| page.entry(Body::Opened(opened.clone())))?;
         let opened_len = queue.durable().next_index;
-        Ok(Self { claims: Claims::default(), clock, opened, opened_len, queue, random, settling: Mutex::default() })
+        Ok(Self::of(queue, opened, opened_len, clock, random))
     }
 
     /// Opens a log that exists. Checks its first entry and its last, not all of them: that is verification's work.
@@ -101,10 +106,24 @@ impl Ledger {
         }
         let opened_len = index.saturating_add(1);
         let queue = Queue::new(backend, Head { next_index: opened_len, hash });
-        Ok(Self { claims: Claims::default(), clock, opened, opened_len, queue, random, settling: Mutex::default() })
+        Ok(Self::of(queue, opened, opened_len, clock, random))
     }
 
-    /// Claims the idempotency key and writes the intent. When this returns [`Begin::Begun`], the call may run.
+    fn of(queue: Queue, opened: Opened, opened_len: u64, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+        Self {
+            claims: Claims::default(),
+            clock,
+            holds: Holds::default(),
+            opened,
+            opened_len,
+            queue,
+            random,
+            settling: Mutex::default(),
+            usages: Mutex::default(),
+        }
+    }
+
+    /// Claims the idempotency key and the approval, counts, and writes the intent. When this returns [`Begin::Begun`], the call may run.
     pub fn begin(&self, intent: Intent) -> Result<Begin, LedgerError> {
         let key = intent
             .idempotency_key
@@ -117,32 +136,64 @@ impl Ledger {
                 Err(known) => return Ok(known),
             },
         };
-        let reach = intent.reach;
+        let approval = match intent.approval {
+            None => None,
+            Some((id, binding)) => match self.take(id, &binding)? {
+                Some(taken) => Some(taken),
+                None => return Ok(Begin::ApprovalGone),
+            },
+        };
+        let counted =
+            Counted { principal: intent.principal.clone(), session: intent.session, tool: intent.tool.digest };
+        if let Err(capped) = self.count_call(&counted, &intent.caps, self.clock.now())? {
+            return Ok(Begin::Capped(capped));
+        }
+        let (reach, keep) = (intent.reach, intent.keep);
         let (row, entry, contents) = self.draft(intent, key)?;
         let input = contents.first().map(StoredContent::opening);
-        if reach == Reach::Nothing {
-            let written = Written::WithEnding(Box::new(entry), contents);
-            return Ok(Begin::Begun(Begun(Box::new(Unfinished { row, input, written, claim }))));
-        }
-        let written = self.queue.append(self.clock.now(), |page| {
-            let (begun, _) = page.entry(Body::Begun(Box::new(entry)))?;
-            page.contents(contents);
-            page.call(CallRow { state: CallState::Begun { begun }, ..row.clone() });
-            Ok(Written::At(begun))
-        })?;
-        Ok(Begin::Begun(Begun(Box::new(Unfinished { row, input, written, claim }))))
+        let written = if reach == Reach::Nothing {
+            Written::WithEnding(Box::new(entry), contents)
+        } else {
+            self.queue.append(self.clock.now(), |page| {
+                let (begun, _) = page.entry(Body::Begun(Box::new(entry)))?;
+                page.contents(contents);
+                page.facts(approval.iter().flat_map(|taken| taken.facts.clone()));
+                page.call(CallRow { state: CallState::Begun { begun }, ..row.clone() });
+                Ok(Written::At(begun))
+            })?
+        };
+        let counted = Some(counted);
+        Ok(Begin::Begun(Begun(Box::new(Unfinished { row, input, written, claim, counted, approval, keep }))))
+    }
+
+    /// What is recorded under an intent's idempotency key, if the very call has been made. Holds nothing: what is found
+    /// stays so, and what is not found is asked again by [`Self::begin`].
+    pub fn recall(&self, intent: &Intent) -> Result<Option<Box<StoredCall>>, LedgerError> {
+        let Some(key) = &intent.idempotency_key else { return Ok(None) };
+        let key = KeyRow { key: Digest::of(key.as_str().as_bytes()), fingerprint: fingerprint(intent) };
+        let Some(row) = self.queue.read(|backend| backend.call_by_key(&intent.principal, &key.key))? else {
+            return Ok(None);
+        };
+        Ok(match self.known(&row, &key)? {
+            Some(Begin::Known(stored)) => Some(stored),
+            _ => None,
+        })
     }
 
     /// Writes how a call ended: the commit point. If this fails, the call stays open and recovery settles it.
     pub fn finish(&self, begun: Begun, ending: Ending) -> Result<Recorded, LedgerError> {
-        let Unfinished { mut row, input, written, claim } = *begun.0;
+        let Unfinished { mut row, input, written, claim, counted, approval, keep } = *begun.0;
         let [output, trace] = self.contents([ending.outcome, ending.trace])?;
         let opening = output.opening();
-        let recorded = self.queue.append(self.clock.now(), |page| {
+        let now = self.clock.now();
+        let (decision, request) = self.decision_if(ending.decision)?;
+        let usage = counted.map(|counted| self.count_used(&counted, ending.used, now)).transpose()?;
+        let recorded = self.queue.append(now, |page| {
             let begun = match written {
                 Written::At(index) => index,
                 Written::WithEnding(entry, contents) => {
                     page.contents(contents);
+                    page.facts(approval.iter().flat_map(|taken| taken.facts.clone()));
                     page.entry(Body::Begun(entry))?.0
                 }
             };
@@ -150,39 +201,39 @@ impl Ledger {
                 begun,
                 call: row.call,
                 code: ending.code,
+                decision,
                 effect: ending.effect,
                 outcome: ending.kind,
                 output: output.commitment,
+                redacted: ending.redacted,
                 trace: trace.commitment,
                 used: ending.used,
             })))?;
-            page.contents([output, trace]);
+            page.contents([output, trace].into_iter().chain(request));
+            page.facts(usage.into_iter().flatten());
+            page.facts(keep.map(|keep| keep.fact(row.call, index, ending.kind, now)));
             row.state = CallState::Finished { begun, finished: index, effect: ending.effect };
             let call = row.call;
             page.call(row);
             Ok(Recorded { call, index, hash, input, output: Some(opening) })
         });
         // Ownership: only now may another call ask the log about the key.
-        drop(claim);
+        drop((claim, approval));
         recorded
     }
 
     /// Writes that a call did not run.
     pub fn refuse(&self, refusal: RefusalDraft) -> Result<Recorded, LedgerError> {
-        let RefusalDraft { call, code, decision, function, input, layer, .. } = refusal;
+        let RefusalDraft { admission, call, code, decision, function, input, layer, .. } = refusal;
         let RefusalDraft { principal, ring, session, stage, tool, .. } = refusal;
-        let (decision, request) = match decision {
-            None => (None, None),
-            Some(draft) => {
-                let (decision, request) = self.decision(draft)?;
-                (Some(decision), Some(request))
-            }
-        };
+        let (admission, component) = self.decision_if(admission)?;
+        let (decision, request) = self.decision_if(decision)?;
         let [input] = self.contents([input])?;
         let opening = input.opening();
         self.queue.append(self.clock.now(), |page| {
             let key = None;
             let body = Refused {
+                admission,
                 call,
                 code,
                 decision,
@@ -196,7 +247,7 @@ impl Ledger {
                 tool,
             };
             let (index, hash) = page.entry(Body::Refused(Box::new(body)))?;
-            page.contents(request.into_iter().chain([input]));
+            page.contents(component.into_iter().chain(request).chain([input]));
             page.call(CallRow {
                 call,
                 principal,
@@ -271,7 +322,15 @@ impl Ledger {
                     return Err(LedgerError::Corrupt { index: begun, why: "it does not begin a call".to_owned() });
                 };
                 let input = self.content(&entry.input)?.map(|content| content.opening());
-                left.push(Begun(Box::new(Unfinished { row, input, written: Written::At(begun), claim: None })));
+                left.push(Begun(Box::new(Unfinished {
+                    row,
+                    input,
+                    written: Written::At(begun),
+                    claim: None,
+                    counted: None,
+                    approval: None,
+                    keep: None,
+                })));
             }
         }
         Ok(left)
@@ -316,7 +375,7 @@ impl Ledger {
         })
     }
 
-    fn stored(&self, call: CallId, index: u64) -> Result<StoredCall, LedgerError> {
+    pub(in crate::ledger) fn stored(&self, call: CallId, index: u64) -> Result<StoredCall, LedgerError> {
         let wrong = |why: &str| LedgerError::Corrupt { index, why: why.to_owned() };
         let stored = self.entry(index)?.ok_or_else(|| wrong("it is missing"))?;
         let (hash, entry) = checked(&stored, index)?;
@@ -345,13 +404,16 @@ impl Ledger {
         intent: Intent,
         key: Option<KeyRow>,
     ) -> Result<(CallRow, entry::Begun, Vec<StoredContent>), LedgerError> {
-        let Intent { call, decision, effect, function, grant, input, limits, principal, reach, .. } = intent;
-        let Intent { ring, session, tool, .. } = intent;
-        let DecisionDraft { allowed, policy_set, request, rulings } = decision;
-        let [input, grant, request] = self.contents([input, grant, request])?;
+        let Intent { admission, approval, call, decision, effect, function, grant, input, limits, .. } = intent;
+        let Intent { principal, reach, ring, session, tool, .. } = intent;
+        let (admission, component) = self.decision_if(admission)?;
+        let (decision, request) = self.decision(decision)?;
+        let [input, grant] = self.contents([input, grant])?;
         let entry = entry::Begun {
+            admission,
+            approval: approval.map(|(approval, _)| approval),
             call,
-            decision: DecisionRecord { allowed, policy_set, request: request.commitment, rulings },
+            decision,
             effect,
             function,
             grant: grant.commitment,
@@ -366,17 +428,34 @@ impl Ledger {
         };
         // The state is set when the index is known.
         let row = CallRow { call, principal, key, reach, state: CallState::Begun { begun: 0 } };
-        Ok((row, entry, vec![input, grant, request]))
+        Ok((row, entry, [input, grant].into_iter().chain(request).chain(component).collect()))
     }
 
-    fn decision(&self, draft: DecisionDraft) -> Result<(DecisionRecord, StoredContent), LedgerError> {
-        let DecisionDraft { allowed, policy_set, request, rulings } = draft;
+    /// A decision as it is written, and what the policies were told, unless that is not kept.
+    pub(in crate::ledger) fn decision(
+        &self,
+        draft: DecisionDraft,
+    ) -> Result<(DecisionRecord, Option<StoredContent>), LedgerError> {
+        let DecisionDraft { allowed, keeps_request, policy_set, request, rulings } = draft;
         let [request] = self.contents([request])?;
-        Ok((DecisionRecord { allowed, policy_set, request: request.commitment, rulings }, request))
+        let record = DecisionRecord { allowed, policy_set, request: request.commitment, rulings };
+        Ok((record, keeps_request.then_some(request)))
+    }
+
+    fn decision_if(
+        &self,
+        draft: Option<DecisionDraft>,
+    ) -> Result<(Option<DecisionRecord>, Option<StoredContent>), LedgerError> {
+        let Some(draft) = draft else { return Ok((None, None)) };
+        let (record, request) = self.decision(draft)?;
+        Ok((Some(record), request))
     }
 
     /// Draws a nonce for each content and commits to it.
-    fn contents<const N: usize>(&self, contents: [Vec<u8>; N]) -> Result<[StoredContent; N], LedgerError> {
+    pub(in crate::ledger) fn contents<const N: usize>(
+        &self,
+        contents: [Vec<u8>; N],
+    ) -> Result<[StoredContent; N], LedgerError> {
         let mut nonces = [[0; 16]; N];
         self.random.fill(nonces.as_flattened_mut())?;
         let mut nonces = nonces.into_iter();

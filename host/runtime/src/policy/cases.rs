@@ -293,7 +293,7 @@ fn shown(kind: VerdictKind, said: impl Iterator<Item = Said>) -> String {
     .to_owned();
     for Said { what, list } in said.filter(|said| !said.list.is_empty()) {
         let gap = if what.is_empty() { "" } else { " " };
-        text.push_str(&format!(" ({what}{gap}{})", list.join(", ")));
+        text = format!("{text} ({what}{gap}{})", list.join(", "));
     }
     text
 }

@@ -82,11 +82,6 @@ fn subject(subject: &Subject) -> wit::Subject {
 }
 
 fn component(subject: &ComponentSubject) -> wit::Component {
-    let function = |function: &ringfence_model::decision::FunctionSummary| wit::FunctionSummary {
-        name: function.name.clone(),
-        effect: effect(function.effect),
-        required_ring: ring(function.required_ring),
-    };
     wit::Component {
         tool: tool(&subject.tool),
         bytes: subject.bytes,
@@ -98,8 +93,6 @@ fn component(subject: &ComponentSubject) -> wit::Component {
         reference: subject.reference.clone(),
         signers: subject.signers.clone(),
         imports: subject.imports.clone(),
-        functions: subject.functions.iter().map(function).collect(),
-        findings: subject.findings.clone(),
     }
 }
 
@@ -119,6 +112,7 @@ fn outgoing(subject: &OutgoingSubject) -> wit::Outgoing {
         host: subject.host.clone(),
         port: subject.port,
         path: subject.path.clone(),
+        query: subject.query.clone(),
         headers: subject.headers.clone(),
         secrets: subject.secrets.clone(),
         before: subject.before,

@@ -51,10 +51,9 @@ impl PolicySet {
     pub fn digest(&self) -> Digest {
         let line = |policy: &Policy| {
             let reference = policy.reference();
-            match policy.scope().is_everywhere() {
-                true => format!("{} {}\n", reference.digest, reference.settings),
-                false => format!("{} {} {}\n", reference.digest, reference.settings, policy.scope().digest()),
-            }
+            let scope =
+                if policy.scope().is_everywhere() { String::new() } else { format!(" {}", policy.scope().digest()) };
+            format!("{} {}{scope}\n", reference.digest, reference.settings)
         };
         let mut lines: Vec<_> = self.policies.iter().map(line).collect();
         lines.sort();

@@ -39,6 +39,7 @@ use wasmtime_wasi::I32Exit;
 
 use crate::egress::CallEgressError;
 use crate::egress::Egress;
+use crate::egress::Judge;
 use crate::egress::Placeholders;
 pub(crate) use crate::sandbox::filesystem::FileReads;
 pub(crate) use crate::sandbox::guest::Described;
@@ -94,6 +95,8 @@ pub struct Room<'a> {
     pub scratch: Option<&'a Scratch>,
     /// The way out to a network.
     pub egress: &'a Arc<Egress>,
+    /// Whoever is asked before anything leaves.
+    pub judge: Option<&'a Arc<dyn Judge>>,
 }
 
 /// Runs a function of a tool in a room. `input` has been checked against the function's schema.
@@ -119,7 +122,7 @@ pub async fn run(tool: &Tool, function: &Function, input: &Input, room: &Room<'_
 
 /// Runs a function and keeps everything that running it took: what a sandbox costs as long as it is open.
 pub(crate) async fn hold(tool: &Tool, function: &Function, grant: &Grant) -> Result<impl Sized + use<>, SandboxError> {
-    let room = Room { grant, scratch: None, egress: &Egress::closed() };
+    let room = Room { grant, scratch: None, egress: &Egress::closed(), judge: None };
     let mut store = store(tool.pre(), State::new(&room, &[], &[])?, grant)?;
     match invoke(&mut store, tool, function, &Input::default()).await {
         Ok(_) => Ok(store),
@@ -130,7 +133,7 @@ pub(crate) async fn hold(tool: &Tool, function: &Function, grant: &Grant) -> Res
 
 /// Asks a described tool what it offers, with nothing granted.
 pub(crate) async fn describe(pre: &InstancePre<State>, grant: &Grant) -> Result<described::Description, String> {
-    let room = Room { grant, scratch: None, egress: &Egress::closed() };
+    let room = Room { grant, scratch: None, egress: &Egress::closed(), judge: None };
     let state = State::new(&room, &[], &[]).map_err(|error| error.to_string())?;
     let mut store = store(pre, state, grant).map_err(|error| error.to_string())?;
     let wall = Duration::from_millis(grant.limits().wall_ms);

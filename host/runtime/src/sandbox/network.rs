@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::vec;
 
+use ringfence_model::decision::OutgoingKind;
 use ringfence_model::egress::Protocol;
 use wasmtime::component::HasData;
 use wasmtime::component::Linker;
@@ -35,6 +36,7 @@ use wasmtime_wasi::sockets::WasiSocketsCtxView;
 use wasmtime_wasi::sockets::WasiSocketsView as _;
 
 use crate::egress::CallEgress;
+use crate::egress::Outgoing;
 use crate::egress::Refusal;
 use crate::egress::ResolveError;
 use crate::egress::Unreachable;
@@ -80,14 +82,14 @@ pub(super) fn open(builder: &mut WasiCtxBuilder, egress: &CallEgress) {
         // Names are looked up here, never by wasmtime's own resolver.
         .allow_ip_name_lookup(false)
         .socket_addr_check(move |address, usage| {
-            let allowed = allows(&call, address, usage);
-            Box::pin(async move { allowed })
+            let call = call.clone();
+            Box::pin(async move { allows(&call, address, usage).await })
         });
 }
 
 /// NET-02: what is asked about is each single use of each address.
-fn allows(call: &CallEgress, address: SocketAddr, usage: SocketAddrUse) -> bool {
-    let (import, decision) = match usage {
+async fn allows(call: &CallEgress, address: SocketAddr, usage: SocketAddrUse) -> bool {
+    let (import, mut decision) = match usage {
         // Every connection starts with this: any local address, any port. Another one would be a choice, and a server's.
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind if address.ip().is_unspecified() && address.port() == 0 => {
             return true;
@@ -102,7 +104,11 @@ fn allows(call: &CallEgress, address: SocketAddr, usage: SocketAddrUse) -> bool 
         }
         SocketAddrUse::UdpReceive => return call.decide_socket(address, Protocol::Udp).is_ok(),
     };
-    let scheme = if matches!(import, SEND_UDP) { "udp" } else { "tcp" };
+    let (scheme, kind) =
+        if matches!(import, SEND_UDP) { ("udp", OutgoingKind::Udp) } else { ("tcp", OutgoingKind::Tcp) };
+    if decision.is_ok() {
+        decision = call.ask(Outgoing::plain(kind, address.ip().to_string(), address.port())).await;
+    }
     call.note(import, &format!("{scheme}://{address}"), decision.as_ref().err());
     decision.is_ok()
 }

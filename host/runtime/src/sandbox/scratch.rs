@@ -1,4 +1,4 @@
-//! Scratch folders: empty, the call's own, and gone when it ends.
+//! Scratch folders: a call's own, empty and gone when it ends; or a session's own, gone when that is closed.
 //!
 //! They lie in one private folder of the host's (0700), each under a name of its own, so that nothing is found there by
 //! the next call even before it is removed (FS-25). What a crash left is removed before the next call runs: whoever does
@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use ringfence_model::capability::Access;
 use ringfence_model::capability::Folder;
 use ringfence_model::capability::GuestPath;
+use ringfence_model::id::SessionId;
 use tempfile::TempDir;
 use thiserror::Error;
 
@@ -27,10 +28,15 @@ pub struct ScratchError {
     why: String,
 }
 
-/// A folder of one call's own. It is removed when this is dropped; [`Scratch::remove`] does it without holding up others.
+/// What the names of sessions' folders start with.
+const SESSION_PREFIX: &str = "session-";
+
+/// A folder of one call's own, which is removed when this is dropped, or of a session's, which is not.
+/// [`Scratch::remove`] does it without holding up others.
 #[derive(Debug)]
 pub struct Scratch {
-    folder: TempDir,
+    /// Set if it is the call's own.
+    folder: Option<TempDir>,
     host: String,
 }
 
@@ -47,7 +53,19 @@ impl Scratch {
         let private = Permissions::from_mode(0o700);
         let folder = tempfile::Builder::new().prefix("call-").permissions(private).tempdir_in(place.canonicalize()?)?;
         let host = folder.path().to_str().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
-        Ok(Self { folder, host })
+        Ok(Self { folder: Some(folder), host })
+    }
+
+    /// The folder of a session in `place`: made by its first call that wants one, and kept for the next.
+    pub async fn of_session(place: PathBuf, session: SessionId) -> Result<Self, ScratchError> {
+        let shown = place.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let folder = session_folder(&place, session);
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+            let host = folder.canonicalize()?.into_os_string().into_string();
+            Ok(Self { folder: None, host: host.map_err(|_| io::ErrorKind::InvalidFilename)? })
+        });
+        made.await.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into())).map_err(|error| failed(&shown, &error))
     }
 
     /// The folder as a call is given it. The call's own quota bounds it.
@@ -72,18 +90,39 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What can't be removed now is removed by `clear`.
-        let _ = remove_tree(self.folder.path());
+        if let Some(folder) = &self.folder {
+            let _ = remove_tree(folder.path());
+        }
     }
 }
 
-/// Removes what calls have left that were cut off. The caller is the only one who runs calls.
-pub fn clear(place: &Path) -> Result<(), ScratchError> {
+/// Removes the folder of a session that is closed.
+pub fn clear_session(place: &Path, session: SessionId) -> Result<(), ScratchError> {
+    match remove_tree(&session_folder(place, session)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(place, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn session_folder(place: &Path, session: SessionId) -> PathBuf {
+    place.join(format!("{SESSION_PREFIX}{session}"))
+}
+
+/// Removes what calls have left that were cut off, and what sessions have that are not open. The caller is the only one
+/// who runs calls.
+pub fn clear(place: &Path, is_open: impl Fn(SessionId) -> bool) -> Result<(), ScratchError> {
     let entries = match entries(place) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(place, &error)),
     };
-    entries.iter().try_for_each(|left| remove(left)).map_err(|error| failed(place, &error))
+    let left_over = entries.iter().filter(|left| !session(left).is_some_and(&is_open));
+    left_over.into_iter().try_for_each(|left| remove(left)).map_err(|error| failed(place, &error))
+}
+
+/// The session whose folder this is.
+fn session(folder: &Path) -> Option<SessionId> {
+    folder.file_name()?.to_str()?.strip_prefix(SESSION_PREFIX)?.parse().ok()
 }
 
 fn failed(place: &Path, error: &io::Error) -> ScratchError {
@@ -160,9 +199,9 @@ mod tests {
         fs::create_dir(&left).expect("a folder");
         deep(&left, 5_000);
         fs::write(place.path().join("stray"), "x").expect("a file");
-        clear(place.path()).expect("cleared");
+        clear(place.path(), |_| false).expect("cleared");
         assert!(entries(place.path()).expect("entries").is_empty());
-        clear(&place.path().join("missing")).expect("nothing to clear");
+        clear(&place.path().join("missing"), |_| false).expect("nothing to clear");
     }
 
     #[test]
@@ -175,7 +214,7 @@ mod tests {
         for link in [left.join("out"), left.join("sub/out"), place.path().join("out")] {
             std::os::unix::fs::symlink(outside.path(), link).expect("a link");
         }
-        clear(place.path()).expect("cleared");
+        clear(place.path(), |_| false).expect("cleared");
         assert!(outside.path().join("canary").exists() && entries(place.path()).expect("entries").is_empty());
     }
 
@@ -184,7 +223,7 @@ mod tests {
         // FS-25
         let place = tempfile::tempdir().expect("a folder");
         let scratch = Scratch::create(place.path().join("scratch")).await.expect("a scratch folder");
-        let path = scratch.folder.path().to_owned();
+        let path = Path::new(&scratch.host).to_owned();
         assert_eq!(path.metadata().expect("a folder").permissions().mode() & 0o777, 0o700);
         fs::write(path.join("marker"), "x").expect("a file");
         scratch.remove().await;

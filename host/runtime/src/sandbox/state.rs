@@ -44,8 +44,8 @@ pub struct State {
 impl State {
     /// The state for a call in this room. `arguments` start with the program's name.
     pub(super) fn new(room: &Room<'_>, arguments: &[String], stdin: &[u8]) -> Result<Self, SandboxError> {
-        let Room { grant, scratch, egress } = room;
-        let egress = egress.call(grant.network())?;
+        let Room { grant, scratch, egress, judge } = room;
+        let egress = egress.call(grant.network(), judge.cloned())?;
         let limits = grant.limits();
         let stdout = CappedOutput::new(limits.output_bytes);
         let stderr = CappedOutput::new(limits.output_bytes);

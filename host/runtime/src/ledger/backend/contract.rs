@@ -32,6 +32,7 @@ const CONTRACT: &[(&str, Check)] = &[
     ("open calls are the oldest first", open_calls_are_the_oldest_first),
     ("nodes and checkpoints come back", nodes_and_checkpoints_come_back),
     ("bytes of any kind survive", bytes_of_any_kind_survive),
+    ("newest fact replaces the last", newest_fact_replaces_the_last),
 ];
 
 #[test]
@@ -49,7 +50,7 @@ fn entry(index: u64) -> StoredEntry {
     StoredEntry { index, hash: Digest::of(&index.to_be_bytes()), bytes: format!("entry {index}").into_bytes() }
 }
 
-fn entries(range: std::ops::Range<u64>) -> Batch {
+pub(in crate::ledger) fn entries(range: std::ops::Range<u64>) -> Batch {
     Batch { entries: range.map(entry).collect(), ..Batch::default() }
 }
 
@@ -193,4 +194,28 @@ fn bytes_of_any_kind_survive(backend: &mut dyn Backend) {
     for content in contents {
         assert_eq!(backend.content(&content.commitment), Ok(Some(content)));
     }
+}
+
+fn newest_fact_replaces_the_last(backend: &mut dyn Backend) {
+    let fact = |kind, key: &str, value: Option<&str>| Fact {
+        kind,
+        key: key.to_owned(),
+        value: value.map(|value| value.as_bytes().to_vec()),
+    };
+    let facts = |facts: Vec<Fact>| Batch { facts, ..Batch::default() };
+    let (session, usage) = (FactKind::Session, FactKind::Usage);
+    assert_eq!(backend.fact(session, "a"), Ok(None));
+    let first = [("b", "1"), ("a", "2"), ("c", "3")].map(|(key, value)| fact(session, key, Some(value)));
+    backend.commit(facts(first.into())).expect("a commit");
+    backend.commit(facts(vec![fact(usage, "a", Some("9")), fact(session, "a", Some("4"))])).expect("a commit");
+    assert_eq!(backend.fact(session, "a"), Ok(Some(b"4".to_vec())));
+    assert_eq!(backend.fact(usage, "a"), Ok(Some(b"9".to_vec())));
+    let keys = |backend: &dyn Backend, after: &str, limit| {
+        let found = backend.facts(session, after, limit).expect("facts");
+        found.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(backend, "", 10), ["a", "b", "c"]);
+    assert_eq!(keys(backend, "a", 1), ["b"]);
+    backend.commit(facts(vec![fact(session, "b", None), fact(session, "nobody", None)])).expect("a commit");
+    assert_eq!(keys(backend, "", 10), ["a", "c"]);
 }

@@ -16,6 +16,7 @@ use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
+use crate::ledger::backend::FactKind;
 use crate::ledger::backend::StoredCheckpoint;
 use crate::ledger::backend::StoredContent;
 use crate::ledger::backend::StoredEntry;
@@ -155,6 +156,14 @@ impl Backend for FaultyBackend {
 
     fn open_calls(&self) -> Result<Vec<CallRow>, BackendError> {
         self.ask(|inner| inner.open_calls())
+    }
+
+    fn fact(&self, kind: FactKind, key: &str) -> Result<Option<Vec<u8>>, BackendError> {
+        self.ask(|backend| backend.fact(kind, key))
+    }
+
+    fn facts(&self, kind: FactKind, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
+        self.ask(|backend| backend.facts(kind, after, limit))
     }
 
     fn node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError> {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::ops::Bound;
 
 use ringfence_audit::tree::Node;
 use ringfence_model::digest::Commitment;
@@ -17,6 +18,8 @@ use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
 use crate::ledger::backend::CallState;
+use crate::ledger::backend::Fact;
+use crate::ledger::backend::FactKind;
 use crate::ledger::backend::StoredCheckpoint;
 use crate::ledger::backend::StoredContent;
 use crate::ledger::backend::StoredEntry;
@@ -33,6 +36,7 @@ pub struct MemoryBackend {
     open: BTreeMap<u64, CallId>,
     nodes: HashMap<(u32, u64), Digest>,
     checkpoints: BTreeMap<u64, String>,
+    facts: BTreeMap<(FactKind, String), Vec<u8>>,
 }
 
 impl MemoryBackend {
@@ -70,7 +74,7 @@ impl Backend for MemoryBackend {
     fn commit(&mut self, batch: Batch) -> Result<(), BackendError> {
         // Invariant: nothing is changed before everything that can fail has been checked.
         super::check_contiguous(&batch.entries, super::length(self.entries.len()))?;
-        let Batch { entries, contents, calls, nodes, checkpoint } = batch;
+        let Batch { entries, contents, calls, nodes, checkpoint, facts } = batch;
         self.entries.extend(entries);
         for content in contents {
             self.contents.entry(content.commitment).or_insert(content);
@@ -82,6 +86,12 @@ impl Backend for MemoryBackend {
             self.nodes.entry((level, index)).or_insert(hash);
         }
         self.checkpoints.extend(checkpoint.map(|checkpoint| (checkpoint.size, checkpoint.note)));
+        for Fact { kind, key, value } in facts {
+            match value {
+                Some(value) => self.facts.insert((kind, key), value),
+                None => self.facts.remove(&(kind, key)),
+            };
+        }
         Ok(())
     }
 
@@ -113,6 +123,16 @@ impl Backend for MemoryBackend {
 
     fn open_calls(&self) -> Result<Vec<CallRow>, BackendError> {
         Ok(self.open.values().filter_map(|call| self.calls.get(call)).cloned().collect())
+    }
+
+    fn fact(&self, kind: FactKind, key: &str) -> Result<Option<Vec<u8>>, BackendError> {
+        Ok(self.facts.get(&(kind, key.to_owned())).cloned())
+    }
+
+    fn facts(&self, kind: FactKind, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
+        let from = (Bound::Excluded((kind, after.to_owned())), Bound::Unbounded);
+        let of_kind = self.facts.range(from).take_while(|((found, _), _)| *found == kind);
+        Ok(of_kind.take(limit).map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 
     fn node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError> {

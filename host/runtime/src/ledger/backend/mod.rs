@@ -105,6 +105,46 @@ pub struct CallRow {
     pub state: CallState,
 }
 
+/// What the ledger keeps beside the entries, by kind and key, so that it need not read the log to know it. Whatever
+/// matters of it stands in entries as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What kind it is.
+    pub kind: FactKind,
+    /// Its key among its kind.
+    pub key: String,
+    /// What it is; none to remove it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Kinds of fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FactKind {
+    /// An answer that is kept, by what it answers.
+    Answer,
+    /// A question to somebody who may approve, by its id.
+    Approval,
+    /// The newest question, by what it is bound to.
+    Binding,
+    /// A session, by its id.
+    Session,
+    /// What was used lately, by what is counted together.
+    Usage,
+}
+
+impl FactKind {
+    /// How it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Approval => "approval",
+            Self::Binding => "binding",
+            Self::Session => "session",
+            Self::Usage => "usage",
+        }
+    }
+}
+
 /// What one commit makes durable: all of it or nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -118,6 +158,8 @@ pub struct Batch {
     pub nodes: Vec<Node>,
     /// A checkpoint. One of the same size is replaced.
     pub checkpoint: Option<StoredCheckpoint>,
+    /// Facts; one replaces the one of the same kind and key.
+    pub facts: Vec<Fact>,
 }
 
 impl Batch {
@@ -127,6 +169,7 @@ impl Batch {
         append(&mut self.contents, other.contents);
         append(&mut self.calls, other.calls);
         append(&mut self.nodes, other.nodes);
+        append(&mut self.facts, other.facts);
         self.checkpoint = other.checkpoint.or(self.checkpoint.take());
     }
 }
@@ -231,6 +274,12 @@ pub trait Backend: fmt::Debug + Send {
 
     /// The calls that were begun and have not ended, oldest first.
     fn open_calls(&self) -> Result<Vec<CallRow>, BackendError>;
+
+    /// A fact.
+    fn fact(&self, kind: FactKind, key: &str) -> Result<Option<Vec<u8>>, BackendError>;
+
+    /// At most `limit` facts of a kind with keys after `after`, in the order of their keys' bytes.
+    fn facts(&self, kind: FactKind, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, BackendError>;
 
     /// The hash of a complete subtree, as it was stored; leaves are the hashes of entries and are not stored again.
     fn node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError>;

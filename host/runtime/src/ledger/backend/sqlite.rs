@@ -8,8 +8,9 @@
 //! opens the file, to write or to read, is told that it is in use (CR-31). The lock goes with the process, so a crash
 //! leaves none behind.
 //!
-//! A file is opened only if it is a log by its `application_id` and of a schema this version knows; nothing is ever
-//! migrated, truncated or repaired here.
+//! A file is opened only if it is a log by its `application_id` and of a schema this version knows. An older schema is
+//! brought up in one transaction when the log is opened to be written, by statements that only add; nothing is ever
+//! truncated or repaired here.
 
 use std::fmt::Display;
 use std::fs;
@@ -43,6 +44,8 @@ use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
 use crate::ledger::backend::CallState;
+use crate::ledger::backend::Fact;
+use crate::ledger::backend::FactKind;
 use crate::ledger::backend::KeyRow;
 use crate::ledger::backend::StoredCheckpoint;
 use crate::ledger::backend::StoredContent;
@@ -56,6 +59,8 @@ pub struct SqliteBackend {
     connection: Connection,
     /// The index of the next entry.
     next: u64,
+    /// Whether its schema has facts; one that is only read may be older.
+    has_facts: bool,
 }
 
 impl SqliteBackend {
@@ -75,7 +80,7 @@ impl SqliteBackend {
         connection.execute_batch(sql::SCHEMA).map_err(|error| failed(&error))?;
         // Durability: the name of the file has to survive a power cut as well as what is in it.
         sync_folder(path).map_err(|error| io_failed(path, &error))?;
-        Ok(Self { connection, next: 0 })
+        Ok(Self { connection, next: 0, has_facts: true })
     }
 
     /// Opens the log at `path` to append to it.
@@ -102,8 +107,11 @@ impl SqliteBackend {
     fn open_as(path: &Path, mode: Mode) -> Result<Self, BackendError> {
         check_file(path)?;
         let connection = connect(path, mode)?;
-        check_kind(&connection, path)?;
+        let version = check_kind(&connection, path)?;
         configure(&connection, mode).map_err(|error| failed(&error))?;
+        if mode == Mode::Write && version == sql::SCHEMA_WITHOUT_FACTS {
+            connection.execute_batch(sql::ADD_FACTS).map_err(|error| failed(&error))?;
+        }
         if mode == Mode::Write {
             // Durability: SQLite syncs the name of its write-ahead file as well, but says nothing if that fails.
             sync_folder(path).map_err(|error| io_failed(path, &error))?;
@@ -111,7 +119,8 @@ impl SqliteBackend {
         let last: Option<i64> =
             connection.query_row(sql::LAST_INDEX, [], |row| row.get(0)).map_err(|error| failed(&error))?;
         let next = last.map_or(Ok(0), from_sql).map_err(BackendError::Corrupt)?;
-        Ok(Self { connection, next: if last.is_some() { next.saturating_add(1) } else { 0 } })
+        let next = if last.is_some() { next.saturating_add(1) } else { 0 };
+        Ok(Self { connection, next, has_facts: mode == Mode::Write || version == sql::SCHEMA_VERSION })
     }
 
     fn cached(&self, sql: &str) -> Result<CachedStatement<'_>, BackendError> {
@@ -184,6 +193,21 @@ impl Backend for SqliteBackend {
         self.many(sql::OPEN_CALLS, [], call_of)?.into_iter().collect()
     }
 
+    fn fact(&self, kind: FactKind, key: &str) -> Result<Option<Vec<u8>>, BackendError> {
+        if !self.has_facts {
+            return Ok(None);
+        }
+        self.one(sql::FACT, [kind.as_str(), key], |row| row.get(0))
+    }
+
+    fn facts(&self, kind: FactKind, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
+        if !self.has_facts {
+            return Ok(Vec::new());
+        }
+        let limit = to_sql(super::length(limit));
+        self.many(sql::FACTS, params![kind.as_str(), after, limit], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     fn node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError> {
         self.one(sql::NODE, params![level, to_sql(index)], |row| Ok(Digest::from_bytes(row.get(0)?)))
     }
@@ -214,6 +238,16 @@ fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
     }
     if let Some(StoredCheckpoint { size, note }) = &batch.checkpoint {
         transaction.prepare_cached(sql::PUT_CHECKPOINT)?.execute(params![to_sql(*size), note])?;
+    }
+    for Fact { kind, key, value } in &batch.facts {
+        match value {
+            Some(value) => {
+                transaction.prepare_cached(sql::PUT_FACT)?.execute(params![kind.as_str(), key, value])?;
+            }
+            None => {
+                transaction.prepare_cached(sql::REMOVE_FACT)?.execute([kind.as_str(), key])?;
+            }
+        }
     }
     transaction.commit()
 }
@@ -382,7 +416,7 @@ fn configure(connection: &Connection, mode: Mode) -> rusqlite::Result<()> {
 }
 
 /// Trust boundary: a path from the operator may name any file; only a log is touched.
-fn check_kind(connection: &Connection, path: &Path) -> Result<(), BackendError> {
+fn check_kind(connection: &Connection, path: &Path) -> Result<i64, BackendError> {
     let number = |pragma: &str| connection.pragma_query_value::<i64, _>(None, pragma, |row| row.get(0));
     let id = number("application_id").map_err(|error| match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => unusable(path, "it is not a log"),
@@ -390,7 +424,7 @@ fn check_kind(connection: &Connection, path: &Path) -> Result<(), BackendError> 
     })?;
     let version = number("user_version").map_err(|error| failed(&error))?;
     match (id, version) {
-        (sql::APPLICATION_ID, sql::SCHEMA_VERSION) => Ok(()),
+        (sql::APPLICATION_ID, sql::SCHEMA_VERSION | sql::SCHEMA_WITHOUT_FACTS) => Ok(version),
         (sql::APPLICATION_ID, version) => {
             let known = sql::SCHEMA_VERSION;
             Err(unusable(path, &format!("its schema has version `{version}`, and this host knows version `{known}`")))

@@ -5,7 +5,6 @@ use ringfence_model::decision::AskedSummary;
 use ringfence_model::decision::CallSubject;
 use ringfence_model::decision::ComponentSubject;
 use ringfence_model::decision::ElevationSubject;
-use ringfence_model::decision::FunctionSummary;
 use ringfence_model::decision::Origin;
 use ringfence_model::decision::OutgoingKind;
 use ringfence_model::decision::OutgoingSubject;
@@ -29,10 +28,6 @@ use crate::policy::cases::Case;
 pub(super) struct AdmitCase {
     #[serde(default)]
     bytes: u64,
-    #[serde(default)]
-    findings: Vec<String>,
-    #[serde(default)]
-    functions: Vec<FunctionSummary>,
     #[serde(default)]
     imports: Vec<String>,
     #[serde(default = "from_a_file")]
@@ -59,6 +54,8 @@ pub(super) struct EgressCase {
     path: String,
     #[serde(default)]
     port: u16,
+    #[serde(default)]
+    query: String,
     #[serde(default)]
     scheme: String,
     #[serde(default)]
@@ -152,8 +149,6 @@ impl Case {
     fn component(&self, admit: &AdmitCase) -> ComponentSubject {
         ComponentSubject {
             bytes: admit.bytes,
-            findings: admit.findings.clone(),
-            functions: admit.functions.clone(),
             imports: admit.imports.clone(),
             origin: admit.origin,
             reference: admit.reference.clone(),
@@ -173,6 +168,7 @@ impl Case {
             method: egress.method.clone(),
             path: egress.path.clone(),
             port: egress.port,
+            query: egress.query.clone(),
             scheme: egress.scheme.clone(),
             secrets: egress.secrets.clone(),
             tool: self.tool(),

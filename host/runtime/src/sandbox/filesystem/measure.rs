@@ -41,7 +41,7 @@ impl FileReads {
         };
         let asked = Asked { folders: vec![folder], ..Asked::default() };
         let grant = Grant::narrow(&asked, &[], &[]).map_err(text)?;
-        let room = Room { grant: &grant, scratch: None, egress: &Egress::closed() };
+        let room = Room { grant: &grant, scratch: None, egress: &Egress::closed(), judge: None };
         let state = State::new(&room, &[], &[]).map_err(text)?;
         Ok(Self(state))
     }

@@ -6,7 +6,22 @@
 /// `RFL1`: what marks a `SQLite` file as a log.
 pub(super) const APPLICATION_ID: i64 = 0x5246_4c31;
 /// The version of the schema.
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
+/// The one before, which had no facts.
+pub(super) const SCHEMA_WITHOUT_FACTS: i64 = 1;
+
+/// From that one to this.
+pub(super) const ADD_FACTS: &str = "
+BEGIN EXCLUSIVE;
+CREATE TABLE facts (
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (kind, key)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 2;
+COMMIT;
+";
 
 pub(super) const SCHEMA: &str = "
 BEGIN EXCLUSIVE;
@@ -42,8 +57,14 @@ CREATE TABLE checkpoints (
     size INTEGER PRIMARY KEY,
     note TEXT NOT NULL
 ) STRICT;
+CREATE TABLE facts (
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (kind, key)
+) STRICT, WITHOUT ROWID;
 PRAGMA application_id = 0x52464c31;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;
 ";
 
@@ -60,6 +81,9 @@ pub(super) const CALL_BY_KEY: &str = "\
 pub(super) const OPEN_CALLS: &str = "\
     SELECT call, principal, key, fingerprint, reach, begun, ended, effect FROM calls \
     WHERE ended IS NULL ORDER BY begun";
+pub(super) const FACT: &str = "SELECT value FROM facts WHERE kind = ?1 AND key = ?2";
+pub(super) const FACTS: &str = "\
+    SELECT key, value FROM facts WHERE kind = ?1 AND key > ?2 ORDER BY key LIMIT ?3";
 pub(super) const NODE: &str = "SELECT hash FROM nodes WHERE level = ?1 AND idx = ?2";
 pub(super) const LATEST_CHECKPOINT: &str = "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1";
 pub(super) const CHECKPOINT_COVERING: &str =
@@ -74,6 +98,9 @@ pub(super) const PUT_CALL: &str = "\
     principal = excluded.principal, key = excluded.key, fingerprint = excluded.fingerprint, \
     reach = excluded.reach, begun = excluded.begun, ended = excluded.ended, effect = excluded.effect";
 pub(super) const PUT_NODE: &str = "INSERT INTO nodes (level, idx, hash) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+pub(super) const PUT_FACT: &str = "\
+    INSERT INTO facts (kind, key, value) VALUES (?1, ?2, ?3) ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value";
+pub(super) const REMOVE_FACT: &str = "DELETE FROM facts WHERE kind = ?1 AND key = ?2";
 pub(super) const PUT_CHECKPOINT: &str = "\
     INSERT INTO checkpoints (size, note) VALUES (?1, ?2) ON CONFLICT (size) DO UPDATE SET note = excluded.note";
 
@@ -87,6 +114,8 @@ pub(super) const QUESTIONS: &[&str] = &[
     CALL,
     CALL_BY_KEY,
     OPEN_CALLS,
+    FACT,
+    FACTS,
     NODE,
     LATEST_CHECKPOINT,
     CHECKPOINT_COVERING,

@@ -200,7 +200,7 @@ fn file_that_is_no_log_is_refused_untouched() {
     let cases: [(&dyn Fn(), &str); 7] = [
         (&|| foreign(0, 0), "it is a database, but not a log"),
         (&|| foreign(7, 1), "it is a database, but not a log"),
-        (&|| foreign(sql::APPLICATION_ID, 2), "its schema has version `2`, and this host knows version `1`"),
+        (&|| foreign(sql::APPLICATION_ID, 3), "its schema has version `3`, and this host knows version `2`"),
         (&unfinished, "it was not finished being made, holds nothing, and can be removed"),
         (&|| text(&[b'x'; 5000]), "it is not a log"),
         (&|| text(b""), "it is empty"),
@@ -346,4 +346,23 @@ fn missing_folder_of_running_log_is_an_error() {
     drop(scene);
     assert!(!path.exists());
     let _ = ledger.begin(intent(1, Reach::Writes));
+}
+
+#[test]
+fn older_schema_is_brought_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("log");
+    let mut backend = SqliteBackend::create(&path).expect("a log");
+    backend.commit(crate::ledger::backend::contract::entries(0..3)).expect("a commit");
+    backend.connection.execute_batch("DROP TABLE facts; PRAGMA user_version = 1").expect("the schema before");
+    drop(backend);
+    let read = SqliteBackend::open_read_only(&path).expect("the log as it was");
+    assert_eq!((read.fact(FactKind::Session, "a"), read.next), (Ok(None), 3));
+    drop(read);
+    let mut backend = SqliteBackend::open(&path).expect("the log, brought up");
+    let fact = Fact { kind: FactKind::Session, key: "a".into(), value: Some(b"1".to_vec()) };
+    backend.commit(Batch { facts: vec![fact], ..Batch::default() }).expect("a commit");
+    drop(backend);
+    let again = SqliteBackend::open(&path).expect("the log again");
+    assert_eq!((again.fact(FactKind::Session, "a"), again.next), (Ok(Some(b"1".to_vec())), 3));
 }

@@ -1,0 +1,144 @@
+//! `ringfence session`: a principal in a ring, opened and closed by an operator, elevated by the policies.
+
+use ringfence_model::outcome::one_line;
+use ringfence_model::ring::Ring;
+use ringfence_model::time::Clock as _;
+use ringfence_runtime::ledger::sessions::Session;
+use ringfence_runtime::pipeline::Elevated;
+use ringfence_runtime::policy::PolicySet;
+use ringfence_runtime::sandbox::scratch;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::args::SessionCommand;
+use crate::commands;
+use crate::commands::invoke::host;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::home::Home;
+use crate::home::SystemClock;
+use crate::output::Output;
+
+pub fn run(home: &Home, command: SessionCommand, output: Output) -> Result<Exit, CommandError> {
+    match command {
+        SessionCommand::Open { name, principal, ring } => {
+            let name = checked_name(&name)?;
+            let principal = commands::acting_for(principal.as_ref())?;
+            let (ledger, sequencer) = commands::open_log(home, output)?;
+            let session = ledger.open_session(&name, &principal, numbered(ring)?, &commands::operator()?)?;
+            sequencer.publish(&ledger)?;
+            show(&session, output);
+            Ok(Exit::Done)
+        }
+        SessionCommand::List { all } => list(home, all, output),
+        SessionCommand::Show { id } => {
+            let session = home.ledger_read_only()?.session(id)?;
+            let unknown = || CommandError::command_line(format!("there is no session `{id}`"));
+            show(&session.ok_or_else(|| unknown().hint("`ringfence session list --all` has them"))?, output);
+            Ok(Exit::Done)
+        }
+        SessionCommand::Close { id } => {
+            let (ledger, sequencer) = commands::open_log(home, output)?;
+            let session = ledger.close_session(id, &commands::operator()?)?;
+            sequencer.publish(&ledger)?;
+            if let Err(error) = scratch::clear_session(&home.scratch_path(), id) {
+                output.note(&format!("warning: its scratch folder could not be removed: {error}"));
+            }
+            show(&session, output);
+            Ok(Exit::Done)
+        }
+        SessionCommand::Elevate { id, ring, duration, reason } => {
+            let ring = numbered(ring)?;
+            let engine = home.engine()?;
+            let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
+            let host = host(home, engine, policies, &[], output)?;
+            let session = host.ledger().open_session_by(id)?;
+            let asked = host.elevate(session, ring, duration.millis, one_line(&reason));
+            let elevated = commands::block_on(async { Ok(asked.await?) })?;
+            host.publish()?;
+            print_elevated(&elevated, output)
+        }
+    }
+}
+
+fn list(home: &Home, all: bool, output: Output) -> Result<Exit, CommandError> {
+    let mut sessions = home.ledger_read_only()?.sessions()?;
+    sessions.retain(|session| all || session.closed.is_none());
+    sessions.sort_by_key(|session| session.opened);
+    if output.is_json() {
+        output.json(&sessions.iter().map(rendered).collect::<Vec<_>>());
+    } else {
+        for session in &sessions {
+            output.line(&line(session));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn print_elevated(elevated: &Elevated, output: Output) -> Result<Exit, CommandError> {
+    match elevated {
+        Elevated::Granted(session) => {
+            show(session, output);
+            Ok(Exit::Done)
+        }
+        Elevated::Denied(why) => Err(CommandError::denied("denied.policy", why).hint(
+            "`ringfence policy list` shows who is asked at `elevate`; an operator's own calls choose their ring",
+        )),
+        Elevated::Held(approval) => {
+            let id = approval.approval;
+            Err(CommandError::denied(
+                "denied.approval",
+                &format!("approval `{id}` is needed until {}", approval.expires),
+            )
+            .hint(format!("`ringfence approve {id}`, by somebody else than who asks; then ask again")))
+        }
+        Elevated::Rejected(approval) => {
+            Err(CommandError::denied("denied.rejected", &format!("approval `{}` was rejected", approval.approval))
+                .hint("another ring or another time is another question"))
+        }
+    }
+}
+
+fn checked_name(name: &str) -> Result<String, CommandError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > ringfence_model::limits::NAME_BYTES_MAX || !name.chars().all(fits) {
+        return Err(CommandError::command_line(format!("`{}` is not a name for a session", one_line(name)))
+            .hint("write ASCII letters, digits, `.`, `_` and `-`"));
+    }
+    Ok(name.to_owned())
+}
+
+fn numbered(ring: u8) -> Result<Ring, CommandError> {
+    Ring::try_from(ring).map_err(|error| CommandError::command_line(error.to_string()))
+}
+
+fn show(session: &Session, output: Output) {
+    if output.is_json() {
+        output.json(&rendered(session));
+    } else {
+        output.line(&line(session));
+    }
+}
+
+fn line(session: &Session) -> String {
+    let Session { session: id, name, principal, opened, .. } = session;
+    let ring = session.ring_at(SystemClock.now());
+    let state = match (session.closed, session.elevated.filter(|_| ring != session.ring)) {
+        (Some(closed), _) => format!("closed {closed}"),
+        (None, Some(elevation)) => format!("elevated until {}", elevation.until),
+        (None, None) => "open".to_owned(),
+    };
+    format!("{id}  {name}  {principal}  ring {ring}  opened {opened}  {state}")
+}
+
+fn rendered(session: &Session) -> Value {
+    json!({
+        "session": session.session,
+        "name": session.name,
+        "principal": session.principal,
+        "ring": session.ring_at(SystemClock.now()),
+        "opened": session.opened,
+        "closed": session.closed,
+        "elevated": session.elevated,
+    })
+}
