@@ -115,6 +115,100 @@ async fn call(host: &Host, tool: &Tool, request: CallRequest) -> Response {
     host.call(tool, request, &PolicySet::default()).await.expect("an answer")
 }
 
+/// A policy that says at each point what its settings tell it to.
+fn scripted(host: &Host, settings: &serde_json::Value) -> Policy {
+    let component = std::fs::read(ringfence_artifacts::HOSTILE_POLICY_SCRIPTED).expect("the policy");
+    Policy::load(host.engine(), "scripted", &component, settings).expect("a policy")
+}
+
+/// The bodies of the entries of a kind.
+fn bodies(host: &Host, kind: &str) -> Vec<serde_json::Value> {
+    let entries = host.ledger().entries(0, usize::MAX).expect("entries");
+    let parsed = entries.iter().map(|entry| serde_json::from_slice(&entry.bytes).expect("JSON"));
+    parsed.filter(|entry: &serde_json::Value| entry["kind"] == kind).map(|mut entry| entry["body"].take()).collect()
+}
+
+/// Makes the same call this often at once.
+async fn together(host: &Arc<Host>, tool: &Arc<Tool>, count: usize) -> Vec<Response> {
+    let calls: Vec<_> = (0..count)
+        .map(|_| {
+            let (host, tool) = (Arc::clone(host), Arc::clone(tool));
+            tokio::spawn(async move { call(&host, &tool, request(&host, "scribble")).await })
+        })
+        .collect();
+    let mut responses = Vec::new();
+    for call in calls {
+        responses.push(call.await.expect("a response"));
+    }
+    responses
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn approval_is_used_once_among_many() {
+    // POL-16, POL-22
+    let host = host();
+    let tool = tool(&host, SCRIBBLER).await;
+    let demand = json!({ "is": "approve", "by": ["operator:*"], "valid-ms": 60_000, "reason": "x" });
+    host.put_in_force(PolicySet::new(vec![scripted(&host, &json!({ "call": [demand] }))]));
+    assert!(together(&host, &tool, 20).await.iter().all(|response| response.denial.is_some()));
+    let asked = host.ledger().approvals().expect("approvals");
+    assert_eq!((asked.len(), bodies(&host, "held").len()), (1, 1));
+    let operator: Principal = "operator:ada".parse().expect("a principal");
+    host.ledger().answer(asked[0].approval, &operator, true, None).expect("approved");
+    let ran = together(&host, &tool, 20).await.iter().filter(|response| response.denial.is_none()).count();
+    assert_eq!((ran, bodies(&host, "begun").len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cap_holds_among_calls_together() {
+    let host = host();
+    let tool = tool(&host, SCRIBBLER).await;
+    let cap = json!({ "is": "cap", "scope": "tool", "unit": "calls", "window": "hour", "at-most": 5 });
+    host.put_in_force(PolicySet::new(vec![scripted(&host, &json!({ "call": [cap] }))]));
+    let responses = together(&host, &tool, 20).await;
+    let ran = responses.iter().filter(|response| response.denial.is_none()).count();
+    assert_eq!((ran, bodies(&host, "begun").len(), bodies(&host, "refused").len()), (5, 5, 15));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn set_is_replaced_in_one_step() {
+    // POL-12, POL-18
+    let host = host();
+    let tool = tool(&host, SCRIBBLER).await;
+    let sets = [1, 2].map(|version| {
+        let settings = json!({ "call": "permit", "result": "permit", "version": version });
+        PolicySet::new(vec![scripted(&host, &settings)])
+    });
+    let digests = sets.each_ref().map(|set| json!(set.digest()));
+    host.put_in_force(sets[0].clone());
+    let calling = {
+        let (host, tool) = (Arc::clone(&host), Arc::clone(&tool));
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                together(&host, &tool, 4).await;
+            }
+        })
+    };
+    while !calling.is_finished() {
+        for set in &sets {
+            host.put_in_force(set.clone());
+            tokio::task::yield_now().await;
+        }
+    }
+    calling.await.expect("every call");
+    // A set that can't be loaded never gets here: what is in force stays.
+    let component = std::fs::read(ringfence_artifacts::POLICY_RING_DEFAULT).expect("the policy");
+    assert!(Policy::load(host.engine(), "ring-default", &component, &json!({ "unknown": 1 })).is_err());
+    assert!(digests.contains(&json!(host.policies().digest())));
+    let (begun, finished) = (bodies(&host, "begun"), bodies(&host, "finished"));
+    assert_eq!((begun.len(), finished.len()), (40, 40));
+    for end in &finished {
+        let start = begun.iter().find(|begun| begun["call"] == end["call"]).expect("its beginning");
+        let (before, after) = (&start["decision"]["policy_set"], &end["decision"]["policy_set"]);
+        assert!(before == after && digests.contains(before), "{before} {after}");
+    }
+}
+
 /// Touches a mebibyte of memory and answers how many of its bytes were not zero before.
 const SCRIBBLER: &str = r#"(component
   (core module $m

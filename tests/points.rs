@@ -478,6 +478,7 @@ mod session {
 
     #[test]
     fn session_bounds_its_calls() {
+        // POL-15
         let home = Home::new();
         let id = open(&home, &["--as", "agent:a"]);
         echo(&home, "a", &["--session", &id]).0.code(0);
