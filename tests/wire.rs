@@ -1,6 +1,7 @@
 //! What goes over the wire and how much of it: one request for each that was asked for, as it was decided, within
 //! limits.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,6 +10,8 @@ use ringfence_artifacts as guests;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::harness::flow::Drain;
+use crate::harness::flow::Fountain;
 use crate::harness::network::GRANTED;
 use crate::harness::network::HERE;
 use crate::harness::network::Network;
@@ -27,6 +30,14 @@ use crate::harness::web::raw;
 const BOMB: &str = "1f8b08000000000002ffedc13101000000c2a04aeb9fce1a1e40010000000000000000000000000000000000000000000000\
     0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
     0000000000000000000000000000000000000000000000af0685c24dc5a0860100";
+
+/// Bytes that a call may send or receive where that is tried.
+const CAP: usize = 2 * 1024 * 1024;
+
+/// `--socket` for one address.
+fn socket(protocol: &str, address: SocketAddr) -> String {
+    format!("--socket={protocol}://{address}")
+}
 
 fn echo(seen: &Seen) -> Answer {
     ok(&seen.bytes)
@@ -144,6 +155,43 @@ pub mod hostile {
     }
 
     #[test]
+    pub fn flood_sockets() {
+        // NET-20: what leaves is what the call may send, to the byte.
+        let net = Network::new();
+        net.configure(&format!("[operator.limits]\nsent-bytes = {CAP}\n"));
+        let drain = Drain::new();
+        for way in ["tcp", "udp"] {
+            let (rule, address) = (socket(way, drain.address()), drain.address().to_string());
+            net.permits(guests::HOSTILE_FLOOD_SOCKETS, &[&rule], &[way, &address]);
+            let permitted = drain.take_bytes();
+            let said = net.contains(guests::HOSTILE_FLOOD_SOCKETS, &[&rule], &[way, &address], 1);
+            assert!(said.contains(&format!("sent: {CAP}\n")), "{way}: {said}");
+            let arrived = drain.take_bytes();
+            if way == "tcp" {
+                assert_eq!((permitted, arrived), (CAP / 2, CAP));
+            } else {
+                assert!(permitted > 0 && (1..=CAP).contains(&arrived), "{permitted}, {arrived}");
+            }
+        }
+    }
+
+    #[test]
+    pub fn hoard_sockets() {
+        // NET-24: a socket is a connection from when it is made until it is closed, which nobody does here before the end.
+        let net = Network::new();
+        net.configure("[operator.limits]\nconnections = 4\n");
+        for (way, protocol) in [("tcp", "tcp"), ("udp", "udp"), ("unconnected", "tcp")] {
+            let (drain, other) = (Drain::new(), Drain::new());
+            let (rule, address) = (socket(protocol, other.address()), other.address().to_string());
+            net.permits(guests::HOSTILE_HOARD_SOCKETS, &[&rule], &[way, &address]);
+            let (rule, address) = (socket(protocol, drain.address()), drain.address().to_string());
+            let said = net.contains(guests::HOSTILE_HOARD_SOCKETS, &[&rule], &[way, &address], 1);
+            assert!(said.contains("kept: 4\n") && said.contains("new-socket-limit"), "{way}: {said}");
+            assert_eq!(drain.connections(), if way == "tcp" { 4 } else { 0 }, "{way}");
+        }
+    }
+
+    #[test]
     pub fn forge_headers() {
         // NET-12, NET-14, NET-16
         let net = Network::new();
@@ -194,6 +242,22 @@ pub mod hostile {
             let said = value["outcome"]["stdout"].as_str().unwrap_or_default();
             assert!(!said.contains("escaped") && !said.contains("reached: 16777216"), "{path}: {value}");
             net.home.is_well();
+        }
+    }
+
+    #[test]
+    pub fn read_endless_sockets() {
+        // NET-19
+        let net = Network::new();
+        net.configure(&format!("[operator.limits]\nreceived-bytes = {CAP}\n"));
+        let piece = vec![b'x'; 64 * 1024];
+        let web = Web::new(move |_| vec![Step::Send(piece.clone(), u64::MAX)]);
+        let fountain = Fountain::new();
+        for (way, address) in [("tcp", web.address()), ("udp", fountain.address())] {
+            let (rule, address) = (socket(way, address), address.to_string());
+            net.permits(guests::HOSTILE_READ_ENDLESS_SOCKETS, &[&rule], &[way, &address]);
+            let said = net.contains(guests::HOSTILE_READ_ENDLESS_SOCKETS, &[&rule], &[way, &address], 1);
+            assert!(said.contains(&format!("read: {CAP}\n")), "{way}: {said}");
         }
     }
 

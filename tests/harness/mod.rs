@@ -2,6 +2,7 @@
 
 mod attack;
 pub mod dns;
+pub mod flow;
 pub mod network;
 mod registry;
 pub mod tls;

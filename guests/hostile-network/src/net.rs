@@ -26,7 +26,7 @@ use bindings::wasi::sockets::ip_name_lookup::resolve_addresses;
 use bindings::wasi::sockets::network::{
     ErrorCode, IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress,
 };
-use bindings::wasi::sockets::tcp::TcpSocket;
+pub use bindings::wasi::sockets::tcp::TcpSocket;
 use bindings::wasi::sockets::tcp_create_socket::create_tcp_socket;
 use bindings::wasi::sockets::udp::{IncomingDatagramStream, OutgoingDatagram, OutgoingDatagramStream, UdpSocket};
 use bindings::wasi::sockets::udp_create_socket::create_udp_socket;
@@ -77,9 +77,24 @@ impl Connection {
 
     /// Sends something and waits for something.
     pub fn exchange(&self, bytes: &[u8]) -> Outcome<Vec<u8>> {
-        self.output.blocking_write_and_flush(bytes)?;
-        Ok(self.input.blocking_read(4096)?)
+        self.send(bytes)?;
+        self.receive(4096)
     }
+
+    /// Sends at most 4 KiB.
+    pub fn send(&self, bytes: &[u8]) -> Outcome<()> {
+        Ok(self.output.blocking_write_and_flush(bytes)?)
+    }
+
+    /// Waits for at most so many bytes.
+    pub fn receive(&self, bytes_max: u64) -> Outcome<Vec<u8>> {
+        Ok(self.input.blocking_read(bytes_max)?)
+    }
+}
+
+/// A TCP socket that is not connected, of the kind that an address takes.
+pub fn unconnected(to: SocketAddr) -> Outcome<TcpSocket> {
+    Ok(create_tcp_socket(family(to))?)
 }
 
 /// Listens for TCP connections; answers with the socket that does.

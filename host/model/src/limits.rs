@@ -138,9 +138,9 @@ pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 pub const FIELDS_BYTES_MAX: usize = 32 * 1024;
 /// Headers of a request, and of an answer.
 pub const HEADERS_MAX: usize = 100;
-/// Connections one call may have open at a time.
+/// Connections and sockets one call may have open at a time.
 pub const CONNECTIONS_MAX: u64 = 16;
-/// Requests, connections and name lookups of one call.
+/// Requests, connections, datagrams and name lookups of one call.
 pub const REQUESTS_MAX: u64 = 1_000;
 /// Bytes that one call may send over the network, and bytes it may receive.
 pub const NETWORK_BYTES_MAX: u64 = 256 * MIB;

@@ -50,6 +50,16 @@ impl Account {
         take(&self.sent_bytes, bytes, self.limits.sent_bytes)
     }
 
+    /// Bytes that could still be sent.
+    pub(super) fn sendable(&self) -> u64 {
+        self.limits.sent_bytes.saturating_sub(self.sent_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Takes back bytes that were counted and then not sent.
+    pub(super) fn take_back(&self, bytes: usize) {
+        self.sent_bytes.fetch_sub(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Counts bytes before the guest gets them; whether they were left.
     pub(super) fn receive(&self, bytes: usize) -> bool {
         take(&self.received_bytes, bytes, self.limits.received_bytes)
@@ -64,7 +74,7 @@ impl Account {
     pub(super) fn summary(&self) -> Option<String> {
         let [requests, sent, received] =
             [&self.requests, &self.sent_bytes, &self.received_bytes].map(|count| count.load(Ordering::Relaxed));
-        (requests > 0).then(|| format!("{requests} requests, {sent} bytes of bodies sent, {received} bytes received"))
+        (requests > 0).then(|| format!("{requests} requests, {sent} bytes sent, {received} bytes received"))
     }
 }
 
@@ -86,6 +96,8 @@ mod tests {
         let limits = NetworkLimits { connections: 1, received_bytes: 10, requests: 2, sent_bytes: 10 };
         let account = Account::new(limits);
         assert!(account.send(6) && !account.send(5) && account.send(4) && !account.send(1));
+        account.take_back(4);
+        assert!(account.sendable() == 4 && account.send(4) && account.sendable() == 0);
         assert!(account.receive(10) && !account.receive(1) && account.receivable() == 0);
         assert!(account.request() && account.request() && !account.request());
         let held = account.connection();

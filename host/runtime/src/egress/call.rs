@@ -20,6 +20,7 @@ use ringfence_model::egress::kind;
 use ringfence_model::grant::NetworkGrant;
 use ringfence_model::outcome::Trace;
 use thiserror::Error;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::egress::Egress;
 use crate::egress::Judge;
@@ -48,6 +49,13 @@ pub(crate) enum Refusal {
     NotGranted,
     #[error("it carries the placeholder of secret `{0}` to where that secret may not go")]
     Secret(String),
+}
+
+impl Refusal {
+    pub(crate) const CONNECTED: Self = Self::Limit("as many connections as allowed are open");
+    pub(crate) const RECEIVED: Self = Self::Limit("the call has received all it may");
+    pub(crate) const REQUESTED: Self = Self::Limit("the call has made all its requests");
+    pub(crate) const SENT: Self = Self::Limit("the call has sent all it may");
 }
 
 /// One call's way out. Cheap to clone: all of them share one account.
@@ -173,9 +181,7 @@ impl CallEgress {
         if patterns.is_empty() {
             return Err(Refusal::NotGranted.into());
         }
-        if !self.0.account.request() {
-            return Err(Refusal::Limit("the call has made all its requests").into());
-        }
+        self.count_request()?;
         self.ask(Outgoing::plain(OutgoingKind::Lookup, name.to_string(), 0)).await?;
         let addresses = self.addresses(&host, &patterns).await?;
         let mut looked_up = self.0.looked_up.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,9 +212,39 @@ impl CallEgress {
         self.check(ip, &patterns)
     }
 
-    /// Counts a connection or datagram peer of a socket.
-    pub(crate) fn count_socket(&self) -> Result<(), Refusal> {
-        if self.0.account.request() { Ok(()) } else { Err(Refusal::Limit("the call has made all its requests")) }
+    /// Counts a request, a connection, a datagram or a lookup.
+    pub(crate) fn count_request(&self) -> Result<(), Refusal> {
+        if self.0.account.request() { Ok(()) } else { Err(Refusal::REQUESTED) }
+    }
+
+    /// A place among the call's open connections, held as long as the permit is.
+    pub(crate) fn connection(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.0.account.connection().ok_or(Refusal::CONNECTED)
+    }
+
+    /// Counts bytes before they are sent.
+    pub(crate) fn send(&self, bytes: usize) -> Result<(), Refusal> {
+        if self.0.account.send(bytes) { Ok(()) } else { Err(Refusal::SENT) }
+    }
+
+    /// Bytes that could still be sent.
+    pub(crate) fn sendable(&self) -> u64 {
+        self.0.account.sendable()
+    }
+
+    /// Takes back bytes that were counted, and then not sent.
+    pub(crate) fn take_back(&self, bytes: usize) {
+        self.0.account.take_back(bytes);
+    }
+
+    /// Counts bytes before the guest gets them.
+    pub(crate) fn receive(&self, bytes: usize) -> Result<(), Refusal> {
+        if self.0.account.receive(bytes) { Ok(()) } else { Err(Refusal::RECEIVED) }
+    }
+
+    /// Bytes that could still be received.
+    pub(crate) fn receivable(&self) -> u64 {
+        self.0.account.receivable()
     }
 }
 

@@ -105,13 +105,8 @@ fn admit(call: &CallEgress, request: Request<WasiBody>) -> Result<Admitted, Erro
     let mut request = target::rewrite(request, &target).map_err(denied)?;
     let outgoing = outgoing(call, &request, &target);
     call.placeholders().fill(&mut request, &target).map_err(denied)?;
-    if !call.account().request() {
-        return Err(denied(Refusal::Limit("the call has made all its requests")));
-    }
-    let Some(permit) = call.account().connection() else {
-        let full = Refusal::Limit("as many connections as allowed are open");
-        return Err(refuse(&what, full, Error::ConnectionLimitReached));
-    };
+    call.count_request().map_err(denied)?;
+    let permit = call.connection().map_err(|full| refuse(&what, full, Error::ConnectionLimitReached))?;
     Ok(Admitted { hosts, outgoing, permit, request, target })
 }
 
@@ -247,15 +242,12 @@ fn check(call: &CallEgress, response: &Response<Incoming>, target: &HttpTarget) 
     }
     // To a HEAD, a length is that of an answer that does not come.
     match response.body().size_hint().exact().filter(|_| target.method != "HEAD") {
-        Some(length) if length > call.account().receivable() => {
-            Err(Failure::Refused(RECEIVED, Error::HttpResponseBodySize(Some(length))))
+        Some(length) if length > call.receivable() => {
+            Err(Failure::Refused(Refusal::RECEIVED, Error::HttpResponseBodySize(Some(length))))
         }
         _ => Ok(()),
     }
 }
-
-const RECEIVED: Refusal = Refusal::Limit("the call has received all it may");
-const SENT: Refusal = Refusal::Limit("the call has sent all it may");
 
 /// A request's body, counted before it leaves.
 struct CountedBody {
@@ -270,8 +262,8 @@ impl Body for CountedBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
-        if !self.call.account().send(bytes) {
-            self.call.note(IMPORT, "a request's body", Some(&SENT));
+        if let Err(refusal) = self.call.send(bytes) {
+            self.call.note(IMPORT, "a request's body", Some(&refusal));
             return Poll::Ready(Some(Err(Error::HttpRequestBodySize(None))));
         }
         Poll::Ready(frame)
@@ -317,8 +309,8 @@ impl Body for Answer {
         let next = Instant::now() + self.pause;
         self.paused.as_mut().reset(next);
         let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
-        if !self.call.account().receive(bytes) {
-            self.call.note(IMPORT, "an answer's body", Some(&RECEIVED));
+        if let Err(refusal) = self.call.receive(bytes) {
+            self.call.note(IMPORT, "an answer's body", Some(&refusal));
             return Poll::Ready(Some(Err(Error::HttpResponseBodySize(None))));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Error::Hyper)))

@@ -1,8 +1,10 @@
 //! Sockets and names: wasmtime's own implementation, behind doors that ask the call's way out.
 //!
 //! Three functions lead to everything in `wasi:sockets`: creating a TCP socket, creating a UDP socket, looking up a
-//! name. They are replaced here; what a socket connects to is asked of the way out as well, address by address. No tool listens:
-//! nothing can reach in.
+//! name. They are replaced here; what a socket connects to is asked of the way out as well, address by address; what flows
+//! is counted (`meter`). No tool listens: nothing can reach in.
+
+pub(super) mod meter;
 
 use std::net::IpAddr;
 use std::net::SocketAddr;
@@ -11,6 +13,7 @@ use std::vec;
 
 use ringfence_model::decision::OutgoingKind;
 use ringfence_model::egress::Protocol;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::HasData;
 use wasmtime::component::Linker;
 use wasmtime::component::Resource;
@@ -33,13 +36,13 @@ use wasmtime_wasi::p2::subscribe;
 use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
-use wasmtime_wasi::sockets::WasiSocketsView as _;
 
 use crate::egress::CallEgress;
 use crate::egress::Outgoing;
 use crate::egress::Refusal;
 use crate::egress::ResolveError;
 use crate::egress::Unreachable;
+use crate::sandbox::network::meter::OpenSockets;
 use crate::sandbox::state::State;
 
 mod bindings {
@@ -97,10 +100,10 @@ async fn allows(call: &CallEgress, address: SocketAddr, usage: SocketAddrUse) ->
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => (BIND, Err(Refusal::NotGranted)),
         SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => (LISTEN, Err(Refusal::NotGranted)),
         SocketAddrUse::TcpConnect => {
-            (CONNECT_TCP, call.decide_socket(address, Protocol::Tcp).and_then(|()| call.count_socket()))
+            (CONNECT_TCP, call.decide_socket(address, Protocol::Tcp).and_then(|()| call.count_request()))
         }
         SocketAddrUse::UdpSend => {
-            (SEND_UDP, call.decide_socket(address, Protocol::Udp).and_then(|()| call.count_socket()))
+            (SEND_UDP, call.decide_socket(address, Protocol::Udp).and_then(|()| call.count_request()))
         }
         SocketAddrUse::UdpReceive => return call.decide_socket(address, Protocol::Udp).is_ok(),
     };
@@ -119,6 +122,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     tcp_create_socket::add_to_linker::<State, Doors>(linker, doors)?;
     udp_create_socket::add_to_linker::<State, Doors>(linker, doors)?;
     ip_name_lookup::add_to_linker::<State, Doors>(linker, doors)?;
+    meter::add_to_linker(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -131,16 +135,21 @@ impl HasData for Doors {
 
 struct DoorsView<'a> {
     egress: CallEgress,
+    open: &'a mut OpenSockets,
     sockets: WasiSocketsCtxView<'a>,
 }
 
 impl DoorsView<'_> {
-    fn refuse_unless_granted(&self, protocol: Protocol, import: &str) -> SocketResult<()> {
-        if self.egress.has_sockets(protocol) {
-            return Ok(());
+    /// A place for a socket that could be connected at all.
+    fn place(&self, protocol: Protocol, import: &str) -> SocketResult<OwnedSemaphorePermit> {
+        let refuse = |refusal: &Refusal, code: ErrorCode| {
+            self.egress.note(import, "a socket", Some(refusal));
+            code
+        };
+        if !self.egress.has_sockets(protocol) {
+            return Err(refuse(&Refusal::NotGranted, ErrorCode::AccessDenied).into());
         }
-        self.egress.note(import, "a socket", Some(&Refusal::NotGranted));
-        Err(ErrorCode::AccessDenied.into())
+        Ok(self.egress.connection().map_err(|full| refuse(&full, ErrorCode::NewSocketLimit))?)
     }
 
     fn table(&mut self) -> &mut ResourceTable {
@@ -150,20 +159,25 @@ impl DoorsView<'_> {
 
 fn doors(state: &mut State) -> DoorsView<'_> {
     let egress = state.egress().clone();
-    DoorsView { egress, sockets: state.sockets() }
+    let (sockets, open) = state.socket_parts();
+    DoorsView { egress, open, sockets }
 }
 
 impl tcp_create_socket::Host for DoorsView<'_> {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
-        self.refuse_unless_granted(Protocol::Tcp, CREATE_TCP)?;
-        tcp_create_socket::Host::create_tcp_socket(&mut self.sockets, family)
+        let place = self.place(Protocol::Tcp, CREATE_TCP)?;
+        let socket = tcp_create_socket::Host::create_tcp_socket(&mut self.sockets, family)?;
+        self.open.admit(socket.rep(), place);
+        Ok(socket)
     }
 }
 
 impl udp_create_socket::Host for DoorsView<'_> {
     async fn create_udp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<UdpSocket>> {
-        self.refuse_unless_granted(Protocol::Udp, CREATE_UDP)?;
-        udp_create_socket::Host::create_udp_socket(&mut self.sockets, family).await
+        let place = self.place(Protocol::Udp, CREATE_UDP)?;
+        let socket = udp_create_socket::Host::create_udp_socket(&mut self.sockets, family).await?;
+        self.open.admit(socket.rep(), place);
+        Ok(socket)
     }
 }
 

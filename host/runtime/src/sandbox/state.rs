@@ -13,6 +13,7 @@ use wasmtime_wasi::WasiCtxView;
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+use wasmtime_wasi::sockets::WasiSocketsCtxView;
 use wasmtime_wasi_http::WasiHttpCtx;
 use wasmtime_wasi_http::WasiHttpCtxView;
 use wasmtime_wasi_http::WasiHttpView;
@@ -25,6 +26,7 @@ use crate::sandbox::filesystem::Filesystem;
 use crate::sandbox::fs;
 use crate::sandbox::limits::Limiter;
 use crate::sandbox::network;
+use crate::sandbox::network::meter::OpenSockets;
 use crate::sandbox::output::CappedOutput;
 use crate::sandbox::sources;
 
@@ -39,6 +41,7 @@ pub struct State {
     pub(super) stderr: CappedOutput,
     hooks: Hooks,
     http: WasiHttpCtx,
+    open_sockets: OpenSockets,
 }
 
 impl State {
@@ -77,8 +80,19 @@ impl State {
         let limiter = Limiter::new(limits.memory_bytes);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(limits::FIELDS_BYTES_MAX);
-        let (wasi, hooks) = (builder.build(), Hooks(egress));
-        Ok(Self { wasi, table, filesystem, limiter, trace: Trace::default(), stdout, stderr, hooks, http })
+        let (wasi, hooks, open_sockets) = (builder.build(), Hooks(egress), OpenSockets::default());
+        Ok(Self {
+            wasi,
+            table,
+            filesystem,
+            limiter,
+            trace: Trace::default(),
+            stdout,
+            stderr,
+            hooks,
+            http,
+            open_sockets,
+        })
     }
 
     /// The call's way out.
@@ -90,6 +104,11 @@ impl State {
     pub(super) fn filesystem_parts(&mut self) -> (WasiFilesystemCtxView<'_>, &mut Filesystem, &mut Trace) {
         let wasi = WasiFilesystemCtxView { ctx: self.wasi.filesystem(), table: &mut self.table };
         (wasi, &mut self.filesystem, &mut self.trace)
+    }
+
+    /// What the sockets' interfaces work on.
+    pub(super) fn socket_parts(&mut self) -> (WasiSocketsCtxView<'_>, &mut OpenSockets) {
+        (WasiSocketsCtxView { ctx: self.wasi.sockets(), table: &mut self.table }, &mut self.open_sockets)
     }
 
     /// The trace, complete.
