@@ -572,6 +572,168 @@ mod signing {
     }
 }
 
+mod cosign {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use rcgen::KeyPair;
+    use rcgen::PublicKeyData as _;
+    use rcgen::SigningKey as _;
+    use sha2::Digest as _;
+    use sha2::Sha256;
+
+    use super::*;
+
+    /// A bundle as `cosign sign-blob --key KEY --bundle BUNDLE` writes it, without the entries of a log.
+    fn bundle(key: &KeyPair, file: &[u8]) -> Value {
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {
+                "publicKey": { "hint": STANDARD.encode(Sha256::digest(key.subject_public_key_info())) },
+                "tlogEntries": [],
+            },
+            "messageSignature": {
+                "messageDigest": { "algorithm": "SHA2_256", "digest": STANDARD.encode(Sha256::digest(file)) },
+                "signature": STANDARD.encode(key.sign(file).expect("a signature")),
+            },
+        })
+    }
+
+    fn trust(home: &Home, name: &str, key: &KeyPair) {
+        extend(home, &format!("[signers.{name}]\ncosign-key = \"\"\"\n{}\"\"\"\n", pem(key)));
+    }
+
+    /// As `cosign public-key` prints it.
+    fn pem(key: &KeyPair) -> String {
+        let encoded = STANDARD.encode(key.subject_public_key_info());
+        let lines: Vec<_> = encoded.as_bytes().chunks(64).map(|line| str::from_utf8(line).expect("ASCII")).collect();
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+    }
+
+    fn p256() -> KeyPair {
+        KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key")
+    }
+
+    #[test]
+    fn bundle_names_its_signer() {
+        for kind in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
+            let home = Home::new();
+            let key = KeyPair::generate_for(kind).expect("a key");
+            trust(&home, "builder", &key);
+            let tool = home.component("adder", ADD);
+            let written = home.file("adder.sigstore.json", bundle(&key, &fs::read(&tool).expect("a file")).to_string());
+            let written = written.display().to_string();
+            let add = ["tool", "add", &tool, "--bundle", &written, "--signer", "builder"];
+            home.run(add).code(0).says("signer     builder");
+            assert_eq!(stored(&home).len(), 2);
+            home.run(SUM).code(0);
+            home.run(["tool", "verify"]).code(0);
+            // It is checked at each load, by whoever is trusted then.
+            let before = config(&home);
+            home.configure(&before.replace(&pem(&key), &pem(&KeyPair::generate_for(kind).expect("a key"))));
+            assert!(home.refuses(SUM, 1).contains("did not sign"));
+            home.configure(&before.replace("[signers.builder]", "[signers.other]"));
+            assert!(home.refuses(SUM, 1).contains("`builder` is not there any more"));
+            home.configure(&before);
+            home.run(SUM).code(0);
+            home.is_well();
+        }
+    }
+
+    #[test]
+    fn bundles_that_do_not_fit_are_refused() {
+        // ART-05
+        let home = Home::new();
+        let (key, other) = (p256(), p256());
+        trust(&home, "builder", &key);
+        let tool = home.component("adder", ADD);
+        let bytes = fs::read(&tool).expect("a file");
+        let good = bundle(&key, &bytes);
+        let edited = |pointer: &str, value: Value| {
+            let mut bundle = good.clone();
+            *bundle.pointer_mut(pointer).expect("a part") = value;
+            bundle.to_string()
+        };
+        let without_digest = |mut bundle: Value| {
+            bundle["messageSignature"].as_object_mut().expect("an object").remove("messageDigest");
+            bundle.to_string()
+        };
+        let mut flipped = key.sign(&bytes).expect("a signature");
+        *flipped.last_mut().expect("a byte") ^= 1;
+        let certificate = json!({ "certificate": { "rawBytes": "MAA=" }, "tlogEntries": [] });
+        let mut attestation = good.clone();
+        attestation.as_object_mut().expect("an object").remove("messageSignature");
+        attestation["dsseEnvelope"] = json!({
+            "payload": "e30=",
+            "payloadType": "application/vnd.in-toto+json",
+            "signatures": [{ "sig": STANDARD.encode(key.sign(b"{}").expect("a signature")), "keyid": "" }],
+        });
+        for (written, says) in [
+            (String::new(), "not a bundle"),
+            ("{}".to_owned(), "not a bundle"),
+            ("[".repeat(100_000), "not a bundle"),
+            (format!("{good}{good}"), "not a bundle"),
+            (edited("/mediaType", json!("application/vnd.dev.sigstore.bundle.v9+json")), "not a bundle"),
+            (edited("/messageSignature/signature", json!("!")), "not a bundle"),
+            (edited("/messageSignature/signature", json!("")), "did not sign"),
+            (edited("/messageSignature/signature", json!(STANDARD.encode(&flipped))), "did not sign"),
+            (edited("/messageSignature/messageDigest/digest", json!(STANDARD.encode([7; 32]))), "for another file"),
+            (edited("/messageSignature/messageDigest/algorithm", json!("SHA2_512")), "for another file"),
+            (edited("/verificationMaterial", certificate), "by a certificate"),
+            (attestation.to_string(), "an attestation"),
+            (bundle(&other, &bytes).to_string(), "did not sign"),
+            (bundle(&key, b"another file").to_string(), "for another file"),
+            (without_digest(bundle(&key, b"another file")), "did not sign"),
+            (" ".repeat(300 * 1024), "larger than"),
+        ] {
+            let file = home.file("bundle.json", &written).display().to_string();
+            let message = home.refuses(["tool", "add", &tool, "--bundle", &file, "--signer", "builder"], 1);
+            assert!(message.contains(says), "{says}: {message}");
+            nothing_registered(&home);
+        }
+        // Who made it has to be said, and has to be somebody with such a key.
+        let file = home.file("bundle.json", good.to_string()).display().to_string();
+        home.refuses(["tool", "add", &tool, "--bundle", &file], 2);
+        home.refuses(["tool", "add", &tool, "--signer", "builder"], 2);
+        assert!(home.refuses(["tool", "add", &tool, "--bundle", &file, "--signer", "nobody"], 1).contains("`nobody`"));
+        // A manifest beside the component is not what was signed.
+        home.file("adder.toml", manifest("1.0.0", "none", ""));
+        let add = ["tool", "add", &tool, "--bundle", &file, "--signer", "builder"];
+        assert!(home.refuses(add, 1).contains("for another manifest"));
+        fs::remove_file(home.folder("adder.toml")).expect("removed");
+        home.run([
+            "tool",
+            "add",
+            &tool,
+            "--bundle",
+            &home.file("b", without_digest(good)).display().to_string(),
+            "--signer",
+            "builder",
+        ])
+        .code(0);
+        home.run(SUM).code(0);
+    }
+
+    #[test]
+    fn keys_that_could_not_sign_are_refused() {
+        let home = Home::new();
+        let pem = pem(&p256());
+        let curve = "-----BEGIN PUBLIC KEY-----\nMFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEeb5mfvncu6xVoGKVzocLBwKb/NstzijZ\nWfKBWxb4F5hIOtp3JqPEZV2k+/wOEQio/Re0SKaFVBmcR9CP+xDUuA==\n-----END PUBLIC KEY-----\n";
+        for (key, says) in [
+            ("", "PEM"),
+            ("hello", "PEM"),
+            (&pem.replace("PUBLIC KEY", "PRIVATE KEY"), "expected PUBLIC KEY"),
+            (&pem.replace("MFk", "MFo"), "neither ECDSA"),
+            (curve, "neither ECDSA"),
+        ] {
+            home.configure(&format!("[signers.builder]\ncosign-key = {}\n", json!(key)));
+            let message = home.refuses(["tool", "list"], 1);
+            assert!(message.contains("ringfence.toml:2") && message.contains(says), "{message}");
+        }
+        home.configure(&format!("[signers.builder]\ncosign-key = {}\n", json!(pem)));
+        home.run(["tool", "list"]).code(0);
+    }
+}
+
 mod oci {
     use std::os::unix::fs::PermissionsExt as _;
 

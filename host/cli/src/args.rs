@@ -320,6 +320,14 @@ pub struct ToolAddArgs {
     #[arg(long)]
     pub unsigned: bool,
 
+    /// A bundle of cosign's that vouches for it, instead of the signature beside it
+    #[arg(long, value_name = "FILE", requires = "signer")]
+    pub bundle: Option<PathBuf>,
+
+    /// Whose key made the bundle: one of `[signers]` with a `cosign-key`
+    #[arg(long, value_name = "NAME", requires = "bundle")]
+    pub signer: Option<Name>,
+
     /// With `--replace`, accept an older version than the one that is registered
     #[arg(long, requires = "replace")]
     pub older: bool,

@@ -251,7 +251,7 @@ impl From<RegisteredError> for CommandError {
                         "its author signs it with `ringfence sign`; `--unsigned` registers it without, if you mean it"
                     }
                     SignatureError::Untrusted(_) => {
-                        "review who signed it, then trust them in the configuration: `[signers.NAME]` with `key`"
+                        "review who signed it, then trust them in the configuration: `[signers.NAME]` with `key` or `cosign-key`"
                     }
                 };
                 Self::environment(message).code("host.tool-signature").hint(hint)

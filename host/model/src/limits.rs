@@ -56,6 +56,8 @@ pub const TOOL_NAME_BYTES_MAX: usize = 64;
 pub const DIFFERENCES_SHOWN_MAX: usize = 100;
 /// Bytes of a tool's signature.
 pub const SIGNATURE_BYTES_MAX: u64 = 16 * 1024;
+/// Bytes of a bundle of cosign's: a signature, a certificate, entries of logs.
+pub const BUNDLE_BYTES_MAX: u64 = 256 * 1024;
 /// Seconds that a registry may take for all of a tool.
 pub const REGISTRY_WAIT_S: u64 = 300;
 /// Seconds that a registry may take to answer, or between two parts of its answer.

@@ -106,6 +106,15 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
     }
 }
 
+/// Reads a bundle of cosign's.
+pub fn read_bundle(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let bytes_max = limits::BUNDLE_BYTES_MAX;
+    read_bounded(path, bytes_max)?.ok_or_else(|| {
+        CommandError::environment(format!("`{}` is larger than {bytes_max} bytes", path.display()))
+            .hint("a bundle is a few kilobytes; this is something else")
+    })
+}
+
 /// Reads what goes into a call: too much of it is the caller's mistake.
 fn read_input(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CommandError> {
     read_bounded(path, bytes_max)?.ok_or_else(|| {

@@ -71,7 +71,10 @@ struct Addition {
 
 fn add(home: &Home, args: &ToolAddArgs, output: Output) -> Result<Exit, CommandError> {
     let engine = home.engine()?;
-    let artifact = fetch(home, &args.source, output)?;
+    let mut artifact = fetch(home, &args.source, output)?;
+    if let Some(bundle) = &args.bundle {
+        artifact.signature = Some(commands::read_bundle(bundle)?);
+    }
     let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
     let admission =
         admit(home, &policies, arrival(&artifact, &args.source, &signers(home, &artifact)), Ring::Sandbox, output)?;
@@ -132,7 +135,7 @@ fn fetch(home: &Home, source: &Source, output: Output) -> Result<Artifact, Comma
 
 /// Everything that can be refused, is refused here: nothing has been written yet.
 fn review(home: &Home, engine: &Engine, candidate: Candidate, args: &ToolAddArgs) -> Result<Addition, CommandError> {
-    let vouched = vouched(home, &candidate)?;
+    let vouched = vouched(home, &candidate, args.signer.as_ref())?;
     let name = registered_name(&candidate, vouched.as_ref(), args)?;
     require_signature(home, &name, vouched.as_ref(), args)?;
     let replaced = match home.config().tools.get(&name) {
@@ -149,13 +152,19 @@ struct Vouched {
 }
 
 /// A signature that is there has to be good, whether one is needed or not.
-fn vouched(home: &Home, candidate: &Candidate) -> Result<Option<Vouched>, CommandError> {
+fn vouched(home: &Home, candidate: &Candidate, by: Option<&Name>) -> Result<Option<Vouched>, CommandError> {
     let Candidate { artifact, description, tool } = candidate;
-    let Some(note) = &artifact.signature else { return Ok(None) };
+    let Some(signature) = &artifact.signature else { return Ok(None) };
     let untrusted = |source| RegisteredError::Unsigned { name: artifact.name.clone(), source };
     let manifest = artifact.manifest.as_deref().map(Digest::of);
-    let statement = Signed { component: tool.reference().digest, manifest, note };
-    let (signer, name) = signature::signer(statement, &home.config().signers).map_err(untrusted)?;
+    let signed = Signed { bytes: &artifact.component, component: tool.reference().digest, manifest, signature };
+    let signers = &home.config().signers;
+    if let Some(signer) = by {
+        // A bundle vouches for a file, and says nothing of names.
+        signature::check(signed, signer, signers).map_err(untrusted)?;
+        return Ok(Some(Vouched { signer: signer.clone(), name: tool.reference().name.clone() }));
+    }
+    let (signer, name) = signature::signer(signed, signers).map_err(untrusted)?;
     // A tool that names itself is signed by that name; one that doesn't is known by the name it is signed by.
     if !description.name.is_empty() && name != tool.reference().name {
         let found = tool.reference().name.clone();

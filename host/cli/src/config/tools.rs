@@ -25,6 +25,7 @@ use serde::Deserializer;
 use serde::Serialize;
 
 use crate::args::DirArg;
+use crate::tools::bundle::CosignKey;
 
 /// The name of a tool or a signer: ASCII in kebab-case, so that no two names look alike (ART-08).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -175,16 +176,37 @@ impl<'de> Deserialize<'de> for ValueSource {
 
 /// Somebody whose signature is trusted.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct SignerTable {
-    /// The key, as `ringfence key new` prints it.
-    pub key: SignerKey,
+#[serde(try_from = "WrittenSigner")]
+pub enum SignerTable {
+    /// By bundles of cosign's.
+    Cosign(CosignKey),
+    /// By notes that `ringfence sign` makes.
+    Note(Verifier),
 }
 
-/// A verifier key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WrittenSigner {
+    key: Option<SignerKey>,
+    cosign_key: Option<CosignKey>,
+}
+
+impl TryFrom<WrittenSigner> for SignerTable {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenSigner) -> Result<Self, &'static str> {
+        match (written.key, written.cosign_key) {
+            (Some(key), None) => Ok(Self::Note(key.0)),
+            (None, Some(key)) => Ok(Self::Cosign(key)),
+            _ => Err("a signer has one key: `key` or `cosign-key`"),
+        }
+    }
+}
+
+/// A verifier key, as `ringfence key new` prints it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
-pub struct SignerKey(pub Verifier);
+struct SignerKey(Verifier);
 
 impl TryFrom<String> for SignerKey {
     type Error = String;

@@ -4,6 +4,7 @@
 //! Nothing here grants; a grant is what the operator wrote into the tool's table.
 
 pub mod artifact;
+pub mod bundle;
 pub mod oci;
 pub mod signature;
 pub mod store;
@@ -97,7 +98,8 @@ pub fn load_pinned(
     let manifest = manifest.map_err(changed)?;
     if let Some(digest) = table.signature_digest {
         let note = store.get(Kind::Signature, &digest).map_err(changed)?;
-        let signed = Signed { component: table.digest, manifest: table.manifest_digest, note: &note };
+        let (component, manifest) = (table.digest, table.manifest_digest);
+        let signed = Signed { bytes: &bytes, component, manifest, signature: &note };
         signature::check(signed, &table.signer, &home.config().signers)
             .map_err(|source| RegisteredError::Signature { name: name.clone(), source })?;
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use ringfence_audit::note::NoteError;
+use ringfence_audit::note::Verifier;
 use ringfence_audit::statement::Statement;
 use ringfence_audit::statement::StatementError;
 use ringfence_model::digest::Digest;
@@ -13,6 +14,7 @@ use thiserror::Error;
 
 use crate::config::tools::Name;
 use crate::config::tools::SignerTable;
+use crate::tools::bundle::CosignKey;
 
 /// What stands for nobody in a tool's table.
 pub const NOBODY: &str = "none";
@@ -34,20 +36,24 @@ pub enum SignatureError {
     Untrusted(String),
 }
 
-/// The files of a tool, as a statement is about them.
+/// The files of a tool, as a signature is about them.
 #[derive(Clone, Copy, Debug)]
 pub struct Signed<'a> {
+    /// The component.
+    pub bytes: &'a [u8],
     pub component: Digest,
     pub manifest: Option<Digest>,
-    /// The signed note.
-    pub note: &'a [u8],
+    /// A signed note, or a bundle of cosign's: the signer says which.
+    pub signature: &'a [u8],
 }
 
 /// The signer that vouches for a tool, and the name that it gives it.
 pub fn signer(tool: Signed<'_>, signers: &BTreeMap<Name, SignerTable>) -> Result<(Name, String), SignatureError> {
     let mut untrusted = "the configuration names no signer".to_owned();
     for (name, table) in signers {
-        match opened(tool, table) {
+        // A bundle names nobody, so it is never looked at without a name.
+        let SignerTable::Note(key) = table else { continue };
+        match opened(tool, key) {
             Ok(statement) => return Ok((name.clone(), statement.name)),
             Err(SignatureError::Untrusted(why)) => untrusted = why,
             Err(error) => return Err(error),
@@ -56,16 +62,31 @@ pub fn signer(tool: Signed<'_>, signers: &BTreeMap<Name, SignerTable>) -> Result
     Err(SignatureError::Untrusted(untrusted))
 }
 
-/// Checks that one signer still vouches for a tool.
+/// Checks that one signer vouches for a tool.
 pub fn check(tool: Signed<'_>, by: &Name, signers: &BTreeMap<Name, SignerTable>) -> Result<(), SignatureError> {
     let table = signers.get(by).ok_or_else(|| SignatureError::Untrusted(format!("`{by}` is not there any more")))?;
-    opened(tool, table).map(drop)
+    match table {
+        SignerTable::Cosign(key) => bundled(tool, key),
+        SignerTable::Note(key) => opened(tool, key).map(drop),
+    }
 }
 
-fn opened(tool: Signed<'_>, by: &SignerTable) -> Result<Statement, SignatureError> {
+/// A bundle vouches for one file, so a tool with a manifest beside it is more than it vouches for.
+fn bundled(tool: Signed<'_>, by: &CosignKey) -> Result<(), SignatureError> {
+    by.check(tool.signature, tool.bytes, &tool.component).map_err(|error| SignatureError::Bad(error.to_string()))?;
+    match tool.manifest {
+        None => Ok(()),
+        Some(found) => {
+            let (signed, found) = (NOBODY.to_owned(), found.to_string());
+            Err(SignatureError::Other { what: "manifest", signed, found })
+        }
+    }
+}
+
+fn opened(tool: Signed<'_>, by: &Verifier) -> Result<Statement, SignatureError> {
     let bad = |why: &dyn std::fmt::Display| SignatureError::Bad(why.to_string());
-    let note = str::from_utf8(tool.note).map_err(|error| bad(&error))?;
-    let statement = match Statement::open(note, &by.key.0) {
+    let note = str::from_utf8(tool.signature).map_err(|error| bad(&error))?;
+    let statement = match Statement::open(note, by) {
         Ok(statement) => statement,
         Err(StatementError::Note(NoteError::UnknownKey(names))) => {
             return Err(SignatureError::Untrusted(format!("it names {names}")));
