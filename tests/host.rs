@@ -431,6 +431,48 @@ async fn spinning_tools_leave_room_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn narrow_gate_lets_everyone_through() {
+    // CON-09: one place for all; tools that spin give it up at their deadline, and the next in turn has it.
+    let host = host_with(Concurrency { calls: 1, queue_wait_ms: 60_000, ..Concurrency::default() });
+    let (spinner, scribbler) = (tool(&host, SPINNER).await, tool(&host, SCRIBBLER).await);
+    let started = std::time::Instant::now();
+    let spinning = flood(&host, &spinner, 3, 200);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let response = call(&host, &scribbler, request(&host, "scribble")).await;
+    assert_eq!(response.outcome.kind, OutcomeKind::Returned);
+    for call in spinning {
+        assert_eq!(call.await.expect("no panic").outcome.code(), "tool.limit.time");
+    }
+    let took = started.elapsed();
+    assert!((Duration::from_millis(600)..Duration::from_secs(10)).contains(&took), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recorded_answer_needs_no_place() {
+    let host = host_with(Concurrency { calls: 1, queued_per_ring: 0, ..Concurrency::default() });
+    let (spinner, scribbler) = (tool(&host, SPINNER).await, tool(&host, SCRIBBLER).await);
+    let keyed = |key: &str| {
+        let idempotency_key = Some(IdempotencyKey::new(key).expect("a key"));
+        CallRequest { idempotency_key, ..request(&host, "scribble") }
+    };
+    let first = call(&host, &scribbler, keyed("once")).await;
+    let running = flood(&host, &spinner, 1, 1_500);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let again = call(&host, &scribbler, keyed("once")).await;
+    assert_eq!((again.outcome.kind, again.recorded.index), (OutcomeKind::Returned, first.recorded.index));
+    for new in [keyed("other"), request(&host, "scribble")] {
+        assert_eq!(call(&host, &scribbler, new).await.outcome.code(), "host.busy");
+    }
+    // A key of another's is no way in: a principal has its own.
+    let stranger =
+        CallRequest { principal: Principal::new(PrincipalKind::Agent, "other").expect("a principal"), ..keyed("once") };
+    assert_eq!(call(&host, &scribbler, stranger).await.outcome.code(), "host.busy");
+    for call in running {
+        assert_eq!(call.await.expect("no panic").outcome.code(), "tool.limit.time");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_call_gives_its_instance_back() {
     // CM-03
     let host = host();

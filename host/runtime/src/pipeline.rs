@@ -17,8 +17,9 @@
 //! crash would leave an effect that the record denies. The outcome is durable *before* it is answered; else a caller
 //! could act on something that never happened. Under a grant that reaches nothing there is no world to touch, and both
 //! are written in one commit. The idempotency key is looked up *after* the policies were asked: a caller who has lost
-//! the right must not read an old result by repeating its key. A call waits for its place *before* its intent is
-//! written: what is on record as begun runs.
+//! the right must not read an old result by repeating its key. An answer that is on record is handed out without an
+//! approval or a place, for nothing runs. A call that runs waits for its place *before* its intent is written: what is on
+//! record as begun runs.
 
 mod answer;
 mod decide;

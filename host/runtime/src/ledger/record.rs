@@ -123,12 +123,22 @@ impl Ledger {
         }
     }
 
+    /// The answer that is on record under a call's key, if the same call has ended. Claims nothing and writes nothing: such an
+    /// ending stays what it is.
+    pub fn recall(&self, intent: &Intent) -> Result<Option<Box<StoredCall>>, LedgerError> {
+        let Some(key) = key_row(intent) else { return Ok(None) };
+        let Some(row) = self.queue.read(|backend| backend.call_by_key(&intent.principal, &key.key))? else {
+            return Ok(None);
+        };
+        Ok(match self.known(&row, &key)? {
+            Some(Begin::Known(stored)) => Some(stored),
+            _ => None,
+        })
+    }
+
     /// Claims the idempotency key and the approval, counts, and writes the intent. When this returns [`Begin::Begun`], the call may run.
     pub fn begin(&self, intent: Intent) -> Result<Begin, LedgerError> {
-        let key = intent
-            .idempotency_key
-            .as_ref()
-            .map(|key| KeyRow { key: Digest::of(key.as_str().as_bytes()), fingerprint: fingerprint(&intent) });
+        let key = key_row(&intent);
         let claim = match &key {
             None => None,
             Some(key) => match self.claim(&intent.principal, key, intent.call)? {
@@ -164,20 +174,6 @@ impl Ledger {
         };
         let counted = Some(counted);
         Ok(Begin::Begun(Begun(Box::new(Unfinished { row, input, written, claim, counted, approval, keep }))))
-    }
-
-    /// What is recorded under an intent's idempotency key, if the very call has been made. Holds nothing: what is found
-    /// stays so, and what is not found is asked again by [`Self::begin`].
-    pub fn recall(&self, intent: &Intent) -> Result<Option<Box<StoredCall>>, LedgerError> {
-        let Some(key) = &intent.idempotency_key else { return Ok(None) };
-        let key = KeyRow { key: Digest::of(key.as_str().as_bytes()), fingerprint: fingerprint(intent) };
-        let Some(row) = self.queue.read(|backend| backend.call_by_key(&intent.principal, &key.key))? else {
-            return Ok(None);
-        };
-        Ok(match self.known(&row, &key)? {
-            Some(Begin::Known(stored)) => Some(stored),
-            _ => None,
-        })
     }
 
     /// Writes how a call ended: the commit point. If this fails, the call stays open and recovery settles it.
@@ -464,6 +460,11 @@ impl Ledger {
             StoredContent { commitment: nonce.commit(&bytes), nonce, bytes }
         }))
     }
+}
+
+fn key_row(intent: &Intent) -> Option<KeyRow> {
+    let key = Digest::of(intent.idempotency_key.as_ref()?.as_str().as_bytes());
+    Some(KeyRow { key, fingerprint: fingerprint(intent) })
 }
 
 /// What an idempotency key stands for: the tool, the ring, the input, which names the function, and what the call would
