@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use ringfence_runtime::engine::child;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::fs::ResolveFlags;
 use serde_json::json;
 
 use crate::commands;
@@ -24,6 +27,7 @@ pub fn run(folder: &Path, output: Output) -> Result<Exit, CommandError> {
     let checks = [
         Check { name: "engine", result: engine(&home) },
         Check { name: "compiler", result: compiler(&home) },
+        Check { name: "kernel", result: kernel(&home) },
         Check { name: "keys", result: keys(&home) },
         Check { name: "policies", result: policies(&home) },
         Check { name: "tools", result: tools(&home) },
@@ -61,6 +65,19 @@ fn compiler(home: &Home) -> Result<String, CommandError> {
     commands::compile::try_out(home.config().compile_limits())?;
     let reach = if child::kernel_can_confine() { "no file, no TCP" } else { "this kernel has no Landlock" };
     Ok(format!("a process of its own: {reach}"))
+}
+
+/// Folders are opened with a call that older kernels, and some containers, do not have.
+fn kernel(home: &Home) -> Result<String, CommandError> {
+    let folder = std::fs::File::open(home.folder()).map_err(|error| CommandError::file(home.folder(), &error))?;
+    let (flags, stay) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::BENEATH);
+    rustix::fs::openat2(&folder, ".", flags, Mode::empty(), stay).map_err(|error| {
+        CommandError::environment(format!("this kernel can't open files the way folders are granted: {error}"))
+            .hint("`openat2` is needed: Linux 5.6 or newer, and a container that does not forbid it")
+    })?;
+    let landlock =
+        if child::kernel_can_confine() { "has Landlock" } else { "no Landlock: the compiler has limits only" };
+    Ok(format!("openat2 works, {landlock}"))
 }
 
 fn keys(home: &Home) -> Result<String, CommandError> {
