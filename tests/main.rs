@@ -17,6 +17,7 @@ mod fuzz;
 mod host;
 mod isolation;
 mod limit;
+mod named;
 mod points;
 mod policy;
 mod record;

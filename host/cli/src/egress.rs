@@ -11,6 +11,7 @@ use ringfence_model::egress::HostPattern;
 use ringfence_runtime::egress::Egress;
 use ringfence_runtime::egress::EgressConfig;
 use ringfence_runtime::egress::Secret;
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
@@ -108,10 +109,23 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, HomeError> 
         return Err(refuse(format!("it is larger than {ROOTS_BYTES_MAX} bytes")));
     }
     let pem = fs::read(path).map_err(|error| file_error(path, &error))?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match certificates {
-        Ok(certificates) if certificates.is_empty() => Err(refuse("it holds no certificate in PEM".to_owned())),
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(refuse(format!("it is not PEM: {error}"))),
+    let mut certificates = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let line = line_of_certificate(&pem, certificates.len());
+        let certificate = certificate.map_err(|error| refuse(format!("at line {line}: it is not PEM: {error}")))?;
+        let tried = RootCertStore::empty().add(certificate.clone());
+        tried.map_err(|error| refuse(format!("at line {line}: no certificate that can be trusted: {error}")))?;
+        certificates.push(certificate);
     }
+    if certificates.is_empty() {
+        return Err(refuse("it holds no certificate in PEM".to_owned()));
+    }
+    Ok(certificates)
+}
+
+/// Where a certificate begins, by how many there are before it.
+fn line_of_certificate(pem: &[u8], before: usize) -> usize {
+    let lines = pem.split(|byte| *byte == b'\n').enumerate();
+    let begins = |(_, line): &(usize, &[u8])| line.starts_with(b"-----BEGIN CERTIFICATE");
+    lines.filter(begins).nth(before).map_or(1, |(index, _)| index + 1)
 }

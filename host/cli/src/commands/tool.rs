@@ -73,7 +73,7 @@ fn add(home: &Home, args: &ToolAddArgs, output: Output) -> Result<Exit, CommandE
     let engine = home.engine()?;
     let mut artifact = fetch(home, &args.source, output)?;
     if let Some(bundle) = &args.bundle {
-        artifact.signature = Some(commands::read_bundle(bundle)?);
+        artifact = artifact.with_bundle(bundle)?;
     }
     let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
     let admission =
@@ -155,7 +155,10 @@ struct Vouched {
 fn vouched(home: &Home, candidate: &Candidate, by: Option<&Name>) -> Result<Option<Vouched>, CommandError> {
     let Candidate { artifact, description, tool } = candidate;
     let Some(signature) = &artifact.signature else { return Ok(None) };
-    let untrusted = |source| RegisteredError::Unsigned { name: artifact.name.clone(), source };
+    let untrusted = |source: SignatureError| {
+        let source = source.of(&artifact.signature_source());
+        RegisteredError::Unsigned { name: artifact.name.clone(), source }
+    };
     let manifest = artifact.manifest.as_deref().map(Digest::of);
     let signed = Signed { bytes: &artifact.component, component: tool.reference().digest, manifest, signature };
     let signers = &home.config().signers;

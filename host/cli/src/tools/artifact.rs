@@ -1,6 +1,7 @@
 //! What is to be registered: the files of a tool, from wherever they came, before anything is decided about them.
 
 use std::path::Path;
+use std::path::PathBuf;
 
 use ringfence_model::description::Description;
 use ringfence_model::digest::Digest;
@@ -23,6 +24,8 @@ pub struct Artifact {
     pub manifest: Option<Vec<u8>>,
     /// The signature beside the component.
     pub signature: Option<Vec<u8>>,
+    /// The bundle that takes its place.
+    pub bundle: Option<PathBuf>,
     /// Where it came from, in words that lead there again.
     pub source: String,
 }
@@ -45,9 +48,25 @@ impl Artifact {
             name: tool_name(path, &Digest::of(&component)),
             manifest: commands::manifest_beside(path)?,
             signature: commands::read_if_there(&commands::signature_beside(path))?,
+            bundle: None,
             component,
             source: source.map_err(|_| CommandError::not_text(path))?,
         })
+    }
+
+    /// Has a bundle vouch for it.
+    pub fn with_bundle(mut self, path: &Path) -> Result<Self, CommandError> {
+        self.signature = Some(commands::read_bundle(path)?);
+        self.bundle = Some(path.to_owned());
+        Ok(self)
+    }
+
+    /// Where its signature comes from.
+    pub fn signature_source(&self) -> String {
+        match &self.bundle {
+            Some(path) => path.display().to_string(),
+            None => commands::signature_beside(Path::new(&self.source)).display().to_string(),
+        }
     }
 
     /// Loads it, with nothing granted. A tool whose description hides something is no candidate (AGT-01).

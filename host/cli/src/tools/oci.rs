@@ -165,6 +165,7 @@ async fn pull_all(from: &OciRef, auth: &RegistryAuth) -> Result<Artifact, OciErr
         source = format!("{source}@{pinned}");
     }
     Ok(Artifact {
+        bundle: None,
         name: from.0.repository().rsplit('/').next().unwrap_or_default().to_owned(),
         component: blob(&client, from, component, limits::COMPONENT_BYTES_MAX).await?,
         manifest: optional_blob(&client, from, manifest, limits::MANIFEST_BYTES_MAX).await?,

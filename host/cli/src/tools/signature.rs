@@ -36,6 +36,16 @@ pub enum SignatureError {
     Untrusted(String),
 }
 
+impl SignatureError {
+    /// The same, with the name of the signature that is not good.
+    pub fn of(self, signature: &str) -> Self {
+        match self {
+            Self::Bad(why) => Self::Bad(format!("`{signature}`: {why}")),
+            other => other,
+        }
+    }
+}
+
 /// The files of a tool, as a signature is about them.
 #[derive(Clone, Copy, Debug)]
 pub struct Signed<'a> {

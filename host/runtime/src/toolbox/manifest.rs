@@ -16,8 +16,13 @@ pub const SECTION: &str = "ringfence:manifest";
 #[derive(Debug, Error)]
 pub enum ManifestError {
     /// It is not the TOML of a manifest.
-    #[error("the manifest is wrong: {0}")]
-    Malformed(String),
+    #[error("at line {line}: {why}")]
+    Malformed {
+        /// Where it is not.
+        line: usize,
+        /// Why not.
+        why: String,
+    },
     /// It is larger than a manifest may be.
     #[error("a manifest of {0} bytes is larger than {max}", max = limits::MANIFEST_BYTES_MAX)]
     TooLarge(usize),
@@ -31,8 +36,12 @@ pub fn parse(text: &[u8]) -> Result<Manifest, ManifestError> {
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > limits::MANIFEST_BYTES_MAX {
         return Err(ManifestError::TooLarge(text.len()));
     }
-    let text = str::from_utf8(text).map_err(|error| ManifestError::Malformed(error.to_string()))?;
-    toml::from_str(text).map_err(|error| ManifestError::Malformed(one_line_of(&error)))
+    let malformed = |bytes: usize, why: String| {
+        let before = text.get(..bytes).unwrap_or_default();
+        ManifestError::Malformed { line: 1 + before.iter().filter(|byte| **byte == b'\n').count(), why }
+    };
+    let toml = str::from_utf8(text).map_err(|error| malformed(error.valid_up_to(), error.to_string()))?;
+    toml::from_str(toml).map_err(|error| malformed(error.span().map_or(0, |span| span.start), one_line_of(&error)))
 }
 
 /// What TOML's own message says on several lines, on one.
@@ -75,7 +84,7 @@ mod tests {
             "name='a'\nversion='1'\n[capabilities]\nfilesystem='all'",
             "name='a'\nversion='1'\n[functions.f]\neffect='sings'",
         ] {
-            assert!(matches!(embedded(&component(&[text])), Err(ManifestError::Malformed(_))), "{text}");
+            assert!(matches!(embedded(&component(&[text])), Err(ManifestError::Malformed { .. })), "{text}");
         }
         let one = "name='a'\nversion='1'";
         assert!(matches!(embedded(&component(&[one, one])), Err(ManifestError::Several)));

@@ -71,10 +71,10 @@ pub enum ToolError {
         source: link::LinkError,
     },
     /// Its manifest can't be used.
-    #[error("`{name}` has a manifest that can't be used: {source}")]
+    #[error("{manifest} can't be used: {source}")]
     Manifest {
-        /// The file.
-        name: String,
+        /// Which manifest.
+        manifest: String,
         /// What is wrong with it.
         source: manifest::ManifestError,
     },
@@ -320,11 +320,13 @@ impl fmt::Debug for Tool {
 /// The manifest, and whether it is the one beside the file. Looks into the file itself, which is what the digest pins:
 /// lifting leaves the sections of a core module behind.
 fn read_manifest(file: &ToolFile<'_>) -> Result<(Option<Manifest>, bool), ToolError> {
-    let wrong = |source| ToolError::Manifest { name: file.name.to_owned(), source };
-    if let Some(manifest) = manifest::embedded(file.bytes).map_err(wrong)? {
+    let name = file.name;
+    let inside = |source| ToolError::Manifest { manifest: format!("the manifest inside `{name}`"), source };
+    if let Some(manifest) = manifest::embedded(file.bytes).map_err(inside)? {
         return Ok((Some(manifest), false));
     }
-    let beside = file.manifest.map(manifest::parse).transpose().map_err(wrong)?;
+    let outside = |source| ToolError::Manifest { manifest: format!("the manifest `{name}.toml`"), source };
+    let beside = file.manifest.map(manifest::parse).transpose().map_err(outside)?;
     let is_beside = beside.is_some();
     Ok((beside, is_beside))
 }

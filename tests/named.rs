@@ -1,0 +1,141 @@
+//! What is malformed is named: the file and the line, or the flag, and the reason. Nothing half-registered remains.
+
+use std::fs;
+
+use crate::harness::Home;
+
+/// Adds two numbers.
+const ADD: &str = r#"(component
+    (core module $m
+        (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
+    (core instance $i (instantiate $m))
+    (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"#;
+
+/// Nothing is registered, and nothing is left over.
+#[track_caller]
+fn nothing_registered(home: &Home) {
+    assert_eq!(home.run(["tool", "list", "--format", "json"]).code(0).json(), serde_json::json!([]));
+    assert_eq!(fs::read_dir(home.path().join("tools")).map_or(0, Iterator::count), 0);
+}
+
+#[test]
+fn malformed_lines_of_configuration_are_named() {
+    let home = Home::new();
+    let path = home.path().join("ringfence.toml").display().to_string();
+    for (kind, text, line, says) in [
+        ("grant, requests", "[operator]\n\nhttp = ['GET ftp://a.example/']", 3, "`GET ftp://a.example/`"),
+        ("grant, method", "[operator]\nhttp = ['G,,T https://a.example/']", 2, "`G,,T https://a.example/`"),
+        ("grant, sockets", "[rings.2]\nsockets = ['tcp://a.example']", 2, "`tcp://a.example`"),
+        ("grant, names", "[operator]\nnames = ['a.*.example']", 2, "`a.*.example`"),
+        ("pattern of hosts", "[operator]\nhttp = ['GET https://*a.example/']", 2, "`GET https://*a.example/`"),
+        ("pattern of names", "[operator]\nfolders = ['/a']\nfolder = ['/a']", 3, "unknown field `folder`"),
+        ("CIDR", "[operator]\naddresses = ['10.0.0.0/33']", 2, "`10.0.0.0/33`"),
+        ("CIDR, bits", "[operator]\naddresses = ['10.0.0.0/8',\n'10.0.0.1/8']", 2, "bits beyond its prefix"),
+        ("secret", "[secrets.A]\nfile = 'a'\nheaders = ['A b']\nhosts = ['a.example']", 1, "`A b`"),
+        ("folder", "[operator]\nfolders = ['docs']", 2, "not an absolute path"),
+        ("limit", "[operator.limits]\nfuel = -1", 2, "invalid value"),
+        ("digest", "[policies.x]\nbuiltin = 'path-scope'\ndigest = 'sha256:zz'", 3, "not a digest"),
+        ("signature key", "[signers.a]\nkey = 'a+0+b'", 2, "not a verifier key"),
+        ("certificate key", "[signers.a]\ncosign-key = 'x'", 2, "not a public key"),
+        ("two keys", "\n[signers.a]", 2, "one key"),
+        ("not TOML", "[operator\n", 1, ""),
+    ] {
+        home.configure(text);
+        for args in [&["tool", "list"][..], &["tool", "add", "/nowhere.wasm"], &["doctor"]] {
+            let message = home.refuses(args, 1);
+            assert!(message.contains(&path) && message.contains(&format!("at line {line}:")), "{kind}: {message}");
+            assert!(message.contains(says), "{kind}: {message}");
+        }
+    }
+    home.configure("");
+    nothing_registered(&home);
+}
+
+#[test]
+fn malformed_flags_are_named() {
+    let home = Home::new();
+    let tool = home.component("adder", ADD);
+    for (flag, value, says) in [
+        ("--http", "GET ftp://a.example/", "`GET ftp://a.example/`"),
+        ("--socket", "tcp://a.example", "`tcp://a.example`"),
+        ("--name", "a.*.example", "`a.*.example`"),
+        ("--address", "10.0.0.0/33", "`10.0.0.0/33`"),
+        ("--dir", "docs", "HOST::GUEST"),
+        ("--dir", "docs::/docs:rx", "neither `ro` nor `rw`"),
+        ("--dir", "docs::/docs,deny=a//b", "a//b"),
+        ("--dir", "docs::/docs,bytes=many", "many"),
+        ("--clock", "yesterday", "`yesterday`"),
+        ("--seed", "x", "x"),
+        ("--ring", "9", "9"),
+        ("--timeout", "never", "never"),
+        ("--idempotency-key", "", "key"),
+    ] {
+        let message = home.refuses(["run", &tool, "add", &format!("{flag}={value}")], 2);
+        assert!(message.contains(flag) && message.contains(says), "{flag} {value}: {message}");
+    }
+    for reference in ["oci://", "oci://host", "oci://host/NAME:1", "oci://ho st/name:1", "oci://host/name@sha256:1"] {
+        let message = home.refuses(["tool", "add", reference], 2);
+        assert!(message.contains(&format!("`{reference}` is not a reference")), "{message}");
+    }
+    nothing_registered(&home);
+}
+
+#[test]
+fn malformed_files_are_named() {
+    let home = Home::new();
+    let tool = home.component("adder", ADD);
+    let add = ["tool", "add", &tool];
+    for (manifest, line, says) in [
+        (&b"name = 'adder'\nversion = '1.0.0'\n[capabilities]\nnetwork = [\n"[..], 4, "unclosed array"),
+        (b"name = 'adder'\nversion = '1.0.0'\n\nauthor = 'me'\n", 4, "unknown field `author`"),
+        (b"name = 'adder'\nversion = '1.0.0'\n[capabilities]\nhttp = ['GET ftp://a/']\n", 4, "`GET ftp://a/`"),
+        (b"name = 'adder'\nversion = '1.0.0'\n[functions.add]\neffect = 'sings'\n", 4, "sings"),
+        (b"name = 'adder'\n\xff", 2, "invalid utf-8"),
+        (b"", 1, "missing field"),
+    ] {
+        home.file("adder.toml", manifest);
+        for args in [&add[..], &["run", &tool, "add"], &["sign", &tool, "--key", "/nowhere"]] {
+            let message = home.refuses(args, 1);
+            if args[0] == "sign" {
+                continue;
+            }
+            assert!(message.contains("`adder.toml`") && message.contains(&format!("at line {line}:")), "{message}");
+            assert!(message.contains(says), "{message}");
+        }
+        nothing_registered(&home);
+    }
+    fs::remove_file(home.folder("adder.toml")).expect("removed");
+    home.file("adder.wasm.sig", "hello");
+    let key = home.folder("keys").join("me").display().to_string();
+    let made = home.run(["key", "new", "me.example", "--output", &key, "--format", "json"]).code(0).json();
+    home.configure(&format!("[signers.me]\nkey = '{}'\n", made["key"].as_str().expect("a key")));
+    let message = home.refuses(add, 1);
+    assert!(message.contains("adder.wasm.sig`") && message.contains("not a signed note"), "{message}");
+    nothing_registered(&home);
+}
+
+#[test]
+fn malformed_certificates_are_named() {
+    let home = Home::new();
+    let good = crate::harness::tls::Authority::new().pem();
+    let lines = good.lines().count();
+    let path = home.path().join("ca.pem");
+    home.configure("[egress]\nroots = 'ca.pem'\n");
+    let tool = home.component("adder", ADD);
+    for (pem, line, says) in [
+        ("-----BEGIN CERTIFICATE-----\nAA!A\n-----END CERTIFICATE-----\n", 1, "not PEM"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 1, "no certificate that can be trusted"),
+    ] {
+        for (text, line) in [(pem.to_owned(), line), (format!("{good}{pem}"), lines + line)] {
+            fs::write(&path, text).expect("written");
+            let run = ["run", &tool, "add", "--input", r#"{"a":1,"b":2}"#, "--http", "GET https://a.example/"];
+            let message = home.refuses(run, 1);
+            let place = format!("`{}` can't be used: at line {line}: ", path.display());
+            assert!(message.contains(&place) && message.contains(says), "{message}");
+        }
+    }
+    fs::write(&path, "hello").expect("written");
+    assert!(
+        home.refuses(["run", &tool, "add", "--http", "GET https://a.example/"], 1).contains("no certificate in PEM")
+    );
+}
