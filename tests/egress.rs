@@ -197,7 +197,7 @@ pub mod hostile {
 
     #[test]
     pub fn replay_secret_placeholder() {
-        // SEC-02, SEC-05: the secret arrives in one header of one server, encrypted, and nowhere else.
+        // SEC-02, SEC-05, OUT-04: the secret arrives in one header of one server, encrypted, and nowhere else.
         let net = Network::new();
         net.keep_secret();
         net.dns.set("other.test", [Reply::at(&["127.0.0.1"])]);
@@ -578,4 +578,28 @@ fn only_trusted_servers_are_spoken_to() {
     ran.code(4);
     assert!(!value.to_string().contains(CANARY), "{value}");
     assert!(plain.requests().iter().all(|seen| !seen.text().contains("secret")));
+}
+
+#[test]
+fn weak_or_nosy_servers_get_nothing() {
+    // NET-21: a server that speaks a version nobody should, and one that wants to know who asks.
+    let net = Network::new();
+    let grant = |port: u16| format!("--http=GET https://{GRANTED}:{port}/");
+    let url = |port: u16| format!("https://{GRANTED}:{port}/secret");
+    let well = Web::encrypted(&net.authority.server(GRANTED), |_| ok("granted"));
+    net.get(&url(well.port()), &[&grant(well.port()), HERE]).0.code(0);
+    let nosy = Web::encrypted(&net.authority.demanding_server(GRANTED), |_| ok(CANARY));
+    let (ran, value) = net.get(&url(nosy.port()), &[&grant(nosy.port()), HERE]);
+    ran.code(4).within(SOON);
+    assert!(!value.to_string().contains(CANARY) && nosy.connections() == 1, "{value}");
+    assert!(nosy.requests().is_empty());
+    for minor in [0, 1, 2] {
+        let old = harness::tls::Antique::new(minor);
+        let (ran, value) = net.get(&url(old.port()), &[&grant(old.port()), HERE]);
+        ran.code(4).within(SOON);
+        assert!(error(&value, "tls").is_string(), "{value}");
+        // A handshake and at most an alert: no record of any other kind.
+        let kinds = old.kinds_of_records();
+        assert!(kinds.first() == Some(&22) && kinds[1..].iter().all(|kind| *kind == 21), "{kinds:?}");
+    }
 }

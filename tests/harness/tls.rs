@@ -16,6 +16,7 @@ use rustls::ServerConnection;
 use rustls::StreamOwned;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::server::WebPkiClientVerifier;
 
 /// Who signs certificates.
 pub struct Authority {
@@ -56,10 +57,75 @@ impl Authority {
         self.sign(&params)
     }
 
+    /// A server with this name that speaks to nobody without a certificate of this authority's.
+    pub fn demanding_server(&self, name: &str) -> Identity {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("versions of TLS").with_client_cert_verifier(verifier.expect("a verifier"));
+        let key = key();
+        let certificate = params(name).signed_by(&key, &self.issuer).expect("a certificate");
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let config = config.with_single_cert(vec![certificate.der().clone(), self.issuer.der().clone()], key.into());
+        Identity { config: Arc::new(config.expect("an identity")) }
+    }
+
     fn sign(&self, params: &CertificateParams) -> Identity {
         let key = key();
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Identity::new(vec![certificate.der().clone(), self.issuer.der().clone()], &key)
+    }
+}
+
+/// A server that answers whoever wants to speak TLS in a version of twenty years ago, and keeps what comes.
+pub struct Antique {
+    port: u16,
+    heard: std::thread::JoinHandle<Vec<u8>>,
+}
+
+impl Antique {
+    /// On this machine, at a port of its own: version 3.MINOR, of which 3.1 is TLS 1.0.
+    pub fn new(minor: u8) -> Self {
+        use std::io::Read as _;
+        use std::io::Write as _;
+
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let heard = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut heard = vec![0; 5];
+            stream.read_exact(&mut heard).expect("the head of a record");
+            let mut hello = vec![0; usize::from(u16::from_be_bytes([heard[3], heard[4]]))];
+            stream.read_exact(&mut hello).expect("a greeting");
+            heard.extend(hello);
+            // A greeting with that version, a random number, no session, a cipher of then and no compression.
+            let mut answer = vec![22, 3, minor, 0, 42, 2, 0, 0, 38, 3, minor];
+            answer.extend([7; 32]);
+            answer.extend([0, 0, 0x2f, 0]);
+            stream.write_all(&answer).expect("an answer");
+            // Whoever resets the connection has said enough.
+            let _ = stream.read_to_end(&mut heard);
+            heard
+        });
+        Self { port, heard }
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The kinds of the records that came.
+    pub fn kinds_of_records(self) -> Vec<u8> {
+        let heard = self.heard.join().expect("what was heard");
+        let (mut kinds, mut rest) = (Vec::new(), heard.as_slice());
+        while let [kind, _, _, high, low, more @ ..] = rest {
+            kinds.push(*kind);
+            rest = more.get(usize::from(u16::from_be_bytes([*high, *low]))..).unwrap_or_default();
+        }
+        kinds
     }
 }
 

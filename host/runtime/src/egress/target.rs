@@ -134,6 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn trailers_are_held_to_headers_names() {
+        // NET-16: wasmtime asks this of each trailer that a guest makes, whatever its spelling.
+        let families = FORBIDDEN_FAMILIES.map(|family| format!("{family}anything"));
+        for name in FORBIDDEN.iter().copied().chain(families.iter().map(String::as_str)) {
+            for spelling in [name.to_owned(), name.to_uppercase()] {
+                assert!(is_forbidden(&HeaderName::from_bytes(spelling.as_bytes()).expect("a name")), "{spelling}");
+            }
+        }
+        assert!(!is_forbidden(&HeaderName::from_static("x-checksum")));
+        // And none is sent: hyper sends trailers that were announced, and this is how they would be.
+        assert!(is_forbidden(&header::TRAILER));
+    }
+
+    #[test]
     fn ambiguous_targets_are_refused() {
         // NET-06, NET-10, NET-11, NET-22, NET-25, NET-27
         for uri in [
