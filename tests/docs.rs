@@ -295,6 +295,16 @@ fn defences_name_tests_that_carry_their_ids() {
     assert!(count >= 50, "{count}");
 }
 
+#[test]
+fn every_attack_has_a_place_in_the_text() {
+    // The groups of the catalogue that are about tools and what they are made of: it counts on from 1 in each.
+    let trust = read("docs/TRUST.md");
+    let groups = [("ART", 11), ("CM", 11), ("FS", 27), ("HOST", 11), ("MAL", 10), ("NET", 28), ("OUT", 8), ("RES", 17)];
+    let ids = groups.into_iter().flat_map(|(group, count)| (1..=count).map(move |n| format!("{group}-{n:02}")));
+    let missing: Vec<_> = ids.filter(|id| !has_id(&trust, id)).collect();
+    assert!(missing.is_empty(), "neither held nor given up: {missing:?}");
+}
+
 fn is_attack(id: &str) -> bool {
     let parts = id.split_once('-');
     parts.is_some_and(|(area, number)| area.bytes().all(|b| b.is_ascii_uppercase()) && number.parse::<u8>().is_ok())

@@ -136,6 +136,7 @@ fn ambiguous_receipts_are_refused() {
     ] {
         assert!(other != text && Receipt::parse(other.as_bytes()).is_err(), "{other}");
     }
+    // MAL-10
     let newer = Receipt { v: 2, ..Receipt::parse(text.as_bytes()).expect("a receipt") };
     let newer = Receipt::parse(&newer.to_bytes().expect("JSON"));
     assert!(matches!(newer, Err(ReceiptError::UnknownVersion(2))));
