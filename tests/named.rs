@@ -27,14 +27,14 @@ fn malformed_lines_of_configuration_are_named() {
         ("grant, method", "[operator]\nhttp = ['G,,T https://a.example/']", 2, "is not a method"),
         ("grant, sockets", "[rings.2]\nsockets = ['tcp://a.example']", 2, "`tcp://a.example`"),
         ("grant, names", "[operator]\nnames = ['a.*.example']", 2, "`a.*.example`"),
-        ("pattern of hosts", "[operator]\nhttp = ['GET https://*a.example/']", 2, "`GET https://*a.example/`"),
+        ("pattern of hosts", "[operator]\nhttp = ['GET https://*a.example/']", 2, "`*a.example`"),
         ("pattern of names", "[operator]\nfolders = ['/a']\nfolder = ['/a']", 3, "unknown field `folder`"),
         ("CIDR", "[operator]\naddresses = ['10.0.0.0/33']", 2, "`10.0.0.0/33`"),
         ("CIDR, bits", "[operator]\naddresses = ['10.0.0.0/8',\n'10.0.0.1/8']", 2, "bits beyond its prefix"),
         ("secret", "[secrets.A]\nfile = 'a'\nheaders = ['A b']\nhosts = ['a.example']", 1, "`A b`"),
         ("folder", "[operator]\nfolders = ['docs']", 2, "not an absolute path"),
         ("limit", "[operator.limits]\nfuel = -1", 2, "invalid value"),
-        ("digest", "[policies.x]\nbuiltin = 'path-scope'\ndigest = 'sha256:zz'", 3, "not a digest"),
+        ("digest", "[policies.x]\n\ndigest = 'sha256:zz'", 3, "not a digest"),
         ("signature key", "[signers.a]\nkey = 'a+0+b'", 2, "not a verifier key"),
         ("certificate key", "[signers.a]\ncosign-key = 'x'", 2, "not a public key"),
         ("two keys", "\n[signers.a]", 2, "one key"),
@@ -68,7 +68,6 @@ fn malformed_flags_are_named() {
         ("--seed", "x", "x"),
         ("--ring", "9", "9"),
         ("--timeout", "never", "never"),
-        ("--idempotency-key", "", "key"),
     ] {
         let ran = home.run(["run", &tool, "add", &format!("{flag}={value}")]);
         ran.code(2);
