@@ -97,7 +97,7 @@ fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 fn swallow(mut connection: TcpStream, shared: &Shared) {
-    let mut bytes = [0; 64 * 1024];
+    let mut bytes = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = connection.read(&mut bytes) {
         shared.bytes.fetch_add(length, SeqCst);
     }
@@ -105,7 +105,7 @@ fn swallow(mut connection: TcpStream, shared: &Shared) {
 
 fn swallow_datagrams(socket: &UdpSocket, shared: &Shared) {
     socket.set_read_timeout(Some(PATIENCE)).expect("a time");
-    let mut bytes = [0; 64 * 1024];
+    let mut bytes = vec![0; 64 * 1024];
     while !shared.is_over.load(SeqCst) {
         // Whoever sent something may be gone, which is told to whoever listens next.
         let length = socket.recv(&mut bytes).unwrap_or(0);

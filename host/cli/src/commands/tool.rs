@@ -76,8 +76,13 @@ fn add(home: &Home, args: &ToolAddArgs, output: Output) -> Result<Exit, CommandE
         artifact = artifact.with_bundle(bundle)?;
     }
     let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
-    let admission =
-        admit(home, &policies, arrival(&artifact, &args.source, &signers(home, &artifact)), Ring::Sandbox, output)?;
+    let admission = admit(
+        home,
+        &policies,
+        arrival(&artifact, &args.source, &signers(home, &artifact, args.signer.as_ref())),
+        Ring::Sandbox,
+        output,
+    )?;
     let candidate = artifact.load(&engine)?;
     let store = Store::open(home.tools_path())?;
     let lock = store.lock()?;
@@ -113,11 +118,17 @@ fn arrival<'a>(artifact: &'a Artifact, source: &'a Source, signers: &'a [String]
 }
 
 /// Whose good signature it has, if it has one that is trusted; a bad one is refused later, by name.
-fn signers(home: &Home, artifact: &Artifact) -> Vec<String> {
-    let Some(note) = &artifact.signature else { return Vec::new() };
+fn signers(home: &Home, artifact: &Artifact, by: Option<&Name>) -> Vec<String> {
+    let Some(signature) = &artifact.signature else { return Vec::new() };
     let manifest = artifact.manifest.as_deref().map(Digest::of);
-    let signed = Signed { component: Digest::of(&artifact.component), manifest, note };
-    signature::signer(signed, &home.config().signers).map(|(signer, _)| signer.to_string()).into_iter().collect()
+    let component = Digest::of(&artifact.component);
+    let signed = Signed { bytes: &artifact.component, component, manifest, signature };
+    let signers = &home.config().signers;
+    let found = match by {
+        Some(by) => signature::check(signed, by, signers).map(|()| by.clone()),
+        None => signature::signer(signed, signers).map(|(signer, _)| signer),
+    };
+    found.map(|signer| signer.to_string()).into_iter().collect()
 }
 
 /// Gets the files of a tool, before any lock is taken: a registry may take its time.
@@ -161,19 +172,19 @@ fn vouched(home: &Home, candidate: &Candidate, by: Option<&Name>) -> Result<Opti
     };
     let manifest = artifact.manifest.as_deref().map(Digest::of);
     let signed = Signed { bytes: &artifact.component, component: tool.reference().digest, manifest, signature };
-    let signers = &home.config().signers;
+    let trusted = &home.config().signers;
     if let Some(signer) = by {
         // A bundle vouches for a file, and says nothing of names.
-        signature::check(signed, signer, signers).map_err(untrusted)?;
+        signature::check(signed, signer, trusted).map_err(untrusted)?;
         return Ok(Some(Vouched { signer: signer.clone(), name: tool.reference().name.clone() }));
     }
-    let (signer, name) = signature::signer(signed, signers).map_err(untrusted)?;
+    let (by, name) = signature::signer(signed, trusted).map_err(untrusted)?;
     // A tool that names itself is signed by that name; one that doesn't is known by the name it is signed by.
     if !description.name.is_empty() && name != tool.reference().name {
         let found = tool.reference().name.clone();
         return Err(untrusted(SignatureError::Other { what: "name", signed: name, found }).into());
     }
-    Ok(Some(Vouched { signer, name }))
+    Ok(Some(Vouched { signer: by, name }))
 }
 
 /// What comes from a registry is signed, and so is what takes the place of a signed tool.

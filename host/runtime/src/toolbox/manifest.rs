@@ -38,7 +38,7 @@ pub fn parse(text: &[u8]) -> Result<Manifest, ManifestError> {
     }
     let malformed = |bytes: usize, why: String| {
         let before = text.get(..bytes).unwrap_or_default();
-        ManifestError::Malformed { line: 1 + before.iter().filter(|byte| **byte == b'\n').count(), why }
+        ManifestError::Malformed { line: before.split(|byte| *byte == b'\n').count(), why }
     };
     let toml = str::from_utf8(text).map_err(|error| malformed(error.valid_up_to(), error.to_string()))?;
     toml::from_str(toml).map_err(|error| malformed(error.span().map_or(0, |span| span.start), one_line_of(&error)))
