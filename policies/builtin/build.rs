@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ringfence_guest_build::{Crate, GuestBuild, GuestBuildError, Target};
 
 /// Folders of `policies/` and the policies' names, in alphabetical order.
-const POLICIES: [&str; 2] = ["path-scope", "ring-default"];
+const POLICIES: [&str; 4] = ["cedar", "path-scope", "rego", "ring-default"];
 
 fn main() -> ExitCode {
     ringfence_guest_build::run(build)
@@ -14,13 +14,15 @@ fn main() -> ExitCode {
 
 fn build(guests: &GuestBuild) -> Result<(), GuestBuildError> {
     guests.watch("policies/support");
-    let folders = POLICIES.map(|name| format!("policies/{name}"));
-    let components = guests.crates(Target::Policy, &folders.each_ref().map(|folder| Crate::library(folder)))?;
     let mut source = "&[\n".to_owned();
-    for (name, component) in POLICIES.iter().zip(components) {
-        let path = component.display().to_string();
-        // Writing to a `String` can't fail.
-        let _ = writeln!(source, "    BuiltinPolicy {{ name: {name:?}, component: include_bytes!({path:?}) }},");
+    for name in POLICIES {
+        let folder = format!("policies/{name}");
+        // Each on its own: built together, the features that one needs of a library would be in all of them.
+        for component in guests.crates(Target::Policy, &[Crate::library(&folder)])? {
+            let path = component.display().to_string();
+            // Writing to a `String` can't fail.
+            let _ = writeln!(source, "    BuiltinPolicy {{ name: {name:?}, component: include_bytes!({path:?}) }},");
+        }
     }
     source.push_str("]\n");
     guests.write_source("policies.rs", &source)

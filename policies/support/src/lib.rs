@@ -21,6 +21,12 @@ use types::{Call, Narrowing, Obligation, Permission, Reason, Request, Ring, Sett
 
 /// The longest value of a caller's that is repeated in a reason, in characters.
 const QUOTED_CHARS_MAX: usize = 60;
+/// The longest text of a reason or a problem, in bytes.
+pub const TEXT_BYTES_MAX: usize = 512;
+/// The longest code of a reason, in bytes.
+pub const CODE_BYTES_MAX: usize = 64;
+/// The most reasons of one verdict.
+pub const REASONS_MAX: usize = 32;
 
 /// The call that is to be decided on; none at another point.
 pub fn call(request: &Request) -> Option<&Call> {
@@ -87,4 +93,26 @@ pub fn quoted(value: &str) -> String {
     }
     text.push('`');
     text
+}
+
+/// Somebody else's text as one line that a reason can hold.
+pub fn one_line(text: &str) -> String {
+    let words: Vec<_> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
+    let mut line = words.join(" ");
+    if line.len() > TEXT_BYTES_MAX {
+        line.truncate(line.floor_char_boundary(TEXT_BYTES_MAX - '…'.len_utf8()));
+        line.push('…');
+    }
+    line
+}
+
+/// Whether a text can be the code of a reason.
+pub fn is_code(text: &str) -> bool {
+    let kebab = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    !text.is_empty() && text.len() <= CODE_BYTES_MAX && text.bytes().all(kebab)
+}
+
+/// A JSON Pointer to a member of what another pointer leads to.
+pub fn member(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
 }

@@ -1,0 +1,64 @@
+//! Values in Cedar's words.
+//!
+//! JSON becomes values and never more than that: what a caller writes can't become an entity or an address by being
+//! spelled like one. What Cedar has no value for becomes an entity `Json::"…"`: it is there, it equals itself, and
+//! computing with it is an error, which forbids.
+
+use cedar_policy::{EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use serde_json::Value;
+
+/// A member of a record.
+pub type Member = (String, RestrictedExpression);
+
+/// A member by its name.
+pub fn named(name: &str, value: RestrictedExpression) -> Member {
+    (name.to_owned(), value)
+}
+
+/// A record; names that repeat make it none.
+pub fn record(members: impl IntoIterator<Item = Member>) -> Result<RestrictedExpression, String> {
+    RestrictedExpression::new_record(members).map_err(|error| error.to_string())
+}
+
+/// A text.
+pub fn text(text: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(text.to_owned())
+}
+
+/// A set of texts.
+pub fn texts(texts: &[String]) -> RestrictedExpression {
+    RestrictedExpression::new_set(texts.iter().map(|item| text(item)))
+}
+
+/// A number, the largest that Cedar has if it is larger.
+pub fn long(number: u64) -> RestrictedExpression {
+    RestrictedExpression::new_long(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// An entity.
+pub fn entity(ty: &str, id: &str) -> Result<EntityUid, String> {
+    let ty: EntityTypeName = ty.parse().map_err(|error| format!("{error}"))?;
+    Ok(EntityUid::from_type_name_and_id(ty, EntityId::new(id)))
+}
+
+/// JSON; a list becomes a set, and so loses its order.
+pub fn json(value: &Value) -> Result<RestrictedExpression, String> {
+    Ok(match value {
+        Value::Array(items) => RestrictedExpression::new_set(items.iter().map(json).collect::<Result<Vec<_>, _>>()?),
+        Value::Bool(value) => RestrictedExpression::new_bool(*value),
+        Value::Null => without_value("null")?,
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => RestrictedExpression::new_long(number),
+            None => without_value(&number.to_string())?,
+        },
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| Ok((name.clone(), json(value)?)));
+            record(members.collect::<Result<Vec<_>, String>>()?)?
+        }
+        Value::String(value) => text(value),
+    })
+}
+
+fn without_value(text: &str) -> Result<RestrictedExpression, String> {
+    Ok(RestrictedExpression::new_entity_uid(entity("Json", text)?))
+}

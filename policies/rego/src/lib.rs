@@ -1,0 +1,49 @@
+//! Decides by policies written in Rego, which are its settings.
+//!
+//! It translates and does not decide: a request into the document `input`, the value of one rule into a verdict. A
+//! rule without a value abstains; what goes wrong, and what is no verdict, forbids.
+
+mod answer;
+mod document;
+mod settings;
+
+use ringfence_policy_support::types::{DecisionPoint, Description, Request, SettingsProblem, Verdict};
+use ringfence_policy_support::{Guest, one_line, reason};
+
+use crate::settings::{SETTINGS_SCHEMA, Settings};
+
+struct Rego;
+
+ringfence_policy_support::export!(Rego with_types_in ringfence_policy_support::bindings);
+
+impl Guest for Rego {
+    fn describe() -> Description {
+        Description {
+            name: "rego".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            summary: "Decides by the Rego modules in its settings.".to_owned(),
+            points: vec![DecisionPoint::Call],
+            settings_schema: SETTINGS_SCHEMA.to_owned(),
+        }
+    }
+
+    fn validate_settings(settings: String) -> Result<(), Vec<SettingsProblem>> {
+        Settings::parse(&settings)?.check()
+    }
+
+    fn evaluate(settings: String, request: Request) -> Verdict {
+        match judge(&settings, &request) {
+            Ok(verdict) => verdict,
+            Err((code, text)) => Verdict::Forbid(vec![reason(code, one_line(&text))]),
+        }
+    }
+}
+
+fn judge(settings: &str, request: &Request) -> Result<Verdict, (&'static str, String)> {
+    let Ok(settings) = Settings::parse(settings) else {
+        return Err(("settings-not-valid", "the settings are not those of this policy".to_owned()));
+    };
+    let input = document::of(request).map_err(|text| ("request-not-expressible", text))?;
+    let value = settings.evaluate(input).map_err(|text| ("evaluation-error", text))?;
+    answer::read(value).map_err(|text| ("verdict-not-understood", text))
+}
