@@ -7,27 +7,16 @@
 use cedar_policy::{EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use serde_json::Value;
 
-/// A member of a record.
-pub type Member = (String, RestrictedExpression);
-
 /// A member by its name.
-pub fn named(name: &str, value: RestrictedExpression) -> Member {
+pub fn named(name: &str, value: RestrictedExpression) -> (String, RestrictedExpression) {
     (name.to_owned(), value)
 }
 
 /// A record; names that repeat make it none.
-pub fn record(members: impl IntoIterator<Item = Member>) -> Result<RestrictedExpression, String> {
+pub fn record(
+    members: impl IntoIterator<Item = (String, RestrictedExpression)>,
+) -> Result<RestrictedExpression, String> {
     RestrictedExpression::new_record(members).map_err(|error| error.to_string())
-}
-
-/// A text.
-pub fn text(text: &str) -> RestrictedExpression {
-    RestrictedExpression::new_string(text.to_owned())
-}
-
-/// A set of texts.
-pub fn texts(texts: &[String]) -> RestrictedExpression {
-    RestrictedExpression::new_set(texts.iter().map(|item| text(item)))
 }
 
 /// A number, the largest that Cedar has if it is larger.
@@ -55,7 +44,7 @@ pub fn json(value: &Value) -> Result<RestrictedExpression, String> {
             let members = members.iter().map(|(name, value)| Ok((name.clone(), json(value)?)));
             record(members.collect::<Result<Vec<_>, String>>()?)?
         }
-        Value::String(value) => text(value),
+        Value::String(value) => RestrictedExpression::new_string(value.clone()),
     })
 }
 

@@ -10,8 +10,8 @@ mod settings;
 mod verdict;
 
 use cedar_policy::Authorizer;
-use ringfence_policy_support::types::{DecisionPoint, Description, Request, SettingsProblem, Verdict};
-use ringfence_policy_support::{Guest, one_line, reason};
+use ringfence_policy_support::types::{Description, Request, SettingsProblem, Verdict};
+use ringfence_policy_support::{Guest, all_points, one_line, reason};
 
 use crate::settings::{SETTINGS_SCHEMA, Settings};
 
@@ -25,7 +25,7 @@ impl Guest for Cedar {
             name: "cedar".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             summary: "Decides by the Cedar policies in its settings.".to_owned(),
-            points: vec![DecisionPoint::Call],
+            points: all_points(),
             settings_schema: SETTINGS_SCHEMA.to_owned(),
         }
     }

@@ -1,24 +1,24 @@
-//! A request in Cedar's words: who asks is the principal, what would run is the resource, all the rest is the context.
+//! A request in Cedar's words: who asks is the principal, the point is the action, what it is about is the resource, and
+//! all that is told of it is the context. Entities are the operator's alone; nothing of a request becomes one.
 
 use cedar_policy::{Context, EntityUid, Request as Question, RestrictedExpression};
-use ringfence_policy_support::types::{
-    Access, Call, Capabilities, Claim, Effect, Limits, Network, Principal, PrincipalKind, Request,
-};
-use ringfence_policy_support::{call, ring_number};
-use serde_json::Value;
+use ringfence_policy_support::types::{Principal, PrincipalKind, Request, Session, Subject};
+use ringfence_policy_support::{document, point, ring_number};
+use serde_json::{Map, Value};
 
-use crate::expression::{Member, entity, json, long, named, record, text, texts};
+use crate::expression::{entity, json, long, named, record};
 
 const MS_PER_MINUTE: u64 = 60_000;
 const MINUTES_PER_DAY: u64 = 24 * 60;
+/// What holds somebody else's words, which stay as they are.
+const FOREIGN: [&str; 3] = ["body", "input", "messages"];
 
-/// The question that a request is. What the host knows stands in the context and nowhere else; entities are the
-/// operator's.
+/// The question that a request is.
 pub fn of(request: &Request) -> Result<Question, String> {
-    let call = call(request);
-    let context = Context::from_pairs(context(request, call)?).map_err(|error| error.to_string())?;
-    let (action, tool) = (entity("Action", "call")?, entity("Tool", &call.tool.digest)?);
-    Question::new(principal(&request.principal)?, action, tool, context, None).map_err(|error| error.to_string())
+    let context = Context::from_pairs(context(request)?).map_err(|error| error.to_string())?;
+    let action = entity("Action", point(&request.subject))?;
+    let resource = resource(&request.subject, request.session.as_ref())?;
+    Question::new(principal(&request.principal)?, action, resource, context, None).map_err(|error| error.to_string())
 }
 
 fn principal(principal: &Principal) -> Result<EntityUid, String> {
@@ -30,76 +30,71 @@ fn principal(principal: &Principal) -> Result<EntityUid, String> {
     entity(kind, &principal.name)
 }
 
-fn context(request: &Request, call: &Call) -> Result<Vec<Member>, String> {
-    let input: Value = serde_json::from_str(&call.input).map_err(|error| format!("the input is not JSON: {error}"))?;
-    let tool = record([named("digest", text(&call.tool.digest)), named("name", text(&call.tool.name))])?;
-    let stdin = record([named("bytes", long(call.stdin_bytes)), named("digest", text(&call.stdin_digest))])?;
-    let mut members = vec![
-        named("arguments", texts(&call.arguments)),
-        named("asked", asked(&call.asked)?),
-        named("claimed", claimed(&request.claimed)?),
-        named("effect", text(effect(call.effect))),
-        named("function", text(&call.function)),
-        named("input", json(&input)?),
-        named("required_ring", long(ring_number(call.required_ring).into())),
-        named("ring", long(ring_number(request.ring).into())),
-        named("stdin", stdin),
-        named("time", time(request.time_ms)?),
-        named("tool", tool),
-    ];
-    members.extend(request.session.iter().map(|session| named("session", text(session))));
-    Ok(members)
-}
-
-fn effect(effect: Effect) -> &'static str {
-    match effect {
-        Effect::Administrative => "administrative",
-        Effect::External => "external",
-        Effect::None => "none",
-        Effect::Reads => "reads",
-        Effect::Unknown => "unknown",
-        Effect::Writes => "writes",
+fn resource(subject: &Subject, session: Option<&Session>) -> Result<EntityUid, String> {
+    match subject {
+        Subject::Admit(component) => entity("Tool", &component.tool.digest),
+        Subject::Call(call) => entity("Tool", &call.tool.digest),
+        Subject::Egress(outgoing) => entity("Tool", &outgoing.tool.digest),
+        Subject::Result(answer) => entity("Tool", &answer.tool.digest),
+        Subject::Elevate(elevation) => entity("Ring", &ring_number(elevation.wanted).to_string()),
+        Subject::Transcript(_) => entity("Session", session.map_or("", |session| &session.id)),
     }
 }
 
-fn asked(asked: &Capabilities) -> Result<RestrictedExpression, String> {
-    let folders = asked.folders.iter().map(|folder| {
-        let access = match folder.access {
-            Access::Read => "read",
-            Access::ReadWrite => "read-write",
-        };
-        record([named("access", text(access)), named("guest_path", text(&folder.guest_path))])
+/// What is told of the subject, and beside it what is told of every request.
+fn context(request: &Request) -> Result<Vec<(String, RestrictedExpression)>, String> {
+    let mut told = members(document(request)?);
+    let subject = members(told.remove("subject").unwrap_or_default());
+    let mut context = Vec::new();
+    for (name, value) in subject.into_iter().flat_map(|(_, about)| in_words(members(about))) {
+        context.push((name, json(&value)?));
+    }
+    for name in ["ring", "session"] {
+        if let Some(value) = told.remove(name) {
+            context.push(named(name, json(&renamed(value))?));
+        }
+    }
+    context.push(named("claimed", keyed(told.remove("claimed"), "name", |claim| claim.get("value").cloned())?));
+    context.push(named("time", time(request.time_ms)?));
+    context.push(named("usage", keyed(told.remove("usage"), "scope", |usage| Some(renamed(usage.clone())))?));
+    Ok(context)
+}
+
+/// A list of objects as one record, each under the name that it has in it. Two of one name make it none.
+fn keyed(
+    list: Option<Value>,
+    key: &str,
+    value: impl Fn(&Value) -> Option<Value>,
+) -> Result<RestrictedExpression, String> {
+    let list = list.unwrap_or_default();
+    let items = list.as_array().into_iter().flatten().filter_map(|item| {
+        let name = item.get(key)?.as_str()?;
+        Some((name.to_owned(), value(item)?))
     });
-    record([
-        named("environment", texts(&asked.environment)),
-        named("folders", RestrictedExpression::new_set(folders.collect::<Result<Vec<_>, _>>()?)),
-        named("limits", limits(&asked.limits)?),
-        named("network", network(&asked.network)?),
-    ])
+    record(items.map(|(name, value)| Ok((name, json(&value)?))).collect::<Result<Vec<_>, String>>()?)
 }
 
-fn limits(limits: &Limits) -> Result<RestrictedExpression, String> {
-    record([
-        named("fuel", long(limits.fuel)),
-        named("handles", long(limits.handles.into())),
-        named("memory_bytes", long(limits.memory_bytes)),
-        named("output_bytes", long(limits.output_bytes)),
-        named("wall_ms", long(limits.wall_ms)),
-    ])
+fn members(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
 }
 
-fn network(network: &Network) -> Result<RestrictedExpression, String> {
-    record([
-        named("addresses", texts(&network.addresses)),
-        named("http", texts(&network.http)),
-        named("names", texts(&network.names)),
-        named("secrets", texts(&network.secrets)),
-        named("sockets", texts(&network.sockets)),
-    ])
+/// Our own names are words of Cedar's syntax: `required_ring` rather than `required-ring`.
+fn in_words(members: Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
+    members.into_iter().map(|(name, value)| {
+        let value = if FOREIGN.contains(&name.as_str()) { value } else { renamed(value) };
+        (name.replace('-', "_"), value)
+    })
 }
 
-fn claimed(claims: &[Claim]) -> Result<RestrictedExpression, String> {
-    record(claims.iter().map(|claim| named(&claim.name, text(&claim.value))))
+fn renamed(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(renamed).collect(),
+        Value::Object(members) => Value::Object(in_words(members).collect()),
+        value => value,
+    }
 }
 
 /// The time, and what Cedar can't compute from it: it has no remainder.

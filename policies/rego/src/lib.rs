@@ -4,11 +4,10 @@
 //! rule without a value abstains; what goes wrong, and what is no verdict, forbids.
 
 mod answer;
-mod document;
 mod settings;
 
-use ringfence_policy_support::types::{DecisionPoint, Description, Request, SettingsProblem, Verdict};
-use ringfence_policy_support::{Guest, one_line, reason};
+use ringfence_policy_support::types::{Description, Request, SettingsProblem, Verdict};
+use ringfence_policy_support::{Guest, all_points, document, one_line, reason};
 
 use crate::settings::{SETTINGS_SCHEMA, Settings};
 
@@ -22,7 +21,7 @@ impl Guest for Rego {
             name: "rego".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             summary: "Decides by the Rego modules in its settings.".to_owned(),
-            points: vec![DecisionPoint::Call],
+            points: all_points(),
             settings_schema: SETTINGS_SCHEMA.to_owned(),
         }
     }
@@ -43,7 +42,7 @@ fn judge(settings: &str, request: &Request) -> Result<Verdict, (&'static str, St
     let Ok(settings) = Settings::parse(settings) else {
         return Err(("settings-not-valid", "the settings are not those of this policy".to_owned()));
     };
-    let input = document::of(request).map_err(|text| ("request-not-expressible", text))?;
-    let value = settings.evaluate(input).map_err(|text| ("evaluation-error", text))?;
+    let input = document(request).map_err(|text| ("request-not-readable", text))?;
+    let value = settings.evaluate(input.into()).map_err(|text| ("evaluation-error", text))?;
     answer::read(value).map_err(|text| ("verdict-not-understood", text))
 }

@@ -65,9 +65,7 @@ impl Settings {
     /// another, a query that leads nowhere.
     pub fn check(mut self) -> Result<(), Vec<SettingsProblem>> {
         let wrong = |pointer, error: &dyn ToString| vec![problem(pointer, said(&error.to_string()))];
-        self.engine
-            .compile_with_entrypoint(&self.query.as_str().into())
-            .map_err(|error| wrong(MODULES, &error))?;
+        self.engine.compile_with_entrypoint(&self.query.as_str().into()).map_err(|error| wrong(MODULES, &error))?;
         // The rule itself is looked for when it is asked for, which an empty question is enough to find out.
         self.engine.set_input(Term::new_object());
         match self.engine.eval_rule(self.query) {

@@ -3,6 +3,8 @@
 //! A policy implements [`Guest`] and hands itself to [`export!`]. Nothing here may import anything: a component with an
 //! import is not a policy.
 
+mod document;
+
 /// Generated from `wit/policy`.
 #[allow(missing_docs, reason = "the WIT has the documentation")]
 pub mod bindings {
@@ -13,11 +15,15 @@ pub mod bindings {
     });
 }
 
+pub use document::{document, point};
+
 pub use bindings::export;
 pub use bindings::exports::ringfence::policy::judge as types;
 pub use bindings::exports::ringfence::policy::judge::Guest;
 
-use types::{Call, Narrowing, Obligation, Permission, Reason, Request, Ring, SettingsProblem, Subject, Verdict};
+use types::{
+    Call, DecisionPoint, Narrowing, Obligation, Permission, Reason, Request, Ring, SettingsProblem, Subject, Verdict,
+};
 
 /// The longest value of a caller's that is repeated in a reason, in characters.
 const QUOTED_CHARS_MAX: usize = 60;
@@ -34,6 +40,12 @@ pub fn call(request: &Request) -> Option<&Call> {
         Subject::Call(call) => Some(call),
         _ => None,
     }
+}
+
+/// Every point: what a policy wants that leaves it to its settings.
+pub fn all_points() -> Vec<DecisionPoint> {
+    use DecisionPoint::{Admit, Call, Egress, Elevate, Result, Transcript};
+    vec![Admit, Call, Egress, Elevate, Result, Transcript]
 }
 
 /// The number of a ring, 0 for the most privileged.
