@@ -29,7 +29,7 @@ fn read(path: &str) -> String {
 /// Every document, by its path from the repository.
 fn documents() -> Vec<String> {
     let mut found = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned(), "CHANGELOG.md".to_owned()];
-    for folder in ["docs", "docs/guide", "docs/design"] {
+    for folder in ["docs", "docs/guide", "docs/guide/policies", "docs/design"] {
         for entry in fs::read_dir(repository().join(folder)).into_iter().flatten() {
             let name = entry.expect("a file").file_name().into_string().expect("a name");
             if Path::new(&name).extension().is_some_and(|extension| extension == "md") {

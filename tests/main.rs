@@ -7,11 +7,13 @@ mod harness;
 
 mod arch;
 mod bad_input;
+mod build;
 mod call;
 mod compile;
 mod demo;
 mod docs;
 mod egress;
+mod engines;
 mod filesystem;
 mod fuzz;
 mod host;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::GuestBuild;
 use crate::error::GuestBuildError;
-use crate::toolchain;
+use crate::toolchain::{self, Toolchain};
 
 /// What a guest may reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,18 +87,30 @@ pub(crate) fn build(build: &GuestBuild, target: Target, crates: &[Crate<'_>]) ->
 }
 
 fn command(build: &GuestBuild, triple: &str, crates: &[Crate<'_>]) -> Result<Command, GuestBuildError> {
-    let toolchain = &build.toolchain;
-    let mut command = toolchain.command(toolchain.one("CARGO")?)?;
+    let mut command = cargo_build(&build.toolchain, triple, &[(&build.repo, "ringfence")])?;
     command
         .current_dir(build.repo.join("guests"))
-        .env("RUSTC", toolchain.one("RUSTC")?)
         .env("CARGO_TARGET_DIR", &build.target_folder)
-        .args(["build", "--release", "--locked", "--quiet", "--target", triple])
+        .args(["--locked", "--quiet"]);
+    select(&mut command, crates);
+    Ok(command)
+}
+
+/// `cargo build` of a tool-chain, for a target of its own. Components hold the names of source files: folders that are
+/// given, and cargo's own, are called otherwise in them.
+pub fn cargo_build(
+    toolchain: &Toolchain,
+    triple: &str,
+    folders: &[(&Path, &str)],
+) -> Result<Command, GuestBuildError> {
+    let mut command = toolchain.command(toolchain.one("CARGO")?)?;
+    command
+        .env("RUSTC", toolchain.one("RUSTC")?)
+        .args(["build", "--release", "--target", triple])
         .arg("--config")
         .arg(format!("target.{triple}.linker={:?}", toolchain.one("LINKER")?))
         .arg("--config")
-        .arg(format!("target.{triple}.rustflags={:?}", rust_flags(build)));
-    select(&mut command, crates);
+        .arg(format!("target.{triple}.rustflags={:?}", rust_flags(toolchain, folders)));
     Ok(command)
 }
 
@@ -118,10 +130,10 @@ fn select(command: &mut Command, crates: &[Crate<'_>]) {
 }
 
 /// The tool-chain's own flags, and what keeps this machine's paths out of components.
-fn rust_flags(build: &GuestBuild) -> Vec<String> {
+fn rust_flags(toolchain: &Toolchain, folders: &[(&Path, &str)]) -> Vec<String> {
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    let mut flags = build.toolchain.all("RUSTFLAGS").to_vec();
-    flags.push(remap(&build.repo, "ringfence"));
+    let mut flags = toolchain.all("RUSTFLAGS").to_vec();
+    flags.extend(folders.iter().map(|(folder, name)| remap(folder, name)));
     flags.extend(registry_sources().iter().map(|folder| remap(folder, "crates")));
     flags
 }

@@ -18,9 +18,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-pub use crate::cargo::{Crate, Program, Target};
+pub use crate::cargo::{Crate, Program, Target, cargo_build};
 pub use crate::error::GuestBuildError;
-use crate::toolchain::Toolchain;
+pub use crate::toolchain::Toolchain;
 
 /// Runs the body of a build script, and reports its error to the person who started the build.
 pub fn run(body: impl FnOnce(&GuestBuild) -> Result<(), GuestBuildError>) -> ExitCode {
@@ -106,22 +106,26 @@ impl GuestBuild {
     }
 
     fn with_sections(&self, component: PathBuf, folder: &Path) -> Result<PathBuf, GuestBuildError> {
-        let (manifest, wit) = (folder.join("manifest.toml"), folder.join("wit"));
-        let manifest = if manifest.exists() { Some(read(&manifest)?) } else { None };
-        let docs = if wit.exists() { docs::section(&read_texts(&wit, "wit")?) } else { None };
-        if manifest.is_none() && docs.is_none() {
+        let plain = read(&component)?;
+        let bytes = described(plain.clone(), folder)?;
+        if bytes == plain {
             return Ok(component);
-        }
-        let mut bytes = read(&component)?;
-        for (name, data) in [(section::MANIFEST, manifest), (section::DOCS, docs)] {
-            if let Some(data) = data {
-                bytes = section::append(&bytes, name, &data);
-            }
         }
         let copy = self.target_folder.join("tools").join(component.file_name().unwrap_or_default());
         write(&copy, &bytes)?;
         Ok(copy)
     }
+}
+
+/// Puts what describes a tool into its component: the `manifest.toml` of its folder and the doc comments of its `wit`
+/// folder, if it has them.
+pub fn described(component: Vec<u8>, folder: &Path) -> Result<Vec<u8>, GuestBuildError> {
+    let (manifest, wit) = (folder.join("manifest.toml"), folder.join("wit"));
+    let manifest = if manifest.exists() { Some(read(&manifest)?) } else { None };
+    let docs = if wit.exists() { docs::section(&read_texts(&wit, "wit")?) } else { None };
+    let sections = [(section::MANIFEST, manifest), (section::DOCS, docs)];
+    let present = sections.into_iter().filter_map(|(name, data)| Some((name, data?)));
+    Ok(present.fold(component, |bytes, (name, data)| section::append(&bytes, name, &data)))
 }
 
 /// Rust source of a documented `&str` constant that holds a path.

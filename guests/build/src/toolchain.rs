@@ -1,4 +1,5 @@
-//! The settings that `scripts/guest-toolchain.sh` wrote down: which compiler, which target, which flags.
+//! The settings of a tool-chain, as `scripts/guest-toolchain.sh` writes them down: which compiler, which target, which
+//! flags.
 //!
 //! A line is `KEY=VALUE`; a key that is repeated is a list. Nothing is quoted or expanded.
 
@@ -11,8 +12,8 @@ use std::process::{Command, Stdio};
 use crate::error::GuestBuildError;
 
 /// The prepared tool-chain.
-#[derive(Debug)]
-pub(crate) struct Toolchain {
+#[derive(Clone, Debug)]
+pub struct Toolchain {
     settings: BTreeMap<String, Vec<String>>,
 }
 
@@ -26,7 +27,8 @@ impl Toolchain {
         Ok(Self::parse(&String::from_utf8_lossy(&text)))
     }
 
-    fn parse(text: &str) -> Self {
+    /// The settings in a text.
+    pub fn parse(text: &str) -> Self {
         let mut settings = BTreeMap::<_, Vec<_>>::new();
         for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
             settings.entry(key.to_owned()).or_default().push(value.to_owned());
@@ -35,17 +37,17 @@ impl Toolchain {
     }
 
     /// The only value of a key.
-    pub(crate) fn one(&self, key: &'static str) -> Result<&str, GuestBuildError> {
+    pub fn one(&self, key: &'static str) -> Result<&str, GuestBuildError> {
         self.all(key).first().map(String::as_str).ok_or(GuestBuildError::SettingMissing { key })
     }
 
     /// All values of a key; there may be none.
-    pub(crate) fn all(&self, key: &str) -> &[String] {
+    pub fn all(&self, key: &str) -> &[String] {
         self.settings.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// A program of the tool-chain, in an environment that nothing of the build under way leaks into.
-    pub(crate) fn command(&self, program: &str) -> Result<Command, GuestBuildError> {
+    pub fn command(&self, program: &str) -> Result<Command, GuestBuildError> {
         let mut command = Command::new(program);
         env::vars_os().filter(|(name, _)| disturbs(&name.to_string_lossy())).for_each(|(name, _)| {
             command.env_remove(name);

@@ -86,6 +86,11 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Call a function of a registered tool, with the grant and the ring of its registration
     Call(CallArgs),
+    /// Build a component from a folder of source in Rust, Python or JavaScript
+    Build(BuildArgs),
+    /// Make a folder of source to start from
+    #[command(subcommand)]
+    New(NewCommand),
     /// Register tools: pinned, described, with grants in the configuration
     #[command(subcommand)]
     Tool(ToolCommand),
@@ -137,6 +142,48 @@ pub struct CompileArgs {
     pub memory_bytes: u64,
     /// Seconds of processor time it may take
     pub cpu_seconds: u64,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct BuildArgs {
+    /// The folder, with `Cargo.toml`, `app.py` or `app.js`; what is a policy has its WIT in `wit`
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Where the component goes [default: NAME.wasm in the folder]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NewCommand {
+    /// A policy, with its table of cases
+    Policy(NewArgs),
+    /// A tool, with its manifest
+    Tool(NewArgs),
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct NewArgs {
+    /// What it is called, in kebab-case
+    pub name: Name,
+    /// What it is written in
+    #[arg(long, value_enum, default_value_t = Language::Rust)]
+    pub lang: Language,
+    /// The folder to make [default: NAME]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// What a component is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// Built by componentize-js.
+    #[value(name = "javascript")]
+    JavaScript,
+    /// Built by componentize-py.
+    Python,
+    /// Built by cargo.
+    Rust,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -28,6 +28,8 @@ use ringfence_runtime::sequencer::SequencerError;
 use ringfence_runtime::toolbox::InputProblem;
 use ringfence_runtime::toolbox::ToolError;
 
+use crate::build::BuildError;
+use crate::build::Needed;
 use crate::config::ConfigError;
 use crate::config::tools::Name;
 use crate::exit::Exit;
@@ -120,6 +122,24 @@ impl CommandError {
         Self::environment(format!("`{}` has no credentials for `{host}`", path.display()))
             .code("host.registry")
             .hint(format!("it is JSON with `auths`, in it `{host}`, in it `auth`: base64 of USER:PASSWORD"))
+    }
+
+    /// A folder for something new that holds something already.
+    pub fn folder_in_use(folder: &Path) -> Self {
+        Self::environment(format!("`{}` is not empty", folder.display()))
+            .hint("choose another folder with `--dir`; nothing is overwritten")
+    }
+
+    /// A kind of component that there is no template for.
+    pub fn no_template() -> Self {
+        Self::command_line("there is a template of a tool in Rust only")
+            .hint("any component that exports functions is a tool: docs/guide/write-a-tool.md shows what it needs")
+    }
+
+    /// A name that no package can have.
+    pub fn package_name(name: &str) -> Self {
+        Self::command_line(format!("`{}` can't be the name of a package", one_line(name)))
+            .hint("let it begin with a letter")
     }
 
     /// A path that can't be written into a configuration or a grant.
@@ -342,6 +362,26 @@ impl From<CallFailure> for CommandError {
             CallFailure::Ledger(error) => error.into(),
             other => Self { exit: Exit::Internal, ..Self::environment(one_line(&other.to_string())) },
         }
+    }
+}
+
+impl From<BuildError> for CommandError {
+    fn from(error: BuildError) -> Self {
+        let hint = match &error {
+            BuildError::Failed(_) => "what it printed before says what is wrong",
+            BuildError::File { .. } => "check what the path leads to, and who may read and write it",
+            BuildError::Missing(Needed::ComponentizeJs) => "run `npm install` in the project's folder",
+            BuildError::Missing(Needed::ComponentizePy) => {
+                "install it with `pip install componentize-py`, or install uv or pipx, which fetch it"
+            }
+            BuildError::Missing(Needed::Node) => "install Node.js",
+            BuildError::Missing(Needed::RustTarget) => {
+                "run `rustup target add wasm32-unknown-unknown wasm32-wasip2`"
+            }
+            BuildError::NoProject(_) => "`ringfence new` makes a folder to start from",
+            BuildError::Project { .. } => "a component is built from one package, for one world",
+        };
+        Self::environment(one_line(&error.to_string())).code("host.build").hint(hint)
     }
 }
 

@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "a binary has no public interface; `pub` marks what other modules use")]
 
 mod args;
+mod build;
 mod commands;
 mod config;
 mod egress;

@@ -39,7 +39,7 @@ pub fn run(home: Option<&Path>, args: &InspectArgs, output: Output) -> Result<Ex
     Ok(Exit::Done)
 }
 
-fn load(engine: &Engine, path: &Path, bytes: &[u8], output: Output) -> Result<Tool, CommandError> {
+pub(super) fn load(engine: &Engine, path: &Path, bytes: &[u8], output: Output) -> Result<Tool, CommandError> {
     let name = tool_name(path, &Digest::of(bytes));
     let manifest = manifest_beside(path)?;
     announce_compilation(engine, &name, bytes, output);

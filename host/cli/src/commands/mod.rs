@@ -3,6 +3,7 @@
 mod admit;
 mod approval;
 mod bench;
+mod build;
 mod call;
 pub mod compile;
 mod doctor;
@@ -10,6 +11,7 @@ mod init;
 mod inspect;
 mod invoke;
 mod log;
+mod new;
 mod policy;
 mod push;
 mod receipt;
@@ -63,6 +65,8 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::Run(run) => run::run(&Home::open(&folder()?)?, &run, output),
         Command::Call(call) => call::run(&Home::open(&folder()?)?, &call, output),
         Command::Tool(tool) => tool::run(&Home::open(&folder()?)?, tool, output),
+        Command::Build(build) => build::run(folder().ok().as_deref(), &build, output),
+        Command::New(new) => new::run(new, output),
         Command::Sign(sign) => sign::sign(&sign, output),
         Command::Push(push) => push::run(folder().ok().as_deref(), &push, output),
         Command::Key(key) => sign::key(&key, output),

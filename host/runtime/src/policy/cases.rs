@@ -190,7 +190,12 @@ impl Cases {
         for case in &self.cases {
             let settings = case.settings.as_ref().unwrap_or(&self.settings);
             if !loaded.iter().any(|(known, _)| known == settings) {
-                loaded.push((settings.clone(), Policy::load(engine, name, component, settings)?));
+                // A large component is compiled once, not once for each row that has settings of its own.
+                let policy = match loaded.first() {
+                    Some((_, policy)) => policy.with_settings(settings)?,
+                    None => Policy::load(engine, name, component, settings)?,
+                };
+                loaded.push((settings.clone(), policy));
             }
             if let Some((_, policy)) = loaded.iter().find(|(known, _)| known == settings) {
                 results.push(case.judge(&policy.ask(&case.request())));
