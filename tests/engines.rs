@@ -110,7 +110,7 @@ fn endless_rule_denies_within_its_fuel() {
     // POL-02
     let row = "[[cases]]\nname = 'x'\nexpect = 'permit'\n";
     let request = Cases::parse(row).expect("a row").cases[0].request();
-    let rule = "verdict := \"permit\" if { some i in numbers.range(1, 3000); some j in numbers.range(1, 3000); i * j == input[\"time-ms\"] - 1 }";
+    let rule = "verdict := \"permit\" if { input.subject.call; some i in numbers.range(1, 3000); some j in numbers.range(1, 3000); i * j == input[\"time-ms\"] - 1 }";
     let endless = REGO.with_settings(&rego(&format!("package ringfence\n{rule}"))).expect("settings");
     assert_eq!(endless.ask(&request).verdict, Err(PolicyFault::OutOfFuel));
     let finite = REGO.with_settings(&rego(&format!("package ringfence\n{}", rule.replace("3000", "3")))).expect("settings");

@@ -4,8 +4,8 @@
 //! spelled like one. What Cedar has no value for becomes an entity `Json::"…"`: it is there, it equals itself, and
 //! computing with it is an error, which forbids.
 
-use cedar_policy::{EntityId, EntityTypeName, EntityUid, RestrictedExpression};
-use serde_json::Value;
+use cedar_policy::{EntityUid, RestrictedExpression};
+use serde_json::{Value, json};
 
 /// A member by its name.
 pub fn named(name: &str, value: RestrictedExpression) -> (String, RestrictedExpression) {
@@ -24,16 +24,16 @@ pub fn long(number: u64) -> RestrictedExpression {
     RestrictedExpression::new_long(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-/// An entity.
+/// An entity. By way of JSON, since that needs none of Cedar's parsers: an instance lives for one question, and making a
+/// parser takes longer than using it.
 pub fn entity(ty: &str, id: &str) -> Result<EntityUid, String> {
-    let ty: EntityTypeName = ty.parse().map_err(|error| format!("{error}"))?;
-    Ok(EntityUid::from_type_name_and_id(ty, EntityId::new(id)))
+    EntityUid::from_json(json!({ "type": ty, "id": id })).map_err(|error| error.to_string())
 }
 
 /// JSON; a list becomes a set, and so loses its order.
-pub fn json(value: &Value) -> Result<RestrictedExpression, String> {
+pub fn value(value: &Value) -> Result<RestrictedExpression, String> {
     Ok(match value {
-        Value::Array(items) => RestrictedExpression::new_set(items.iter().map(json).collect::<Result<Vec<_>, _>>()?),
+        Value::Array(items) => RestrictedExpression::new_set(items.iter().map(self::value).collect::<Result<Vec<_>, _>>()?),
         Value::Bool(value) => RestrictedExpression::new_bool(*value),
         Value::Null => without_value("null")?,
         Value::Number(number) => match number.as_i64() {
@@ -41,7 +41,7 @@ pub fn json(value: &Value) -> Result<RestrictedExpression, String> {
             None => without_value(&number.to_string())?,
         },
         Value::Object(members) => {
-            let members = members.iter().map(|(name, value)| Ok((name.clone(), json(value)?)));
+            let members = members.iter().map(|(name, value)| Ok((name.clone(), self::value(value)?)));
             record(members.collect::<Result<Vec<_>, String>>()?)?
         }
         Value::String(value) => RestrictedExpression::new_string(value.clone()),

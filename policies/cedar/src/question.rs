@@ -6,7 +6,7 @@ use ringfence_policy_support::types::{Principal, PrincipalKind, Request, Session
 use ringfence_policy_support::{document, point, ring_number};
 use serde_json::{Map, Value};
 
-use crate::expression::{entity, json, long, named, record};
+use crate::expression::{self, entity, long, named, record};
 
 const MS_PER_MINUTE: u64 = 60_000;
 const MINUTES_PER_DAY: u64 = 24 * 60;
@@ -47,11 +47,11 @@ fn context(request: &Request) -> Result<Vec<(String, RestrictedExpression)>, Str
     let subject = members(told.remove("subject").unwrap_or_default());
     let mut context = Vec::new();
     for (name, value) in subject.into_iter().flat_map(|(_, about)| in_words(members(about))) {
-        context.push((name, json(&value)?));
+        context.push((name, expression::value(&value)?));
     }
     for name in ["ring", "session"] {
         if let Some(value) = told.remove(name) {
-            context.push(named(name, json(&renamed(value))?));
+            context.push(named(name, expression::value(&renamed(value))?));
         }
     }
     context.push(named("claimed", keyed(told.remove("claimed"), "name", |claim| claim.get("value").cloned())?));
@@ -71,7 +71,7 @@ fn keyed(
         let name = item.get(key)?.as_str()?;
         Some((name.to_owned(), value(item)?))
     });
-    record(items.map(|(name, value)| Ok((name, json(&value)?))).collect::<Result<Vec<_>, String>>()?)
+    record(items.map(|(name, value)| Ok((name, expression::value(&value)?))).collect::<Result<Vec<_>, String>>()?)
 }
 
 fn members(value: Value) -> Map<String, Value> {

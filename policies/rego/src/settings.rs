@@ -34,6 +34,9 @@ const QUERY_DEFAULT: &str = "data.ringfence.verdict";
 const MODULES: &str = "/modules";
 const DATA: &str = "/data";
 const QUERY: &str = "/query";
+/// What the engine says of a query that is the path of no rule, and of a function that it does not have.
+const NO_RULE: &str = "not a valid rule path";
+const NO_FUNCTION: &str = "could not find function";
 
 /// Settings that could be read: an engine that has them, and the rule to ask it for.
 #[derive(Debug)]
@@ -61,15 +64,19 @@ impl Settings {
         if problems.is_empty() { Ok(Self { engine, query }) } else { Err(problems) }
     }
 
-    /// Finds what is wrong with modules that can be read: functions that don't exist, rules that contradict one
-    /// another, a query that leads nowhere.
+    /// Finds what is wrong with modules that can be read: what can't be prepared, a query that leads nowhere, functions
+    /// that don't exist. The engine looks for a function when it comes to it, so the rule is asked for without a
+    /// request; what goes wrong there for want of one is nobody's mistake.
     pub fn check(mut self) -> Result<(), Vec<SettingsProblem>> {
-        let wrong = |pointer, error: &dyn ToString| vec![problem(pointer, said(&error.to_string()))];
-        self.engine.compile_with_entrypoint(&self.query.as_str().into()).map_err(|error| wrong(MODULES, &error))?;
-        // The rule itself is looked for when it is asked for, which an empty question is enough to find out.
+        let wrong = |pointer, text: &str| Err(vec![problem(pointer, said(text))]);
+        if let Err(error) = self.engine.compile_with_entrypoint(&self.query.as_str().into()) {
+            let text = error.to_string();
+            return wrong(if text.contains(NO_RULE) { QUERY } else { MODULES }, &format!("{}: {text}", self.query));
+        }
         self.engine.set_input(Term::new_object());
-        match self.engine.eval_rule(self.query) {
-            Err(error) if error.to_string().contains("not a valid rule path") => Err(wrong(QUERY, &error)),
+        match self.engine.eval_rule(self.query.clone()).map_err(|error| error.to_string()) {
+            Err(text) if text.contains(NO_RULE) => wrong(QUERY, &format!("{}: {text}", self.query)),
+            Err(text) if text.contains(NO_FUNCTION) => wrong(MODULES, &text),
             _ => Ok(()),
         }
     }

@@ -30,7 +30,7 @@ fn componentize() -> Result<Command, BuildError> {
     if let Some(program) = on_path(COMPONENTIZE) {
         return Ok(Command::new(program));
     }
-    for (runner, words) in [("uv", ["tool", "run"].as_slice()), ("pipx", &["run"])] {
+    for (runner, words) in [("uv", ["tool", "run"].as_slice()), ("pipx", ["run"].as_slice())] {
         if let Some(program) = on_path(runner) {
             let mut command = Command::new(program);
             command.args(words).arg(COMPONENTIZE);

@@ -51,7 +51,7 @@ fn check(
 /// A home is of use for its cache only.
 fn engine(home: Option<&Path>) -> Result<Engine, CommandError> {
     match home.map(Home::open) {
-        Some(Ok(home)) => home.engine(),
+        Some(Ok(home)) => Ok(home.engine()?),
         _ => commands::compile::engine_without_home(),
     }
 }
