@@ -40,7 +40,8 @@ fn refuses(policy: &Policy, settings: &Value, pointer: &str, says: &str) {
 
 #[test]
 fn wrong_cedar_is_refused_where_it_is() {
-    let schema = "entity Agent, Tool; action call appliesTo { principal: Agent, resource: Tool, context: { ring: Long } };";
+    let schema =
+        "entity Agent, Tool; action call appliesTo { principal: Agent, resource: Tool, context: { ring: Long } };";
     let checked = |policies: &str| json!({ "policies": policies, "schema": schema });
     for (settings, pointer, says) in [
         (json!([]), "", "object"),
@@ -72,7 +73,9 @@ fn wrong_cedar_is_refused_where_it_is() {
     ] {
         refuses(&CEDAR, &settings, pointer, says);
     }
-    CEDAR.with_settings(&checked("permit (principal, action, resource) when { context.ring == 1 };")).expect("settings");
+    CEDAR
+        .with_settings(&checked("permit (principal, action, resource) when { context.ring == 1 };"))
+        .expect("settings");
 }
 
 #[test]
@@ -113,7 +116,8 @@ fn endless_rule_denies_within_its_fuel() {
     let rule = "verdict := \"permit\" if { input.subject.call; some i in numbers.range(1, 3000); some j in numbers.range(1, 3000); i * j == input[\"time-ms\"] - 1 }";
     let endless = REGO.with_settings(&rego(&format!("package ringfence\n{rule}"))).expect("settings");
     assert_eq!(endless.ask(&request).verdict, Err(PolicyFault::OutOfFuel));
-    let finite = REGO.with_settings(&rego(&format!("package ringfence\n{}", rule.replace("3000", "3")))).expect("settings");
+    let finite =
+        REGO.with_settings(&rego(&format!("package ringfence\n{}", rule.replace("3000", "3")))).expect("settings");
     assert_eq!(finite.ask(&request).verdict, Ok(Verdict::Abstain));
 }
 

@@ -98,11 +98,7 @@ fn command(build: &GuestBuild, triple: &str, crates: &[Crate<'_>]) -> Result<Com
 
 /// `cargo build` of a tool-chain, for a target of its own. Components hold the names of source files: folders that are
 /// given, and cargo's own, are called otherwise in them.
-pub fn cargo_build(
-    toolchain: &Toolchain,
-    triple: &str,
-    folders: &[(&Path, &str)],
-) -> Result<Command, GuestBuildError> {
+pub fn cargo_build(toolchain: &Toolchain, triple: &str, folders: &[(&Path, &str)]) -> Result<Command, GuestBuildError> {
     let mut command = toolchain.command(toolchain.one("CARGO")?)?;
     command
         .env("RUSTC", toolchain.one("RUSTC")?)

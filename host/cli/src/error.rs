@@ -375,9 +375,7 @@ impl From<BuildError> for CommandError {
                 "install it with `pip install componentize-py`, or install uv or pipx, which fetch it"
             }
             BuildError::Missing(Needed::Node) => "install Node.js",
-            BuildError::Missing(Needed::RustTarget) => {
-                "run `rustup target add wasm32-unknown-unknown wasm32-wasip2`"
-            }
+            BuildError::Missing(Needed::RustTarget) => "run `rustup target add wasm32-unknown-unknown wasm32-wasip2`",
             BuildError::NoProject(_) => "`ringfence new` makes a folder to start from",
             BuildError::Project { .. } => "a component is built from one package, for one world",
         };

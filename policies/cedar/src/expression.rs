@@ -33,7 +33,9 @@ pub fn entity(ty: &str, id: &str) -> Result<EntityUid, String> {
 /// JSON; a list becomes a set, and so loses its order.
 pub fn value(value: &Value) -> Result<RestrictedExpression, String> {
     Ok(match value {
-        Value::Array(items) => RestrictedExpression::new_set(items.iter().map(self::value).collect::<Result<Vec<_>, _>>()?),
+        Value::Array(items) => {
+            RestrictedExpression::new_set(items.iter().map(self::value).collect::<Result<Vec<_>, _>>()?)
+        }
         Value::Bool(value) => RestrictedExpression::new_bool(*value),
         Value::Null => without_value("null")?,
         Value::Number(number) => match number.as_i64() {

@@ -77,7 +77,8 @@ fn only_component(messages: &str, manifest: &Path) -> Result<PathBuf, BuildError
 /// The compiler that is used in that folder, if it has a standard library for what is to be built.
 fn installed(project: &Project) -> Option<Toolchain> {
     let rustc = |args: &[&str]| {
-        let output = Command::new("rustc").current_dir(&project.folder).args(args).stderr(Stdio::null()).output().ok()?;
+        let output =
+            Command::new("rustc").current_dir(&project.folder).args(args).stderr(Stdio::null()).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let sysroot = PathBuf::from(rustc(&["--print", "sysroot"])?.trim_end());
@@ -109,8 +110,11 @@ fn has_std(folder: &Path) -> bool {
 /// The newest of those that were prepared and whose compiler is still the one they were prepared for.
 fn prepared() -> Option<Toolchain> {
     let folder = prepared_folder()?;
-    let mut found: Vec<(SystemTime, Toolchain)> =
-        fs::read_dir(folder).ok()?.flatten().filter_map(|entry| read(&entry.path().join("env")).ok().flatten()).collect();
+    let mut found: Vec<(SystemTime, Toolchain)> = fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| read(&entry.path().join("env")).ok().flatten())
+        .collect();
     found.sort_by_key(|(time, _)| *time);
     found.pop().map(|(_, toolchain)| toolchain)
 }
