@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::ring_number;
 use crate::types::{
-    Access, Answer, Call, Capabilities, Claim, Component, Count, Effect, Elevation, Folder, FunctionSummary, Limits,
-    Network, Origin, OutcomeKind, Outgoing, OutgoingKind, Principal, PrincipalKind, Request, Scope, Session, Subject,
-    Tool, Transcript, Usage,
+    Access, Answer, Call, Capabilities, Claim, Component, Count, Effect, Elevation, Folder, Limits, Network, Origin,
+    OutcomeKind, Outgoing, OutgoingKind, Principal, PrincipalKind, Request, Scope, Session, Subject, Tool, Transcript,
+    Usage,
 };
 
 /// The point a request is asked at, as it is written everywhere.
@@ -48,8 +48,6 @@ fn subject(subject: &Subject) -> Result<Value, String> {
 fn admit(component: &Component) -> Value {
     let members = json!({
         "bytes": component.bytes,
-        "findings": component.findings,
-        "functions": component.functions.iter().map(function).collect::<Vec<_>>(),
         "imports": component.imports,
         "origin": origin(component.origin),
         "signers": component.signers,
@@ -83,6 +81,7 @@ fn egress(outgoing: &Outgoing) -> Value {
         "method": outgoing.method,
         "path": outgoing.path,
         "port": outgoing.port,
+        "query": outgoing.query,
         "scheme": outgoing.scheme,
         "secrets": outgoing.secrets,
         "tool": tool(&outgoing.tool),
@@ -171,14 +170,6 @@ fn count(count: &Count) -> Value {
 
 fn claim(claim: &Claim) -> Value {
     json!({ "name": claim.name, "value": claim.value })
-}
-
-fn function(function: &FunctionSummary) -> Value {
-    json!({
-        "effect": effect(function.effect),
-        "name": function.name,
-        "required-ring": ring_number(function.required_ring),
-    })
 }
 
 fn asked(asked: &Capabilities) -> Value {
