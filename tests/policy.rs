@@ -706,9 +706,11 @@ mod loading {
             };
             list.as_array().expect("rows").iter().map(row).collect()
         };
-        assert_eq!(names(&home), [("path-scope".to_owned(), false), ("ring-default".to_owned(), true)]);
+        let wanted = [("cedar", false), ("path-scope", false), ("rego", false), ("ring-default", true)];
+        assert_eq!(names(&home), wanted.map(|(name, in_force)| (name.to_owned(), in_force)));
         home.configure(&in_force("mine", ringfence_artifacts::HOSTILE_POLICY_PERMIT_ALWAYS));
-        let wanted = [("mine", true), ("path-scope", false), ("ring-default", false)];
+        let wanted =
+            [("cedar", false), ("mine", true), ("path-scope", false), ("rego", false), ("ring-default", false)];
         assert_eq!(names(&home), wanted.map(|(name, in_force)| (name.to_owned(), in_force)));
         let text = home.run(["policy", "list"]).code(0).text();
         assert!(text.contains("in force  mine  sha256:") && !text.contains("in force  ring-default"), "{text}");

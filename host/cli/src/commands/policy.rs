@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::args::PolicyCommand;
 use crate::commands;
+use crate::commands::inspect::announce_compilation;
 use crate::config::Config;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -58,7 +59,11 @@ fn list(engine: &Engine, home: Option<&Home>, output: Output) -> Result<Exit, Co
     names.dedup();
     let mut rows = Vec::new();
     for name in names {
-        let (digest, description) = describe(engine, folder, &config, &name)?;
+        let component = component(folder, &config, &name)?;
+        announce_compilation(engine, &name, &component, output);
+        // One that is not configured may need settings it does not have yet.
+        let description = Policy::describe(engine, &name, &component)?;
+        let digest = Digest::of(&component);
         rows.push(Row { in_force: in_force(&name), configured_name: name, digest, description });
     }
     if output.is_json() {
@@ -84,18 +89,11 @@ struct Row {
     description: PolicyDescription,
 }
 
-/// What a policy says of itself; one that is not configured may need settings it does not have yet.
-fn describe(
-    engine: &Engine,
-    folder: &Path,
-    config: &Config,
-    name: &str,
-) -> Result<(Digest, PolicyDescription), CommandError> {
-    let component = match config.policies.as_ref().and_then(|tables| tables.get(name)?.component.clone()) {
-        Some(path) => commands::read(&folder.join(path))?,
-        None => commands::builtin(name)?.to_vec(),
-    };
-    Ok((Digest::of(&component), Policy::describe(engine, name, &component)?))
+fn component(folder: &Path, config: &Config, name: &str) -> Result<Vec<u8>, CommandError> {
+    match config.policies.as_ref().and_then(|tables| tables.get(name)?.component.clone()) {
+        Some(path) => commands::read(&folder.join(path)),
+        None => Ok(commands::builtin(name)?.to_vec()),
+    }
 }
 
 fn test(engine: &Engine, dir: &Path, component: Option<PathBuf>, output: Output) -> Result<Exit, CommandError> {
