@@ -24,8 +24,7 @@ pub fn long(number: u64) -> RestrictedExpression {
     RestrictedExpression::new_long(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-/// An entity. By way of JSON, since that needs none of Cedar's parsers: an instance lives for one question, and making a
-/// parser takes longer than using it.
+/// An entity.
 pub fn entity(ty: &str, id: &str) -> Result<EntityUid, String> {
     EntityUid::from_json(json!({ "type": ty, "id": id })).map_err(|error| error.to_string())
 }
