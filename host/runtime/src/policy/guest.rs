@@ -434,3 +434,123 @@ fn rules<T: FromStr<Err: Display>>(lines: Option<Vec<String>>) -> Result<Option<
     }
     lines.iter().map(|line| line.parse().map_err(|error: T::Err| error.to_string())).collect::<Result<_, _>>().map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn permit(obligation: wit::Obligation) -> Result<Verdict, String> {
+        verdict(wit::Verdict::Permit(wit::Permission { reasons: Vec::new(), obligations: vec![obligation] }))
+    }
+
+    fn forbid(code: &str, text: &str) -> Result<Verdict, String> {
+        verdict(wit::Verdict::Forbid(vec![wit::Reason { code: code.to_owned(), text: text.to_owned() }]))
+    }
+
+    fn redact(pointer: &str, part: wit::RedactedPart) -> Result<Verdict, String> {
+        permit(wit::Obligation::Redact(vec![wit::Redaction { pointer: pointer.to_owned(), part }]))
+    }
+
+    fn spans(spans: &[(u32, u32)]) -> wit::RedactedPart {
+        wit::RedactedPart::Spans(spans.iter().map(|(start, end)| wit::Span { start: *start, end: *end }).collect())
+    }
+
+    fn approve(by: &[&str], valid_ms: u64, reason: &str) -> Result<Verdict, String> {
+        let by = by.iter().map(|pattern| (*pattern).to_owned()).collect();
+        permit(wit::Obligation::Approve(wit::Approval { by, valid_ms, reason: reason.to_owned() }))
+    }
+
+    fn narrow_to(http: &str) -> Result<Verdict, String> {
+        let narrowing = wit::Narrowing {
+            access: None,
+            folders: None,
+            environment: None,
+            http: Some(vec![http.to_owned()]),
+            sockets: None,
+            names: None,
+            addresses: None,
+            secrets: None,
+            memory_bytes: None,
+            fuel: None,
+            wall_ms: None,
+        };
+        permit(wit::Obligation::Narrow(narrowing))
+    }
+
+    #[test]
+    fn replies_within_bounds_are_taken() {
+        let code = "a".repeat(limits::REASON_CODE_BYTES_MAX);
+        let text = "a".repeat(limits::REASON_TEXT_BYTES_MAX);
+        let pointer = format!("/{}", "a".repeat(limits::POINTER_BYTES_MAX - 1));
+        let many: Vec<_> = (0..10_000).map(|at| (at * 2, at * 2 + 1)).collect();
+        for (name, reply) in [
+            ("a long reason", forbid(&code, &text)),
+            ("no reason at all", verdict(wit::Verdict::Forbid(Vec::new()))),
+            ("a long pointer", redact(&pointer, wit::RedactedPart::Member)),
+            ("the pointer to all of it", redact("", wit::RedactedPart::Value)),
+            ("a pointer with escapes", redact("/a~0b~1c", wit::RedactedPart::Value)),
+            ("spans that touch", redact("/a", spans(&[(0, 1), (1, 2)]))),
+            ("many spans", redact("/a", spans(&many))),
+            ("an approval by a kind", approve(&["operator:*"], 1, "")),
+            ("an approval for long", approve(&["operator:alice"], limits::APPROVAL_MS_MAX, &text)),
+            ("a rule for requests", narrow_to("GET https://example.com")),
+        ] {
+            assert!(reply.is_ok(), "{name}: {reply:?}");
+        }
+    }
+
+    #[test]
+    fn odd_replies_are_faults() {
+        // POL-03
+        let long = |max: usize| "a".repeat(max + 1);
+        let reasons = || wit::Reason { code: "a".to_owned(), text: String::new() };
+        let approvers: Vec<_> = std::iter::repeat_n("operator:*", limits::APPROVERS_MAX + 1).collect();
+        let many: Vec<_> = (0..=10_000).map(|at| (at * 2, at * 2 + 1)).collect();
+        let redactions = || wit::Redaction { pointer: String::new(), part: wit::RedactedPart::Value };
+        for (name, reply) in [
+            ("a code that is empty", forbid("", "")),
+            ("a code in capitals", forbid("No", "")),
+            ("a code with a space", forbid("no way", "")),
+            ("a code that is too long", forbid(&long(limits::REASON_CODE_BYTES_MAX), "")),
+            ("a text that is too long", forbid("no", &long(limits::REASON_TEXT_BYTES_MAX))),
+            ("a text of two lines", forbid("no", "a\nb")),
+            ("a text that colours the terminal", forbid("no", "\u{1b}[31m")),
+            ("too many reasons", verdict(wit::Verdict::Forbid((0..=limits::REASONS_MAX).map(|_| reasons()).collect()))),
+            ("a pointer without a slash", redact("a", wit::RedactedPart::Value)),
+            ("a pointer with half an escape", redact("/a~", wit::RedactedPart::Value)),
+            ("a pointer with another escape", redact("/a~2", wit::RedactedPart::Value)),
+            ("a pointer that is too long", redact(&format!("/{}", long(limits::POINTER_BYTES_MAX)), spans(&[(0, 1)]))),
+            ("no spans", redact("/a", spans(&[]))),
+            ("a span of nothing", redact("/a", spans(&[(1, 1)]))),
+            ("a span that ends before it starts", redact("/a", spans(&[(2, 1)]))),
+            ("spans that overlap", redact("/a", spans(&[(0, 2), (1, 3)]))),
+            ("spans out of order", redact("/a", spans(&[(2, 3), (0, 1)]))),
+            ("too many spans", redact("/a", spans(&many))),
+            (
+                "too many redactions",
+                permit(wit::Obligation::Redact((0..=limits::REDACTIONS_MAX).map(|_| redactions()).collect())),
+            ),
+            ("an approval by nobody", approve(&[], 1, "")),
+            ("an approval by no principal", approve(&["alice"], 1, "")),
+            ("an approval by a kind that is none", approve(&["wizard:*"], 1, "")),
+            ("an approval by too many", approve(&approvers, 1, "")),
+            ("an approval for no time", approve(&["operator:*"], 0, "")),
+            ("an approval for too long", approve(&["operator:*"], limits::APPROVAL_MS_MAX + 1, "")),
+            ("an approval for two lines of reason", approve(&["operator:*"], 1, "a\nb")),
+            (
+                "an answer that is kept for no time",
+                permit(wit::Obligation::Cache(wit::Cache { valid_ms: 0, shared: false })),
+            ),
+            ("a rule that is none", narrow_to("whatever")),
+            (
+                "too many obligations",
+                verdict(wit::Verdict::Permit(wit::Permission {
+                    reasons: Vec::new(),
+                    obligations: (0..=limits::OBLIGATIONS_MAX).map(|_| wit::Obligation::Redact(Vec::new())).collect(),
+                })),
+            ),
+        ] {
+            assert!(reply.is_err(), "{name}: {reply:?}");
+        }
+    }
+}
