@@ -16,6 +16,7 @@ mod egress;
 mod engines;
 mod filesystem;
 mod fuzz;
+mod guards;
 mod host;
 mod isolation;
 mod limit;

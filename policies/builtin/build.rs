@@ -6,7 +6,15 @@ use std::process::ExitCode;
 use ringfence_guest_build::{Crate, GuestBuild, GuestBuildError, Target};
 
 /// Folders of `policies/` and the policies' names, in alphabetical order.
-const POLICIES: [&str; 4] = ["cedar", "path-scope", "rego", "ring-default"];
+const POLICIES: &[&str] = &[
+    "cedar", //
+    "path-scope",
+    "prompt-guard",
+    "quality-gate",
+    "rego",
+    "ring-default",
+    "secret-scan",
+];
 
 fn main() -> ExitCode {
     ringfence_guest_build::run(build)

@@ -3,7 +3,9 @@
 //! A policy implements [`Guest`] and hands itself to [`export!`]. Nothing here may import anything: a component with an
 //! import is not a policy.
 
+pub mod canonical;
 mod document;
+pub mod strict;
 
 /// Generated from `wit/policy`.
 #[allow(missing_docs, reason = "the WIT has the documentation")]
