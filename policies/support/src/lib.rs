@@ -5,7 +5,9 @@
 
 pub mod canonical;
 mod document;
+pub mod settings;
 pub mod strict;
+pub mod table;
 
 /// Generated from `wit/policy`.
 #[allow(missing_docs, reason = "the WIT has the documentation")]
@@ -36,6 +38,9 @@ pub const CODE_BYTES_MAX: usize = 64;
 /// The most reasons of one verdict.
 pub const REASONS_MAX: usize = 32;
 
+/// The longest text of a reason that a host takes, in bytes.
+const REASON_TEXT_BYTES_MAX: usize = 512;
+
 /// The call that is to be decided on; none at another point.
 pub fn call(request: &Request) -> Option<&Call> {
     match &request.subject {
@@ -60,9 +65,24 @@ pub fn ring_number(ring: Ring) -> u8 {
     }
 }
 
-/// A reason for a verdict.
+/// A reason for a verdict. A text that is too long is cut, rather than the verdict becoming a fault.
 pub fn reason(code: &str, text: impl Into<String>) -> Reason {
-    Reason { code: code.to_owned(), text: text.into() }
+    let mut text = text.into();
+    while text.len() > REASON_TEXT_BYTES_MAX {
+        text.pop();
+    }
+    Reason { code: code.to_owned(), text }
+}
+
+/// A no for one reason.
+pub fn forbid(reason: Reason) -> Verdict {
+    Verdict::Forbid(vec![reason])
+}
+
+/// A no if there is any objection, for as many of them as a host takes.
+pub fn objected(mut objections: Vec<Reason>) -> Option<Verdict> {
+    objections.truncate(REASONS_MAX);
+    (!objections.is_empty()).then_some(Verdict::Forbid(objections))
 }
 
 /// A permit for one reason.

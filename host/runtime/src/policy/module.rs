@@ -118,18 +118,25 @@ impl Policy {
     pub fn load(engine: &Engine, name: &str, component: &[u8], settings: &Value) -> Result<Self, PolicyError> {
         let digest = Digest::of(component);
         let pre = link(engine, name, &digest, component)?;
-        let settings = String::from_utf8(json::canonical(settings)).unwrap_or_default();
-        let reference = PolicyRef { name: name.to_owned(), digest, settings: Digest::of(settings.as_bytes()) };
+        let reference = PolicyRef { name: name.to_owned(), digest, settings: Digest::of_nothing() };
         let description = describe(engine, &pre, name)?;
         let policy = Self {
             reference,
             description,
-            settings,
+            settings: String::new(),
             scope: PolicyScope::default(),
             may_permit: true,
             engine: engine.clone(),
             pre,
         };
+        policy.with_settings(settings)
+    }
+
+    /// The same policy with other settings, which it checks; it is not compiled again.
+    pub fn with_settings(&self, settings: &Value) -> Result<Self, PolicyError> {
+        let settings = String::from_utf8(json::canonical(settings)).unwrap_or_default();
+        let reference = PolicyRef { settings: Digest::of(settings.as_bytes()), ..self.reference.clone() };
+        let policy = Self { reference, settings, ..self.clone() };
         policy.check_settings()?;
         Ok(policy)
     }
