@@ -8,6 +8,7 @@ mod harness;
 mod arch;
 mod bad_input;
 mod build;
+mod builtin_policies;
 mod call;
 mod compile;
 mod demo;
