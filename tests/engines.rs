@@ -178,7 +178,7 @@ fn cedar_decides_on_real_calls() {
         r#"[policies.cedar]
            settings.policies = '''
            @id("private-stays")
-           forbid (principal is Agent, action == Action::"call", resource)
+           forbid (principal is Operator, action == Action::"call", resource)
            when { context.input has path && context.input.path like "/out/private*" };
            '''"#,
         "private-stays",

@@ -7,13 +7,18 @@ use ringfence_guest_build::{Crate, GuestBuild, GuestBuildError, Target};
 
 /// Folders of `policies/` and the policies' names, in alphabetical order.
 const POLICIES: &[&str] = &[
-    "cedar", //
+    "allow-list", //
+    "argument-schema",
+    "cedar",
+    "egress-list",
     "path-scope",
     "prompt-guard",
     "quality-gate",
+    "rate-limit",
     "rego",
     "ring-default",
     "secret-scan",
+    "time-window",
 ];
 
 fn main() -> ExitCode {

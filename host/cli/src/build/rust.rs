@@ -62,7 +62,7 @@ fn only_component(messages: &str, manifest: &Path) -> Result<PathBuf, BuildError
         message["reason"] == "compiler-artifact" && message["manifest_path"].as_str().map(Path::new) == Some(manifest)
     };
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(of_package);
-    let files = |message: Value| message["filenames"].as_array().cloned().unwrap_or_default();
+    let files = |message: Value| message.get("filenames").and_then(Value::as_array).cloned().unwrap_or_default();
     let paths = messages.flat_map(files).filter_map(|file| file.as_str().map(PathBuf::from));
     let found: Vec<_> = paths.filter(|path| path.extension().is_some_and(|extension| extension == "wasm")).collect();
     match <[PathBuf; 1]>::try_from(found) {

@@ -75,7 +75,8 @@ impl PolicyScope {
 
 fn names(tools: &[String], tool: &ToolRef) -> bool {
     let digest = tool.digest.to_string();
-    tools.iter().any(|wanted| *wanted == digest || *wanted == tool.name)
+    // What looks like a digest is one: a tool's name that imitates it is not within (POL-09).
+    tools.iter().any(|wanted| if wanted.starts_with("sha256:") { *wanted == digest } else { *wanted == tool.name })
 }
 
 fn sort<T: PartialEq>(list: &mut Option<Vec<T>>, order: impl FnMut(&T, &T) -> std::cmp::Ordering) {

@@ -148,6 +148,11 @@ impl UrlPath {
         &self.0
     }
 
+    /// The path with its escapes undone; what is no text in it is `\u{fffd}`.
+    pub fn decoded(&self) -> String {
+        decode(&self.0).unwrap_or_else(|| self.0.clone())
+    }
+
     /// Whether `other` is this path or lies under it, part by part.
     pub fn contains(&self, other: &Self) -> bool {
         contains(&self.0, &other.0)

@@ -119,7 +119,7 @@ fn outgoing(call: &CallEgress, request: &Request<WasiBody>, target: &HttpTarget)
     Outgoing {
         headers,
         method: target.method.clone(),
-        path: target.path.as_str().to_owned(),
+        path: target.path.decoded(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         scheme: target.scheme.to_string(),
         secrets: call.placeholders().named_in(request.headers()),

@@ -158,15 +158,6 @@ impl Policy {
         Self { scope, ..self }
     }
 
-    /// The same component under other settings, checked with it.
-    pub fn with_settings(&self, settings: &Value) -> Result<Self, PolicyError> {
-        let settings = String::from_utf8(json::canonical(settings)).unwrap_or_default();
-        let reference = PolicyRef { settings: Digest::of(settings.as_bytes()), ..self.reference.clone() };
-        let policy = Self { reference, settings, ..self.clone() };
-        policy.check_settings()?;
-        Ok(policy)
-    }
-
     /// Whether it is asked about a request.
     pub fn is_asked(&self, request: &PolicyRequest) -> bool {
         self.description.points.contains(&request.point()) && self.scope.covers(request)
