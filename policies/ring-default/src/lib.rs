@@ -5,8 +5,8 @@
 //! operator approves, and ring 0 never. It has no settings, and never looks at the input.
 
 use ringfence_policy_support::types::{
-    Access, Approval, Call, DecisionPoint, Description, Elevation, Obligation, PrincipalKind, Reason, Request,
-    Ring, SettingsProblem, Subject, Verdict,
+    Access, Approval, Call, DecisionPoint, Description, Elevation, Obligation, PrincipalKind, Reason, Request, Ring,
+    SettingsProblem, Subject, Verdict,
 };
 use ringfence_policy_support::{Guest, permit, problem, quoted, reason, ring_number};
 use serde_json::Value;
@@ -55,11 +55,10 @@ impl Guest for RingDefault {
 }
 
 fn judge_call(request: &Request, call: &Call) -> Verdict {
-    let objections: Vec<_> =
-        [ring_too_weak(request, call), root_for_others(request), writable_sandbox(request, call)]
-            .into_iter()
-            .flatten()
-            .collect();
+    let objections: Vec<_> = [ring_too_weak(request, call), root_for_others(request), writable_sandbox(request, call)]
+        .into_iter()
+        .flatten()
+        .collect();
     if objections.is_empty() { permit(within_ring(request, call), Vec::new()) } else { Verdict::Forbid(objections) }
 }
 
