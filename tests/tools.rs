@@ -1084,7 +1084,7 @@ mod manifests {
                 let tool = add_with(&home, embedded, beside);
                 let ran = home.run(["run", &tool, "--input", r#"{"a":1,"b":2}"#]);
                 assert_eq!(ran.code, 1, "{bad}: {ran:?}");
-                ran.fails_well().says("manifest that can't be used");
+                ran.fails_well().says("can't be used");
                 home.run(["inspect", &tool]).code(1);
             }
         }
