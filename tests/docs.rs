@@ -375,6 +375,8 @@ fn reference_with_every_key_is_a_configuration() {
     let placeholder = format!("sha256:{}", "0".repeat(64));
     fs::create_dir(home.path().join("policies")).expect("a folder");
     fs::write(home.path().join("policies/mine.wasm"), &policy).expect("a file");
+    let cases = "[[cases]]\nname = 'not its concern'\nexpect = 'abstain'\n";
+    fs::write(home.path().join("policies/cases.toml"), cases).expect("a file");
     home.configure(&every_key);
     home.run(["doctor"]).code(1);
     assert!(home.run(["doctor"]).text().contains("is pinned"));
@@ -415,7 +417,9 @@ fn every_key_is_in_the_reference() {
         });
         bodies.collect()
     };
-    let config = read("host/cli/src/config.rs") + &read("host/cli/src/config/tools.rs");
+    let config = ["config.rs", "config/policies.rs", "config/tools.rs"]
+        .map(|file| read(&format!("host/cli/src/{file}")))
+        .concat();
     let named = [
         "Config",
         "RunConfig",

@@ -24,8 +24,10 @@ mod limit;
 mod named;
 mod points;
 mod policy;
+mod policy_set;
 mod record;
 mod registry;
+mod replay;
 mod tools;
 mod wire;
 

@@ -224,6 +224,13 @@ fn request_that_a_policy_forbids_never_leaves() {
     }
     net.configure("");
     net.home.is_well();
+    // Both are decided again from what the traces say, years later.
+    let entries = net.home.entries();
+    let told =
+        ["decision", "admission"].iter().flat_map(|key| entries.iter().filter(|entry| entry["body"][*key].is_object()));
+    let report = net.home.run(["policy", "replay", "--format", "json"]).code(0).json();
+    let decisions = told.count() + 2;
+    assert_eq!((&report["decisions"], &report["reproduced"]), (&decisions.into(), &decisions.into()), "{report:#}");
 }
 
 mod approval {

@@ -31,7 +31,7 @@ const FILES: &str = ringfence_artifacts::TOOL_FILES;
 const ECHO: &str = ringfence_artifacts::TOOL_ECHO;
 
 /// One for all tests: each holds a pool of instances.
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().expect("an engine"));
+pub static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().expect("an engine"));
 
 /// The folder of a policy's source and cases.
 fn source(name: &str) -> String {
@@ -39,7 +39,7 @@ fn source(name: &str) -> String {
 }
 
 /// Lines of the configuration that put a component in force under a name, pinned by its digest.
-fn in_force(name: &str, component: &str) -> String {
+pub fn in_force(name: &str, component: &str) -> String {
     let digest = Digest::of(&std::fs::read(component).expect("a component"));
     format!("[policies.{name}]\ncomponent = \"{component}\"\ndigest = \"{digest}\"\n")
 }
@@ -61,7 +61,7 @@ fn read(home: &Home, path: &str, more: &[&str]) -> (Ran, Value) {
 }
 
 /// The codes of what each policy said, as it is written down: `name verdict code code`.
-fn rulings(body: &Value) -> Vec<String> {
+pub fn rulings(body: &Value) -> Vec<String> {
     let said = |ruling: &Value| {
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let head = format!("{} {}", text(&ruling["name"]), text(&ruling["verdict"]));
@@ -70,7 +70,7 @@ fn rulings(body: &Value) -> Vec<String> {
     body["decision"]["rulings"].as_array().expect("rulings").iter().map(said).collect()
 }
 
-fn kinds(home: &Home) -> Vec<String> {
+pub fn kinds(home: &Home) -> Vec<String> {
     home.entries().iter().map(|entry| entry["kind"].as_str().expect("a kind").to_owned()).collect()
 }
 
@@ -116,7 +116,7 @@ fn last_request(home: &Home) -> Vec<u8> {
 }
 
 /// Some request, as JSON: what a policy is told of a call of `files`.
-fn request(ring: u8, effect: &str, principal: &str) -> Value {
+pub fn request(ring: u8, effect: &str, principal: &str) -> Value {
     serde_json::json!({
         "principal": principal,
         "ring": ring,
@@ -138,7 +138,7 @@ fn request(ring: u8, effect: &str, principal: &str) -> Value {
     })
 }
 
-fn load(name: &str, component: &str) -> Policy {
+pub fn load(name: &str, component: &str) -> Policy {
     let bytes = std::fs::read(component).expect("a component");
     Policy::load(&ENGINE, name, &bytes, &serde_json::json!({})).expect("a policy")
 }
@@ -704,7 +704,7 @@ mod loading {
             let row = |row: &Value| {
                 (row["configured_name"].as_str().expect("a name").to_owned(), row["in_force"] == Value::Bool(true))
             };
-            list.as_array().expect("rows").iter().map(row).collect()
+            list["policies"].as_array().expect("rows").iter().map(row).collect()
         };
         let builtin = |in_force: &str| -> Vec<(String, bool)> {
             ringfence_policies::ALL.iter().map(|policy| (policy.name.to_owned(), policy.name == in_force)).collect()

@@ -801,7 +801,7 @@ fn restore(log: &Path, bytes: &[u8]) {
 }
 
 /// Changes the store with what an attacker has: `SQLite` and SHA-256.
-fn tamper(log: &Path, script: &str) {
+pub fn tamper(log: &Path, script: &str) {
     let prelude = "
 import hashlib, json, sqlite3, sys
 db = sqlite3.connect(sys.argv[1])

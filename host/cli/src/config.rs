@@ -4,6 +4,7 @@
 //! lowers and pins; what it grants, it grants to a registered tool by name, in words that its operator wrote.
 
 pub mod edit;
+pub mod policies;
 mod registries;
 pub mod tools;
 
@@ -17,7 +18,6 @@ use ringfence_model::capability::Ceiling;
 use ringfence_model::capability::FilesystemCeiling;
 use ringfence_model::capability::LimitCeiling;
 use ringfence_model::capability::Source;
-use ringfence_model::digest::Digest;
 use ringfence_model::egress::HostPattern;
 use ringfence_model::egress::HttpRule;
 use ringfence_model::egress::Network;
@@ -29,9 +29,9 @@ use ringfence_runtime::engine::compiler::CompileLimits;
 use ringfence_runtime::gate::Concurrency;
 use ringfence_runtime::host::RingConfig;
 use serde::Deserialize;
-use serde_json::Value;
 use thiserror::Error;
 
+use crate::config::policies::PolicyTable;
 use crate::config::registries::RegistryTable;
 use crate::config::tools::Name;
 use crate::config::tools::SignerTable;
@@ -160,27 +160,11 @@ pub enum Imports {
     Strict,
 }
 
-/// A policy in force.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct PolicyTable {
-    /// A component file, relative to the home; none for a built-in policy.
-    pub component: Option<PathBuf>,
-    /// The digest the component must have.
-    pub digest: Option<Digest>,
-    #[serde(default = "no_settings")]
-    pub settings: Value,
-}
-
 /// Where the log's head is kept.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct LogConfig {
     pub head: Option<PathBuf>,
-}
-
-fn no_settings() -> Value {
-    Value::Object(serde_json::Map::new())
 }
 
 impl Config {
@@ -209,6 +193,9 @@ impl Config {
             let line = text.lines().position(|line| line.contains(&key)).map_or(1, |index| index + 1);
             (line, why)
         })?;
+        let tables = config.policies.as_ref();
+        let checked = tables.map_or(Ok(()), policies::check);
+        checked.map_err(|(keys, why)| (policies::line_of(text, &keys).unwrap_or(1), why))?;
         Ok(config)
     }
 

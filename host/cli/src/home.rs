@@ -8,6 +8,7 @@
 //! keys/cache.key    authenticates compiled components
 //! cache/            compiled components
 //! scratch/          folders of calls that are running
+//! archive/          the policies that have been in force, and their settings, by their digests
 //! tools/            the files of registered tools, by their digests
 //! ```
 //!
@@ -195,6 +196,11 @@ impl Home {
         self.folder.join("tools")
     }
 
+    /// The policies that have been in force.
+    pub fn archive_path(&self) -> PathBuf {
+        self.folder.join("archive")
+    }
+
     pub fn config_path(&self) -> PathBuf {
         self.folder.join("ringfence.toml")
     }
@@ -260,7 +266,8 @@ impl Home {
     /// Folders that are never granted to a tool: the home, where the head is kept, and where policies,
     /// secrets and certificates are read from.
     pub fn state_folders(&self) -> Result<Vec<String>, HomeError> {
-        let policies = self.config.policies.iter().flatten().filter_map(|(_, table)| table.component.as_ref());
+        let tables = self.config.policies.iter().flatten().map(|(_, table)| table);
+        let policies = tables.flat_map(|table| table.component.iter().chain(&table.cases));
         let secrets = self.config.secrets.values().map(|table| &table.file);
         let components = policies.chain(secrets).chain(&self.config.egress.roots).map(|file| self.folder.join(file));
         let files = components.chain([self.head_path()]);

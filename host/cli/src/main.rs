@@ -12,6 +12,7 @@ mod error;
 mod exit;
 mod home;
 mod output;
+mod policies;
 mod tools;
 
 use crate::args::Args;

@@ -86,6 +86,11 @@ impl DecisionPoint {
         matches!(self, Self::Call | Self::Elevate | Self::Transcript)
     }
 
+    /// Whether what is decided here is always about a tool.
+    pub const fn is_about_a_tool(self) -> bool {
+        !matches!(self, Self::Elevate | Self::Transcript)
+    }
+
     /// Whether the host can carry out such an obligation here.
     pub const fn carries_out(self, obligation: &Obligation) -> bool {
         match obligation {

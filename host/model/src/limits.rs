@@ -210,6 +210,12 @@ pub const POLICY_MEMORY_BYTES_MAX: u64 = 64 * MIB;
 pub const POLICY_REPLY_BYTES_MAX: u64 = 256 * 1024;
 /// Policies in one set.
 pub const POLICIES_PER_SET_MAX: usize = 32;
+/// Cases in one table.
+pub const CASES_MAX: usize = 10_000;
+/// Policies that a replay holds loaded at a time.
+pub const REPLAY_POLICIES_MAX: usize = 64;
+/// Decisions that a replay or a comparison lists one by one; later ones are only counted.
+pub const DECISIONS_LISTED_MAX: usize = 10_000;
 /// Reasons in one verdict.
 pub const REASONS_MAX: usize = 32;
 /// Codes of reasons that an entry keeps of one verdict.

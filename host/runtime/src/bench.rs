@@ -5,6 +5,7 @@
 
 pub mod endurance;
 mod network;
+mod policies;
 
 use std::fmt;
 use std::fs::File;
@@ -65,13 +66,21 @@ const FILE_BYTES: usize = 1024 * 1024;
 
 /// What is measured, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub struct Plan<'a> {
     /// Milliseconds for each row.
     pub millis: u64,
     /// Entries of the log that is verified.
     pub entries: u64,
-    /// A policy component: judged by in one row, and called as a typed tool in others.
-    pub policy: &'static [u8],
+    /// The built-in policies, each by its name.
+    pub policies: &'a [(&'static str, &'static [u8])],
+}
+
+impl<'a> Plan<'a> {
+    /// `ring-default`: judged by in one row, and called as a typed tool in others.
+    fn ring_default(&self) -> Result<&'a [u8], String> {
+        let found = self.policies.iter().find(|(name, _)| *name == "ring-default");
+        found.map(|(_, component)| *component).ok_or_else(|| "there is no `ring-default`".to_owned())
+    }
 }
 
 /// How long something took, over many runs.
@@ -118,33 +127,38 @@ pub struct Report {
 }
 
 /// Measures everything; `progress` is told what comes next.
-pub async fn run(plan: &Plan, progress: impl Fn(&str)) -> Result<Report, String> {
+pub async fn run(plan: &Plan<'_>, progress: impl Fn(&str)) -> Result<Report, String> {
     let mut rows = Vec::new();
     let bench = Bench::new(plan).await?;
-    progress("1/9 a policy decision against a raw instance");
+    progress("1/11 a policy decision against a raw instance");
     rows.push(bench.decision()?);
-    progress("2/9 a sandboxed call against a raw instance");
+    progress("2/11 five policies against a raw instance");
+    rows.push(bench.five_policies()?);
+    progress("3/11 a thousand rules against ten");
+    rows.push(bench.many_rules("allow-list", "1,000 rules in `allow-list`")?);
+    rows.push(bench.many_rules("argument-schema", "1,000 rules in `argument-schema`")?);
+    progress("4/11 a sandboxed call against a raw instance");
     rows.push(bench.sandboxed_call().await?);
-    progress("3/9 a governed call in memory against two raw instances");
+    progress("5/11 a governed call in memory against two raw instances");
     rows.push(bench.governed_call().await?);
-    progress("4/9 a durable call against fdatasync");
+    progress("6/11 a durable call against fdatasync");
     rows.push(bench.durable_call().await?);
-    progress("5/9 appending against SHA-256");
+    progress("7/11 appending against SHA-256");
     rows.push(bench.append()?);
-    progress("6/9 verifying against SHA-256");
+    progress("8/11 verifying against SHA-256");
     rows.push(bench.verify()?);
-    progress("7/9 requests of 1 KiB against a bare client");
+    progress("9/11 requests of 1 KiB against a bare client");
     rows.push(network::row("request of 1 KiB", plan.millis, 1024).await?);
-    progress("8/9 requests of 1 MiB against a bare client");
+    progress("10/11 requests of 1 MiB against a bare client");
     rows.push(network::row("request of 1 MiB", plan.millis, 1024 * 1024).await?);
-    progress("9/9 reading a granted file against wasmtime-wasi alone");
+    progress("11/11 reading a granted file against wasmtime-wasi alone");
     rows.push(bench.file_read().await?);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Report { processor: processor(), processors, kernel: kernel(), rows })
 }
 
 struct Bench<'p> {
-    plan: &'p Plan,
+    plan: &'p Plan<'p>,
     engine: Engine,
     policy: Policy,
     tool: Tool,
@@ -160,10 +174,10 @@ impl Clock for StillClock {
 }
 
 impl<'p> Bench<'p> {
-    async fn new(plan: &'p Plan) -> Result<Self, String> {
-        let engine = Engine::new().map_err(text)?;
-        let policy = Policy::load(&engine, "ring-default", plan.policy, &serde_json::json!({})).map_err(text)?;
-        let file = ToolFile { name: "bench", bytes: plan.policy, manifest: None, imports: Imports::Refuse };
+    async fn new(plan: &'p Plan<'p>) -> Result<Self, String> {
+        let (engine, component) = (Engine::new().map_err(text)?, plan.ring_default()?);
+        let policy = Policy::load(&engine, "ring-default", component, &serde_json::json!({})).map_err(text)?;
+        let file = ToolFile { name: "bench", bytes: component, manifest: None, imports: Imports::Refuse };
         let tool = Tool::load(&engine, file).await.map_err(text)?;
         Ok(Self { plan, engine, policy, tool })
     }

@@ -13,7 +13,8 @@ pub const SETTINGS_SCHEMA: &str = r#"{
       "description": "Who may call what, by TOOL/FUNCTION. A tool is a name, a digest or *; a function is a name or *.",
       "type": "object",
       "propertyNames": {
-        "pattern": "^(\\*|[A-Za-z0-9._-]{1,256}|sha256:[0-9a-f]{64})/[!#-\\[\\]-~]{1,256}$"
+        "maxLength": 513,
+        "pattern": "^(\\*|[A-Za-z0-9._-]+|sha256:[0-9a-f]{64})/[!#-\\[\\]-~]+$"
       },
       "additionalProperties": {
         "description": "A call is permitted if one of these covers it.",
@@ -26,7 +27,7 @@ pub const SETTINGS_SCHEMA: &str = r#"{
             "principals": {
               "description": "KIND:NAME, or KIND:* for every one of a kind: agent, operator or service. Missing: everyone.",
               "type": "array",
-              "items": { "type": "string", "pattern": "^(agent|operator|service):(\\*|[A-Za-z0-9._-]{1,256})$" },
+              "items": { "type": "string", "maxLength": 265, "pattern": "^(agent|operator|service):(\\*|[A-Za-z0-9._-]+)$" },
               "minItems": 1,
               "maxItems": 1000
             },

@@ -28,7 +28,7 @@ pub const SETTINGS_SCHEMA: &str = r#"{
           "tools": {
             "description": "The calls that the rule is for, by a tool's name or digest. Missing: of every tool.",
             "type": "array",
-            "items": { "type": "string", "pattern": "^([A-Za-z0-9._-]{1,256}|sha256:[0-9a-f]{64})$" },
+            "items": { "type": "string", "maxLength": 256, "pattern": "^([A-Za-z0-9._-]+|sha256:[0-9a-f]{64})$" },
             "minItems": 1,
             "maxItems": 1000
           },

@@ -13,8 +13,8 @@ use crate::exit::Exit;
 use crate::output::Output;
 
 pub fn run(args: &BenchArgs, output: Output) -> Result<Exit, CommandError> {
-    let plan =
-        bench::Plan { millis: args.seconds.millis, entries: args.entries, policy: commands::builtin("ring-default")? };
+    let policies: Vec<_> = ringfence_policies::ALL.iter().map(|policy| (policy.name, policy.component)).collect();
+    let plan = bench::Plan { millis: args.seconds.millis, entries: args.entries, policies: &policies };
     let note = |text: &str| output.note(text);
     match (args.soak, args.held) {
         (Some(calls), _) => show(&measured(endurance::soak(&plan, calls, note))?, output),

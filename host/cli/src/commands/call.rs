@@ -1,9 +1,6 @@
 //! `ringfence call`: one call of a registered tool, with the grant and the ring of its registration.
 
-use ringfence_runtime::policy::PolicySet;
-
 use crate::args::CallArgs;
-use crate::commands;
 use crate::commands::admit::admit;
 use crate::commands::invoke::Invocation;
 use crate::commands::invoke::invoke;
@@ -12,12 +9,13 @@ use crate::error::RingKey;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
+use crate::policies;
 use crate::tools;
 
 pub fn run(home: &Home, args: &CallArgs, output: Output) -> Result<Exit, CommandError> {
     let engine = home.engine()?;
     let table = tools::table(home, &args.tool)?;
-    let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
+    let policies = policies::put_in_force(&engine, home)?;
     let mut admission = None;
     let tool = tools::load(home, &engine, &args.tool, |arrival| {
         admission = Some(admit(home, &policies, arrival, table.ring, output)?);

@@ -13,6 +13,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
+use crate::policies::Policies;
 use crate::tools;
 use crate::tools::store::Store;
 
@@ -85,12 +86,12 @@ fn keys(home: &Home) -> Result<String, CommandError> {
 }
 
 fn policies(home: &Home) -> Result<String, CommandError> {
-    let policies = commands::policies_in_force(&home.engine()?, home)?;
-    if policies.is_empty() {
+    let set = Policies::of(Some(home)).set(&home.engine()?)?;
+    if set.policies().is_empty() {
         return Err(CommandError::environment("no policy is in force, so nothing is permitted")
             .hint("put one in force: [policies.ring-default]"));
     }
-    let names: Vec<_> = policies.iter().map(|policy| policy.reference().name.as_str()).collect();
+    let names: Vec<_> = set.policies().iter().map(|policy| policy.reference().name.as_str()).collect();
     Ok(format!("in force: {}", names.join(", ")))
 }
 

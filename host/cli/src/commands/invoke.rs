@@ -10,6 +10,7 @@ use ringfence_model::call::Input;
 use ringfence_model::capability::Asked;
 use ringfence_model::capability::Ceiling;
 use ringfence_model::decision::Claim;
+use ringfence_model::id::CallId;
 use ringfence_model::json;
 use ringfence_model::limits;
 use ringfence_model::outcome::HostCall;
@@ -42,6 +43,7 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::home::SystemClock;
 use crate::output::Output;
+use crate::policies;
 
 /// A call that is to be made.
 pub(super) struct Invocation<'a> {
@@ -67,8 +69,7 @@ pub(super) fn invoke(
 ) -> Result<Exit, CommandError> {
     let Invocation { admission, asked, call, policies, ring, ring_key } = invocation;
     // The log is opened after everything that takes time: while it is open, no other command can run.
-    let named = |name: &String| commands::named_policy(&engine, home.folder(), home.config(), name);
-    let more = PolicySet::new(call.policy.iter().map(named).collect::<Result<Vec<_>, _>>()?);
+    let more = policies::asked_too(&engine, home, &call.policy)?;
     let host = host(home, engine, policies, &asked.network.secrets, output)?;
     let request = request(&host, call, ring, asked)?;
     let response = commands::block_on(async {
@@ -128,6 +129,17 @@ pub(super) fn host(
 }
 
 fn request(host: &Host, args: &CallFlags, ring: Ring, asked: Asked) -> Result<CallRequest, CommandError> {
+    let principal = caller(host, args)?;
+    call_request(args, (host.new_call_id()?, principal), ring, asked)
+}
+
+/// A call in the words of the command line, by somebody.
+pub(super) fn call_request(
+    args: &CallFlags,
+    (call, principal): (CallId, Principal),
+    ring: Ring,
+    asked: Asked,
+) -> Result<CallRequest, CommandError> {
     let key = args.idempotency_key.as_deref().map(IdempotencyKey::new).transpose();
     let key = key.map_err(|error| {
         CommandError::command_line(one_line(&error.to_string()))
@@ -135,8 +147,8 @@ fn request(host: &Host, args: &CallFlags, ring: Ring, asked: Asked) -> Result<Ca
     })?;
     let claimed = args.claims.iter().map(|claim| Claim { name: claim.name.clone(), value: claim.value.clone() });
     Ok(CallRequest {
-        call: host.new_call_id()?,
-        principal: caller(host, args)?,
+        call,
+        principal,
         ring,
         session: args.session,
         function: args.function.clone(),

@@ -244,7 +244,7 @@ fn verify_file(path: &Path, checkpoints: &[PathBuf], keys: Vec<Verifier>) -> Res
 }
 
 /// Reads a line without its end, keeping no more of it than an entry may have and one byte.
-fn read_line(reader: &mut impl std::io::BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
+pub(super) fn read_line(reader: &mut impl std::io::BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
     let mut any = false;
     loop {
         let available = reader.fill_buf()?;

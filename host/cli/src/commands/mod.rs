@@ -33,10 +33,8 @@ use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 use ringfence_model::principal::PrincipalKind;
 use ringfence_model::ring::Ring;
-use ringfence_runtime::engine::Engine;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::recovery;
-use ringfence_runtime::policy::Policy;
 use ringfence_runtime::sandbox::link::Imports;
 use ringfence_runtime::sequencer::HeadState;
 use ringfence_runtime::sequencer::Sequencer;
@@ -44,8 +42,6 @@ use ringfence_runtime::sequencer::Sequencer;
 use crate::args::Args;
 use crate::args::Command;
 use crate::args::DirArg;
-use crate::config::Config;
-use crate::config::PolicyTable;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home;
@@ -214,43 +210,4 @@ fn acting_for(principal: Option<&Principal>) -> Result<Principal, CommandError> 
         .hint("name an agent or a service: `--as agent:NAME`")),
         Some(principal) => Ok(principal.clone()),
     }
-}
-
-/// The policies that the configuration puts in force.
-fn policies_in_force(engine: &Engine, home: &Home) -> Result<Vec<Policy>, CommandError> {
-    match &home.config().policies {
-        None => Ok(vec![named_policy(engine, home.folder(), home.config(), "ring-default")?]),
-        Some(tables) => tables.keys().map(|name| named_policy(engine, home.folder(), home.config(), name)).collect(),
-    }
-}
-
-/// A policy by name: the configuration's, else a built-in one with empty settings.
-fn named_policy(engine: &Engine, folder: &Path, config: &Config, name: &str) -> Result<Policy, CommandError> {
-    let table = config.policies.as_ref().and_then(|tables| tables.get(name));
-    let settings = table.map_or_else(|| serde_json::json!({}), |table| table.settings.clone());
-    let component = match table.and_then(|table| table.component.as_ref()) {
-        Some(path) => read(&folder.join(path))?,
-        None => builtin(name)?.to_vec(),
-    };
-    check_pin(name, table, &component)?;
-    Ok(Policy::load(engine, name, &component, &settings)?)
-}
-
-fn builtin(name: &str) -> Result<&'static [u8], CommandError> {
-    let found = ringfence_policies::ALL.iter().find(|policy| policy.name == name);
-    found.map(|policy| policy.component).ok_or_else(|| {
-        let names: Vec<_> = ringfence_policies::ALL.iter().map(|policy| format!("`{}`", policy.name)).collect();
-        CommandError::environment(format!("there is no policy `{name}`"))
-            .hint(format!("built in are {}; others are named in the configuration under [policies]", names.join(", ")))
-    })
-}
-
-fn check_pin(name: &str, table: Option<&PolicyTable>, component: &[u8]) -> Result<(), CommandError> {
-    let Some(pinned) = table.and_then(|table| table.digest) else { return Ok(()) };
-    let actual = ringfence_model::digest::Digest::of(component);
-    if actual == pinned {
-        return Ok(());
-    }
-    Err(CommandError::environment(format!("policy `{name}` is `{actual}`, but `{pinned}` is pinned"))
-        .hint("review the new component, then pin its digest"))
 }

@@ -1,20 +1,21 @@
 //! `ringfence run`: one call, from a file to a receipt.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use ringfence_model::capability::Asked;
 use ringfence_model::capability::LimitCeiling;
+use ringfence_model::capability::NetworkAsked;
 use ringfence_model::decision::Origin;
 use ringfence_model::digest::Digest;
 use ringfence_model::limits;
 use ringfence_model::ring::Ring;
 use ringfence_runtime::engine::Engine;
-use ringfence_runtime::pipeline::Admission;
 use ringfence_runtime::pipeline::Arrival;
-use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::toolbox::Tool;
 use ringfence_runtime::toolbox::ToolFile;
 
+use crate::args::AskedFlags;
 use crate::args::RunArgs;
 use crate::args::tool_name;
 use crate::commands;
@@ -27,45 +28,49 @@ use crate::error::RingKey;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
+use crate::policies;
 
 pub fn run(home: &Home, args: &RunArgs, output: Output) -> Result<Exit, CommandError> {
-    let ring = ring(home, args)?;
+    let ring = ring(home, args.ring)?;
     let engine = home.engine()?;
-    let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
-    let (tool, admission) = load(&engine, home, args, ring, &policies, output)?;
-    let (asked, call) = (asked(args)?, &args.call);
+    let policies = policies::put_in_force(&engine, home)?;
+    let place = (ring, &args.asked.network.asked());
+    let admit = |arrival: Arrival<'_>| admit(home, &policies, arrival, ring, output);
+    let (tool, admission) = load((&engine, home), &args.file, place, output, admit)?;
+    let (asked, call) = (asked(&args.asked)?, &args.call);
     let invocation = Invocation { admission, asked, call, policies, ring, ring_key: RingKey::Run };
     invoke(home, engine, &tool, invocation, output)
 }
 
-fn load(
-    engine: &Engine,
-    home: &Home,
-    args: &RunArgs,
-    ring: Ring,
-    policies: &PolicySet,
+/// Loads a tool from a file, for calls in a ring with a network, if `admit` lets it in.
+pub(super) fn load<T>(
+    (engine, home): (&Engine, &Home),
+    path: &Path,
+    (ring, network): (Ring, &NetworkAsked),
     output: Output,
-) -> Result<(Tool, Admission), CommandError> {
-    let bytes = commands::read(&args.file)?;
-    let name = tool_name(&args.file, &Digest::of(&bytes));
-    let manifest = commands::manifest_beside(&args.file)?;
-    let arrival = Arrival { name: &name, bytes: &bytes, origin: Origin::File, reference: None, signers: &[] };
-    let admission = admit(home, policies, arrival, ring, output)?;
+    admit: impl FnOnce(Arrival<'_>) -> Result<T, CommandError>,
+) -> Result<(Tool, T), CommandError> {
+    let bytes = commands::read(path)?;
+    let name = tool_name(path, &Digest::of(&bytes));
+    let manifest = commands::manifest_beside(path)?;
+    let admission = admit(Arrival { name: &name, bytes: &bytes, origin: Origin::File, reference: None, signers: &[] })?;
     announce_compilation(engine, &name, &bytes, output);
-    let imports = commands::imports(home, ring, &args.network.asked());
+    let imports = commands::imports(home, ring, network);
     let file = ToolFile { name: &name, bytes: &bytes, manifest: manifest.as_deref(), imports };
     let tool = commands::block_on(async { Ok(Tool::load(engine, file).await?) })?;
     Ok((tool, admission))
 }
 
-fn ring(home: &Home, args: &RunArgs) -> Result<Ring, CommandError> {
-    match args.ring {
+/// The ring that was named, else the configuration's.
+pub(super) fn ring(home: &Home, named: Option<u8>) -> Result<Ring, CommandError> {
+    match named {
         Some(number) => Ring::try_from(number).map_err(|error| CommandError::command_line(error.to_string())),
         None => Ok(home.config().run.ring),
     }
 }
 
-fn asked(args: &RunArgs) -> Result<Asked, CommandError> {
+/// What the flags ask for.
+pub(super) fn asked(args: &AskedFlags) -> Result<Asked, CommandError> {
     let mut environment = BTreeMap::new();
     for variable in &args.env {
         if environment.insert(variable.name.clone(), variable.value.clone()).is_some() {

@@ -5,7 +5,6 @@ use ringfence_model::ring::Ring;
 use ringfence_model::time::Clock as _;
 use ringfence_runtime::ledger::sessions::Session;
 use ringfence_runtime::pipeline::Elevated;
-use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::sandbox::scratch;
 use serde_json::Value;
 use serde_json::json;
@@ -18,6 +17,7 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::home::SystemClock;
 use crate::output::Output;
+use crate::policies;
 
 pub fn run(home: &Home, command: SessionCommand, output: Output) -> Result<Exit, CommandError> {
     match command {
@@ -50,7 +50,7 @@ pub fn run(home: &Home, command: SessionCommand, output: Output) -> Result<Exit,
         SessionCommand::Elevate { id, ring, duration, reason } => {
             let ring = numbered(ring)?;
             let engine = home.engine()?;
-            let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
+            let policies = policies::put_in_force(&engine, home)?;
             let host = host(home, engine, policies, &[], output)?;
             let session = host.ledger().open_session_by(id)?;
             let asked = host.elevate(session, ring, duration.millis, one_line(&reason));

@@ -14,7 +14,6 @@ use ringfence_model::ring::Ring;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::pipeline::Admission;
 use ringfence_runtime::pipeline::Arrival;
-use ringfence_runtime::policy::PolicySet;
 use serde_json::Value;
 use serde_json::json;
 
@@ -31,6 +30,7 @@ use crate::error::grant_hints;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
+use crate::policies;
 use crate::tools;
 use crate::tools::RegisteredError;
 use crate::tools::artifact::Artifact;
@@ -75,7 +75,7 @@ fn add(home: &Home, args: &ToolAddArgs, output: Output) -> Result<Exit, CommandE
     if let Some(bundle) = &args.bundle {
         artifact = artifact.with_bundle(bundle)?;
     }
-    let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
+    let policies = policies::put_in_force(&engine, home)?;
     let admission = admit(
         home,
         &policies,

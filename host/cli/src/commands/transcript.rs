@@ -6,7 +6,6 @@ use ringfence_model::json;
 use ringfence_model::limits;
 use ringfence_model::ring::Ring;
 use ringfence_model::time::Clock as _;
-use ringfence_runtime::policy::PolicySet;
 use serde_json::Value;
 use serde_json::json;
 
@@ -18,12 +17,13 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::home::SystemClock;
 use crate::output::Output;
+use crate::policies;
 
 pub fn run(home: &Home, command: TranscriptCommand, output: Output) -> Result<Exit, CommandError> {
     let TranscriptCommand::Check { file, session } = command;
     let messages = messages(&file)?;
     let engine = home.engine()?;
-    let policies = PolicySet::new(commands::policies_in_force(&engine, home)?);
+    let policies = policies::put_in_force(&engine, home)?;
     let host = host(home, engine, policies, &[], output)?;
     let session = session.map(|id| host.ledger().open_session_by(id)).transpose()?;
     let (principal, ring) = match &session {

@@ -55,6 +55,13 @@ impl PolicyScope {
             && self.tools.as_ref().is_none_or(within)
     }
 
+    /// The points at which a policy is asked within it, of those it wants to be asked at.
+    pub fn reaches(&self, wanted: &[DecisionPoint]) -> Vec<DecisionPoint> {
+        let listed = |point: &DecisionPoint| self.points.as_ref().is_none_or(|points| points.contains(point));
+        let has_tool = |point: &DecisionPoint| self.tools.is_none() || point.is_about_a_tool();
+        DecisionPoint::ALL.into_iter().filter(|p| wanted.contains(p) && listed(p) && has_tool(p)).collect()
+    }
+
     /// Whether it narrows nothing.
     pub fn is_everywhere(&self) -> bool {
         *self == Self::default()
@@ -128,6 +135,21 @@ mod tests {
             (r#"{"tools":["files"]}"#, false),
         ] {
             assert_eq!(scope(json).covers(&elevation()), wanted, "{json}");
+        }
+    }
+
+    #[test]
+    fn scope_reaches_what_is_wanted_within() {
+        use DecisionPoint::{Call, Egress, Elevate, Transcript};
+        for (json, wanted, reached) in [
+            ("{}", &[Egress, Call, Call][..], &[Call, Egress][..]),
+            ("{}", &[], &[]),
+            (r#"{"points":["egress","result"]}"#, &[Call, Egress], &[Egress]),
+            (r#"{"points":["egress"]}"#, &[Call], &[]),
+            (r#"{"tools":["files"]}"#, &[Call, Elevate, Transcript], &[Call]),
+            (r#"{"tools":["files"]}"#, &[Elevate, Transcript], &[]),
+        ] {
+            assert_eq!(scope(json).reaches(wanted), reached, "{json}");
         }
     }
 

@@ -55,7 +55,7 @@ pub struct Held {
 }
 
 /// Makes so many calls, under a policy and recorded on disk, and looks at memory in between.
-pub async fn soak(plan: &Plan, calls: u64, progress: impl Fn(&str)) -> Result<Soak, String> {
+pub async fn soak(plan: &Plan<'_>, calls: u64, progress: impl Fn(&str)) -> Result<Soak, String> {
     let bench = Bench::new(plan).await?;
     let folder = tempfile::tempdir().map_err(text)?;
     let backend = SqliteBackend::create(&folder.path().join("log.sqlite")).map_err(text)?;
@@ -103,7 +103,7 @@ async fn round(host: &Arc<Host>, tool: &Arc<Tool>) -> Result<(), String> {
 }
 
 /// Opens so many sandboxes, has each of them called once, and looks at memory while all of them are there.
-pub async fn held(plan: &Plan, sandboxes: u64) -> Result<Held, String> {
+pub async fn held(plan: &Plan<'_>, sandboxes: u64) -> Result<Held, String> {
     let bench = Bench::new(plan).await?;
     let function = bench.tool.function(Some("describe")).map_err(text)?;
     let grant = Grant::nothing(Bench::limits());

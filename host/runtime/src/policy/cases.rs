@@ -3,6 +3,9 @@
 //! The same rows run on the command line (`ringfence policy test`) and in the project's own tests. A case that does
 //! not say something gets a sensible value, so that a row shows only what it is about.
 
+pub mod bench;
+pub mod coverage;
+pub mod shuffle;
 mod subject;
 
 use std::collections::BTreeMap;
@@ -20,6 +23,7 @@ use ringfence_model::decision::Usage;
 use ringfence_model::decision::Verdict;
 use ringfence_model::entry::VerdictKind;
 use ringfence_model::id::SessionId;
+use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 use ringfence_model::principal::PrincipalKind;
 use ringfence_model::ring::Ring;
@@ -180,28 +184,60 @@ impl Cases {
         if cases.cases.is_empty() {
             return Err(CasesError("the table has no `[[cases]]`".to_owned()));
         }
+        if cases.cases.len() > limits::CASES_MAX {
+            let (count, max) = (cases.cases.len(), limits::CASES_MAX);
+            return Err(CasesError(format!("{count} cases are more than {max}")));
+        }
         Ok(cases)
+    }
+
+    /// The cases with the policy they are for, loaded once for each settings.
+    pub fn load(&self, engine: &Engine, name: &str, component: &[u8]) -> Result<LoadedCases, PolicyError> {
+        let mut policies: Vec<(Value, Policy)> = Vec::new();
+        let mut rows = Vec::new();
+        for case in &self.cases {
+            let settings = case.settings.as_ref().unwrap_or(&self.settings);
+            let known = policies.iter().find(|(known, _)| known == settings).map(|(_, policy)| policy.clone());
+            let policy = if let Some(policy) = known {
+                policy
+            } else {
+                // A large component is compiled once, not once for each row that has settings of its own.
+                let policy = match policies.first() {
+                    Some((_, first)) => first.with_settings(settings)?,
+                    None => Policy::load(engine, name, component, settings)?,
+                };
+                policies.push((settings.clone(), policy.clone()));
+                policy
+            };
+            rows.push(LoadedCase { case: case.clone(), policy, request: case.request() });
+        }
+        Ok(LoadedCases { rows })
     }
 
     /// Runs every case against a policy component.
     pub fn run(&self, engine: &Engine, name: &str, component: &[u8]) -> Result<Vec<CaseResult>, PolicyError> {
-        let mut loaded: Vec<(Value, Policy)> = Vec::new();
-        let mut results = Vec::new();
-        for case in &self.cases {
-            let settings = case.settings.as_ref().unwrap_or(&self.settings);
-            if !loaded.iter().any(|(known, _)| known == settings) {
-                // A large component is compiled once, not once for each row that has settings of its own.
-                let policy = match loaded.first() {
-                    Some((_, policy)) => policy.with_settings(settings)?,
-                    None => Policy::load(engine, name, component, settings)?,
-                };
-                loaded.push((settings.clone(), policy));
-            }
-            if let Some((_, policy)) = loaded.iter().find(|(known, _)| known == settings) {
-                results.push(case.judge(&policy.ask(&case.request())));
-            }
-        }
-        Ok(results)
+        Ok(self.load(engine, name, component)?.run())
+    }
+}
+
+/// Cases that are ready to be asked.
+#[derive(Debug)]
+pub struct LoadedCases {
+    rows: Vec<LoadedCase>,
+}
+
+/// One case, the policy with its settings, and the request it stands for.
+#[derive(Debug)]
+struct LoadedCase {
+    case: Case,
+    policy: Policy,
+    request: PolicyRequest,
+}
+
+impl LoadedCases {
+    /// Runs every case, in order.
+    pub fn run(&self) -> Vec<CaseResult> {
+        self.rows.iter().map(|row| row.case.judge(&row.policy.ask(&row.request))).collect()
     }
 }
 
@@ -288,14 +324,18 @@ pub(crate) fn said(verdict: &Result<Verdict, PolicyFault>) -> (VerdictKind, Vec<
     }
 }
 
-fn shown(kind: VerdictKind, said: impl Iterator<Item = Said>) -> String {
-    let mut text = match kind {
+/// A verdict's kind in a word.
+pub(crate) fn word(kind: VerdictKind) -> &'static str {
+    match kind {
         VerdictKind::Abstain => "abstain",
         VerdictKind::Fault => "fault",
         VerdictKind::Forbid => "forbid",
         VerdictKind::Permit => "permit",
     }
-    .to_owned();
+}
+
+fn shown(kind: VerdictKind, said: impl Iterator<Item = Said>) -> String {
+    let mut text = word(kind).to_owned();
     for Said { what, list } in said.filter(|said| !said.list.is_empty()) {
         let gap = if what.is_empty() { "" } else { " " };
         text = format!("{text} ({what}{gap}{})", list.join(", "));

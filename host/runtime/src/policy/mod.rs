@@ -3,9 +3,13 @@
 //! A policy sees the request's bytes and nothing else: no file, no socket, no ledger, no clock but the one in the
 //! request. This module asks; it enforces nothing.
 
+pub mod archive;
 pub mod cases;
+pub mod diff;
+pub mod explain;
 mod guest;
 mod module;
+pub mod replay;
 
 use ringfence_model::decision::Decision;
 use ringfence_model::decision::DecisionPoint;
@@ -60,9 +64,9 @@ impl PolicySet {
         Digest::of(lines.concat().as_bytes())
     }
 
-    /// Whether some policy wants to be asked at a point.
+    /// Whether some policy is asked at a point.
     pub fn is_asked_at(&self, point: DecisionPoint) -> bool {
-        self.policies.iter().any(|policy| policy.description().points.contains(&point))
+        self.policies.iter().any(|policy| policy.points().contains(&point))
     }
 
     /// Asks every policy that wants to be asked at the request's point and whose scope covers it. A set of more policies

@@ -28,6 +28,7 @@ use crate::engine::CompileError;
 use crate::engine::Engine;
 use crate::policy::guest;
 use crate::sandbox::limits::Limiter;
+use crate::toolbox::compile_schema;
 
 /// Why a component is not put in force as a policy.
 #[derive(Debug, Error)]
@@ -73,7 +74,15 @@ pub enum PolicyError {
         /// What it did.
         fault: PolicyFault,
     },
-    /// It refuses its settings.
+    /// There is no request it would be asked about.
+    #[error("policy `{name}` would never be asked: {why}")]
+    NeverAsked {
+        /// The policy.
+        name: String,
+        /// What it wants, and what is left of that.
+        why: String,
+    },
+    /// Its settings don't fit its schema, or it refuses them.
     #[error("the settings of policy `{name}` are wrong at `{pointer}`: {text}")]
     BadSettings {
         /// The policy.
@@ -152,10 +161,25 @@ impl Policy {
         Self { may_permit: false, ..self }
     }
 
-    /// The policy as one that is asked within a scope only.
-    #[must_use]
-    pub fn within(self, scope: PolicyScope) -> Self {
-        Self { scope, ..self }
+    /// The policy as one that is asked within a scope only. A scope in which it would never be asked is refused.
+    pub fn within(self, scope: PolicyScope) -> Result<Self, PolicyError> {
+        let never = |why: String| PolicyError::NeverAsked { name: self.reference.name.clone(), why };
+        scope.check().map_err(|error| never(error.to_string()))?;
+        if scope.reaches(&self.description.points).is_empty() {
+            let wanted = listed(&self.description.points);
+            let why = if wanted.is_empty() {
+                "it does not say at which points".to_owned()
+            } else {
+                format!("it wants to be asked at {wanted}, and its scope leaves nothing of that")
+            };
+            return Err(never(why));
+        }
+        Ok(Self { scope, ..self })
+    }
+
+    /// The points it is asked at: those it wants, within its scope.
+    pub fn points(&self) -> Vec<DecisionPoint> {
+        self.scope.reaches(&self.description.points)
     }
 
     /// Whether it is asked about a request.
@@ -208,7 +232,16 @@ impl Policy {
         guest::verdict(verdict).map_err(|why| PolicyFault::BadReply(one_line(&why)))
     }
 
+    /// The policy's own words come first, they say more; where it faults or forgets to look, its schema still holds.
     fn check_settings(&self) -> Result<(), PolicyError> {
+        let own = self.validate_settings();
+        if !matches!(own, Err(PolicyError::BadSettings { .. })) {
+            check_schema(&self.reference.name, &self.description, &self.settings)?;
+        }
+        own
+    }
+
+    fn validate_settings(&self) -> Result<(), PolicyError> {
         let name = self.reference.name.clone();
         let mut store = store(&self.engine);
         let answer = self
@@ -264,6 +297,29 @@ impl fmt::Debug for Policy {
     }
 }
 
+fn listed(points: &[DecisionPoint]) -> String {
+    points.iter().map(|point| format!("`{point}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The host reads the schema itself: a policy that forgets to look at its settings gets none that don't fit.
+fn check_schema(name: &str, description: &PolicyDescription, settings: &str) -> Result<(), PolicyError> {
+    let schema = String::from_utf8(json::canonical(&description.settings_schema)).unwrap_or_default();
+    let (_, validator) = compile_schema(&schema).map_err(|why| PolicyError::Faulty {
+        name: name.to_owned(),
+        fault: PolicyFault::BadReply(format!("as for its settings, {why}")),
+    })?;
+    let settings = json::parse(settings.as_bytes()).map_err(|error| PolicyError::BadSettings {
+        name: name.to_owned(),
+        pointer: String::new(),
+        text: error.to_string(),
+    })?;
+    validator.check_at_pointer(&settings).map_err(|(pointer, text)| PolicyError::BadSettings {
+        name: name.to_owned(),
+        pointer: one_line(&pointer),
+        text,
+    })
+}
+
 fn link(engine: &Engine, name: &str, digest: &Digest, bytes: &[u8]) -> Result<guest::PolicyPre<Limiter>, PolicyError> {
     let not_a_component = |why: String| PolicyError::NotAComponent { name: name.to_owned(), why };
     if !crate::toolbox::lift::is_component(bytes) {
@@ -276,9 +332,15 @@ fn link(engine: &Engine, name: &str, digest: &Digest, bytes: &[u8]) -> Result<gu
     if let Some((import, _)) = component.component_type().imports(engine.wasmtime()).next() {
         return Err(PolicyError::HasImport { name: name.to_owned(), import: one_line(import) });
     }
+    let other = component.component_type().exports(engine.wasmtime()).find_map(|(export, _)| {
+        export.strip_prefix("ringfence:policy/judge@").filter(|version| !version.starts_with("0.1.")).map(one_line)
+    });
     let not_a_policy = |error: wasmtime::Error| PolicyError::NotAPolicy {
         name: name.to_owned(),
-        why: one_line(&error.root_cause().to_string()),
+        why: match &other {
+            Some(version) => format!("it is one of version `{version}`"),
+            None => one_line(&error.root_cause().to_string()),
+        },
     };
     // The linker is empty and stays so: there is nothing a policy could be linked with.
     let pre = Linker::new(engine.wasmtime()).instantiate_pre(&component).map_err(not_a_policy)?;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use jsonschema::PatternOptions;
 use jsonschema::Validator;
+use jsonschema::error::ValidationErrorKind;
 use ringfence_model::call::Input;
 use ringfence_model::description::FunctionDescription;
 use ringfence_model::json;
@@ -102,7 +103,7 @@ struct Validators {
 
 /// A guest's schema, and what it can cost to check a node of a value against it.
 #[derive(Clone)]
-struct BoundedValidator {
+pub(crate) struct BoundedValidator {
     validator: Validator,
     nodes: u64,
 }
@@ -195,6 +196,21 @@ impl BoundedValidator {
         self.validator.validate(value).map_err(|error| {
             let pointer = error.instance_path().to_string();
             format!("at `{}`: {}", if pointer.is_empty() { "/" } else { &pointer }, one_line(&error.to_string()))
+        })
+    }
+
+    /// Checks a value; what does not fit is told with a JSON Pointer to it, or to where it is missing.
+    pub(crate) fn check_at_pointer(&self, value: &Value) -> Result<(), (String, String)> {
+        bounds::check_work(self.nodes, value).map_err(|why| (String::new(), why))?;
+        self.validator.validate(value).map_err(|error| {
+            let member = match error.kind() {
+                ValidationErrorKind::AdditionalProperties { unexpected }
+                | ValidationErrorKind::UnevaluatedProperties { unexpected } => unexpected.first().map(String::as_str),
+                ValidationErrorKind::Required { property } => property.as_str(),
+                _ => None,
+            };
+            let member = member.map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
+            (format!("{}{}", error.instance_path(), member.unwrap_or_default()), one_line(&error.to_string()))
         })
     }
 }
@@ -369,7 +385,7 @@ fn described_function(said: described::Function) -> Result<Function, String> {
 
 /// A guest's schema: bounded, also once unfolded, without remote references, with patterns that run in linear time
 /// (MAL-06).
-fn compile_schema(text: &str) -> Result<(Value, BoundedValidator), String> {
+pub(crate) fn compile_schema(text: &str) -> Result<(Value, BoundedValidator), String> {
     if text.len() > limits::SCHEMA_BYTES_MAX {
         return Err(format!("a schema of {} bytes is larger than {}", text.len(), limits::SCHEMA_BYTES_MAX));
     }

@@ -41,6 +41,7 @@ use crate::toolbox::docs::Docs;
 pub use crate::toolbox::function::Function;
 pub use crate::toolbox::function::InputProblem;
 pub(crate) use crate::toolbox::function::Target;
+pub(crate) use crate::toolbox::function::compile_schema;
 
 /// Why a file is not a tool that can be loaded.
 #[derive(Debug, Error)]
