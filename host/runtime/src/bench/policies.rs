@@ -3,6 +3,7 @@
 use serde_json::Value;
 use serde_json::json;
 
+use ringfence_model::decision::Answer;
 use ringfence_model::decision::PolicyRequest;
 
 use super::Bench;
@@ -22,9 +23,11 @@ impl Bench<'_> {
     pub(super) fn five_policies(&self) -> Result<Row, String> {
         let set = FIVE.map(|name| self.load(name, &settings_of(name))).into_iter().collect::<Result<Vec<_>, _>>()?;
         let set = PolicySet::new(set);
-        let request = Self::request();
+        let usage = json!([{ "scope": "principal" }]);
+        let usage = serde_json::from_value(usage).map_err(text)?;
+        let request = PolicyRequest { usage, ..Self::request() };
         // A set that denies could end early one day, and would be no measure then.
-        if let ringfence_model::decision::Answer::Deny(reasons) = set.decide(&request).answer {
+        if let Answer::Deny(reasons) = set.decide(&request).answer {
             return Err(format!("the five policies deny: {reasons:?}"));
         }
         let raw = self.policy.raw(&request);
