@@ -323,6 +323,36 @@ mod hostile {
     }
 
     #[test]
+    fn garbage_reply() {
+        // POL-03: whatever the bytes are, they are no verdict; laid out soundly by the same hand they are one.
+        let component = ringfence_artifacts::HOSTILE_POLICY_GARBAGE_REPLY;
+        let replying = |kind: &str| format!("{}settings = {{ reply = \"{kind}\" }}\n", in_force("hostile", component));
+        for kind in [
+            "address-outside",
+            "address-odd",
+            "tag-unknown",
+            "list-outside",
+            "list-endless",
+            "list-odd",
+            "text-outside",
+            "text-endless",
+            "text-gibibyte",
+            "text-not-unicode",
+            "text-surrogate",
+            "obligation-unknown",
+            "settings-as-obligations",
+        ] {
+            let config = format!("[policies.ring-default]\n{}", replying(kind));
+            let wanted = ["hostile fault policy-bad-reply", "ring-default permit within-ring"];
+            is_denied(&config, &[], "denied.policy-fault", &wanted);
+        }
+        let home = Home::new();
+        home.configure(&replying("permit"));
+        write(&home, &[]).0.code(0);
+        assert_eq!(rulings(&home.entries()[1]["body"]), ["hostile permit"]);
+    }
+
+    #[test]
     fn grow_memory() {
         // POL-02
         is_denied_anyway(
