@@ -790,6 +790,7 @@ fn nothing_is_left_for_next_instance() {
     use ringfence_runtime::egress::EgressConfig;
     use ringfence_runtime::engine::Engine;
     use ringfence_runtime::sandbox;
+    use ringfence_runtime::sandbox::Interrupt;
     use ringfence_runtime::sandbox::Room;
     use ringfence_runtime::sandbox::link::Imports;
     use ringfence_runtime::toolbox::Tool;
@@ -835,7 +836,8 @@ fn nothing_is_left_for_next_instance() {
         let input = Input { value: None, arguments: Vec::new(), stdin: Vec::new() };
         let egress = Arc::new(Egress::new(EgressConfig::default()).expect("a way out"));
         for turn in 0..40 {
-            let room = Room { grant: &grant, scratch: None, egress: &egress, judge: None };
+            let interrupt = Interrupt::never();
+            let room = Room { grant: &grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt };
             let run = sandbox::run(&tool, function, &input, &room).await.expect("a run");
             assert_eq!(run.outcome.value, Some(json!(0)), "turn {turn}: {:?}", run.outcome);
         }

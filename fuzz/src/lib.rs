@@ -27,6 +27,7 @@ use ringfence_runtime::egress::Egress;
 use ringfence_runtime::egress::EgressConfig;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::sandbox;
+use ringfence_runtime::sandbox::Interrupt;
 use ringfence_runtime::sandbox::Room;
 use ringfence_runtime::sandbox::link::Imports;
 use ringfence_runtime::toolbox::Tool;
@@ -117,7 +118,8 @@ impl Host {
         };
         let function = self.tool.function(None).expect("a function");
         function.check_input(&input).expect("operations that fit");
-        let room = Room { grant: &grant, scratch: None, egress: &self.egress, judge: None };
+        let interrupt = Interrupt::never();
+        let room = Room { grant: &grant, scratch: None, egress: &self.egress, judge: None, interrupt: &interrupt };
         let run = sandbox::run(&self.tool, function, &input, &room);
         let run = self.runtime.block_on(run).expect("a run");
         assert_ne!(run.outcome.kind, OutcomeKind::Cancelled, "{:?}", run.outcome);

@@ -227,6 +227,49 @@ pub const REASON_TEXT_BYTES_MAX: usize = 512;
 /// Obligations in one verdict.
 pub const OBLIGATIONS_MAX: usize = 32;
 
+/// Bytes of the name that a function is offered by to agents: clients take no longer ones.
+pub const OFFER_NAME_BYTES_MAX: usize = 64;
+/// Functions on one page of a list that agents are shown.
+pub const OFFERS_PER_PAGE_MAX: usize = 100;
+/// Bytes of descriptions and schemas after which such a page ends.
+pub const OFFERS_PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one message of an agent's client.
+pub const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of the id of such a message.
+pub const MESSAGE_ID_BYTES_MAX: usize = 256;
+/// Requests of one connection that are worked on at the same time.
+pub const REQUESTS_PER_CONNECTION_MAX: usize = 128;
+/// Answers of one connection that wait for their reader.
+pub const ANSWERS_QUEUED_MAX: usize = 16;
+/// Bytes of a schema that is repeated to an agent whose input does not fit it.
+pub const SCHEMA_SHOWN_BYTES_MAX: usize = 2_048;
+/// Refused host calls that an agent is told of with a result.
+pub const REFUSED_SHOWN_MAX: usize = 4;
+/// Milliseconds that a log is kept open after a call of a process that shares it with others.
+pub const LOG_LINGER_MS: u64 = 250;
+/// Milliseconds between two checkpoints of a process that keeps the log open, if anything was recorded.
+pub const CHECKPOINT_MS: u64 = 1_000;
+/// Connections that a server of HTTP has at the same time.
+pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
+/// Requests that it works on at the same time.
+pub const HTTP_REQUESTS_MAX: usize = 512;
+/// Bytes of the head of a request.
+pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Headers of a request.
+pub const HTTP_HEADERS_MAX: usize = 64;
+/// Milliseconds until the head of a request is there.
+pub const HTTP_HEAD_MS_MAX: u64 = 10_000;
+/// Milliseconds until the body of a request is there.
+pub const HTTP_BODY_MS_MAX: u64 = 30_000;
+/// Bytes of a body that says little.
+pub const HTTP_SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Milliseconds that a request may take that runs nothing.
+pub const HTTP_QUICK_MS_MAX: u64 = 30_000;
+/// Milliseconds that a request may take that makes a call: longer than any ring lets one run and wait.
+pub const HTTP_CALL_MS_MAX: u64 = 660_000;
+/// Milliseconds that requests have to end in when a server is told to stop.
+pub const HTTP_STOP_MS_MAX: u64 = 20_000;
+
 /// Bytes of one ledger entry: what an auditor has to hold in memory at a time.
 pub const ENTRY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a checkpoint.
@@ -264,5 +307,7 @@ const _: () = {
     assert!(JSON_DEPTH_MAX < SCHEMA_DEPTH_MAX, "a schema without references is never too deep");
     assert!(SCHEMA_BYTES_MAX <= SCHEMA_BYTES_PER_TOOL_MAX);
     assert!(TOOL_NAME_BYTES_MAX <= NAME_BYTES_MAX, "a registered tool's name is written in entries");
+    assert!(INPUT_BYTES_MAX * 2 <= 8 * MIB && MESSAGE_BYTES_MAX == 8 * 1024 * 1024, "an input must fit a message");
+    assert!(TOOL_NAME_BYTES_MAX <= OFFER_NAME_BYTES_MAX);
     assert!(SCHEMA_NODES_MAX < SCHEMA_WORK_MAX, "a small value can be checked against any schema");
 };

@@ -55,6 +55,7 @@ use crate::policy::Policy;
 use crate::policy::PolicySet;
 use crate::sandbox;
 use crate::sandbox::FileReads;
+use crate::sandbox::Interrupt;
 use crate::sandbox::Room;
 use crate::sandbox::link::Imports;
 use crate::sequencer::Sequencer;
@@ -201,7 +202,8 @@ impl<'p> Bench<'p> {
         let raw = self.policy.raw(&Self::request());
         let function = self.tool.function(Some("describe")).map_err(text)?;
         let (input, grant, egress) = (Input::default(), Grant::nothing(Self::limits()), Egress::closed());
-        let room = Room { grant: &grant, scratch: None, egress: &egress, judge: None };
+        let interrupt = Interrupt::never();
+        let room = Room { grant: &grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt };
         let run = || async { sandbox::run(&self.tool, function, &input, &room).await.map(drop).map_err(text) };
         let (floor, measured) = interleave_async(self.plan.millis, || raw.describe(), run).await?;
         let (floor, measured) = (floor.named("raw instance and call"), measured.named("the same under a grant"));

@@ -20,6 +20,7 @@ use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
 use ringfence_model::time::Clock;
+use ringfence_model::time::Timestamp;
 use serde_json::Value;
 
 use crate::egress::Egress;
@@ -37,8 +38,10 @@ use crate::pipeline::Arrival;
 use crate::pipeline::CallFailure;
 use crate::pipeline::Checked;
 use crate::pipeline::Elevated;
+use crate::pipeline::IncomingCall;
 use crate::pipeline::Response;
 use crate::policy::PolicySet;
+use crate::sandbox::Interrupt;
 use crate::sandbox::link::Imports;
 use crate::sequencer::Sequencer;
 use crate::sequencer::SequencerError;
@@ -173,6 +176,11 @@ impl Host {
         &self.parts.ledger
     }
 
+    /// What time it is here.
+    pub fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
     /// The policies in force now.
     pub fn policies(&self) -> Arc<PolicySet> {
         Arc::clone(&self.policies.read().unwrap_or_else(PoisonError::into_inner))
@@ -253,11 +261,23 @@ impl Host {
 
     /// Makes a call under the policies in force, and under `more` as well.
     pub async fn call(&self, tool: &Tool, request: CallRequest, more: &PolicySet) -> Result<Response, CallFailure> {
+        self.call_until(tool, request, more, &Interrupt::never()).await
+    }
+
+    /// Makes a call that its caller may stop. One that is stopped has an outcome and an entry like every other. Dropping
+    /// the future instead leaves it begun on record, for recovery to settle.
+    pub async fn call_until(
+        &self,
+        tool: &Tool,
+        request: CallRequest,
+        more: &PolicySet,
+        interrupt: &Interrupt,
+    ) -> Result<Response, CallFailure> {
         let policies = match more.policies() {
             [] => self.policies(),
             more => Arc::new(self.policies().with(more.to_vec())),
         };
-        pipeline::call(&self.parts, &policies, tool, request).await
+        pipeline::call(&self.parts, &policies, IncomingCall { request, tool, interrupt }).await
     }
 
     /// Signs a checkpoint that covers everything recorded so far; answers with the signed note.

@@ -47,12 +47,14 @@ use ringfence_model::entry::Stage;
 use ringfence_model::entry::Used;
 use ringfence_model::grant::Grant;
 use ringfence_model::grant::Layer;
+use ringfence_model::grant::Reach;
 use ringfence_model::id::ApprovalId;
 use ringfence_model::id::CallId;
 use ringfence_model::json;
 use ringfence_model::limits;
 use ringfence_model::outcome::HostCall;
 use ringfence_model::outcome::Outcome;
+use ringfence_model::outcome::OutcomeKind;
 use ringfence_model::outcome::Trace;
 use thiserror::Error;
 
@@ -85,6 +87,7 @@ pub use crate::pipeline::transcript::Checked;
 pub(crate) use crate::pipeline::transcript::check;
 use crate::policy::PolicySet;
 use crate::sandbox;
+use crate::sandbox::Interrupt;
 use crate::sandbox::Room;
 use crate::sandbox::Run;
 use crate::sandbox::SandboxError;
@@ -187,6 +190,14 @@ fn layer(denial: &Denial) -> Option<Layer> {
     }
 }
 
+/// A call as it comes in.
+pub(crate) struct IncomingCall<'t> {
+    pub(crate) request: CallRequest,
+    pub(crate) tool: &'t Tool,
+    /// The caller's word that it need not go on.
+    pub(crate) interrupt: &'t Interrupt,
+}
+
 /// A call that the policies allow.
 struct AuthorizedCall<'t> {
     admitted: AdmittedCall<'t>,
@@ -228,11 +239,10 @@ struct BegunCall<'t> {
 pub(crate) async fn call(
     parts: &Parts,
     policies: &Arc<PolicySet>,
-    tool: &Tool,
-    request: CallRequest,
+    incoming: IncomingCall<'_>,
 ) -> Result<Response, CallFailure> {
-    let call = request.call;
-    match run(parts, policies, tool, request).await {
+    let call = incoming.request.call;
+    match run(parts, policies, incoming).await {
         Ok(response) => Ok(response),
         Err(Stop::Failed(failure)) => Err(failure),
         Err(Stop::Held(response)) => Ok(*response),
@@ -242,9 +252,9 @@ pub(crate) async fn call(
     }
 }
 
-async fn run(parts: &Parts, policies: &Arc<PolicySet>, tool: &Tool, request: CallRequest) -> Result<Response, Stop> {
-    let session = session::find(parts, &request, tool).await?;
-    let admitted = session::admit(request, tool, session)?;
+async fn run(parts: &Parts, policies: &Arc<PolicySet>, incoming: IncomingCall<'_>) -> Result<Response, Stop> {
+    let session = session::find(parts, &incoming.request, incoming.tool).await?;
+    let admitted = session::admit(incoming, session)?;
     let authorized = decide::decide(parts, policies, admitted).await?;
     let granted = narrow(parts, authorized)?;
     recall(parts, &granted).await?;
@@ -374,6 +384,9 @@ async fn finish(parts: &Parts, policies: &Arc<PolicySet>, begun: BegunCall<'_>) 
     let judge = Outbound::new(parts, policies, &admitted);
     let ran = in_room(parts, &admitted, &grant, judge.as_ref()).await;
     let (outcome, mut trace, used, effect) = match ran {
+        Ok(run) if run.outcome.kind == OutcomeKind::Cancelled => {
+            (run.outcome, run.trace, run.used, effect_of_stopped(grant.reach()))
+        }
         Ok(run) => (run.outcome, run.trace, run.used, EffectState::Committed),
         // Nothing of the guest has run, so whoever comes with the same key may try again.
         Err(error) => (not_run(&error), Trace::default(), Used::default(), EffectState::Aborted),
@@ -388,6 +401,14 @@ async fn finish(parts: &Parts, policies: &Arc<PolicySet>, begun: BegunCall<'_>) 
     let recorded = parts.on_ledger(move |ledger| ledger.finish(begun, ending)).await?;
     drop(place);
     Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: Some(used), refused })
+}
+
+/// What is known of a call that was stopped midway: the same as of one that a crash cut off.
+fn effect_of_stopped(reach: Reach) -> EffectState {
+    match reach {
+        Reach::Nothing | Reach::Reads => EffectState::Aborted,
+        Reach::Writes => EffectState::Unknown,
+    }
 }
 
 /// Runs the tool, in a scratch folder of the session's or the call's own if it was granted one.
@@ -405,7 +426,8 @@ async fn in_room(
         }),
     };
     let judge = judge.map(|judge| -> Arc<dyn Judge> { Arc::<Outbound>::clone(judge) });
-    let room = Room { grant, scratch: scratch.as_ref(), egress: &parts.egress, judge: judge.as_ref() };
+    let (egress, interrupt) = (&parts.egress, admitted.interrupt);
+    let room = Room { grant, scratch: scratch.as_ref(), egress, judge: judge.as_ref(), interrupt };
     let ran = sandbox::run(admitted.tool, admitted.function, &admitted.request.input, &room).await;
     if let Some(scratch) = scratch {
         scratch.remove().await;

@@ -13,7 +13,9 @@ use crate::host::Parts;
 use crate::ledger::sessions::Session;
 use crate::ledger::sessions::SessionError;
 use crate::pipeline::Denial;
+use crate::pipeline::IncomingCall;
 use crate::pipeline::Stop;
+use crate::sandbox::Interrupt;
 use crate::toolbox::Function;
 use crate::toolbox::Tool;
 
@@ -27,6 +29,8 @@ pub(crate) struct AdmittedCall<'t> {
     pub(crate) function: &'t Function,
     /// The input's canonical bytes: what is recorded, what a policy sees, what an idempotency key stands for.
     pub(crate) input: Vec<u8>,
+    /// The caller's word that it need not go on.
+    pub(crate) interrupt: &'t Interrupt,
 }
 
 impl AdmittedCall<'_> {
@@ -62,7 +66,8 @@ pub(crate) async fn find(parts: &Parts, request: &CallRequest, tool: &Tool) -> R
 }
 
 /// Admits a call, or refuses it to its caller.
-pub(crate) fn admit(request: CallRequest, tool: &Tool, session: Option<Session>) -> Result<AdmittedCall<'_>, Stop> {
+pub(crate) fn admit(incoming: IncomingCall<'_>, session: Option<Session>) -> Result<AdmittedCall<'_>, Stop> {
+    let IncomingCall { request, tool, interrupt } = incoming;
     let refuse = |request: &CallRequest, denial| Stop::refused(request, tool, None, Stage::Admit, denial);
     if let Err(error) = request.check() {
         return Err(refuse(&request, Denial::Caller(error.to_string())));
@@ -75,5 +80,5 @@ pub(crate) fn admit(request: CallRequest, tool: &Tool, session: Option<Session>)
         return Err(Stop::refused(&request, tool, Some(function), Stage::Admit, Denial::Input(problem)));
     }
     let input = request.input.canonical(&function.name);
-    Ok(AdmittedCall { request, session, tool, function, input })
+    Ok(AdmittedCall { request, session, tool, function, input, interrupt })
 }

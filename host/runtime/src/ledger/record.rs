@@ -260,6 +260,14 @@ impl Ledger {
         self.queue.read(|backend| backend.call(call))
     }
 
+    /// What came of a call that has ended; none of one that runs, or did not run.
+    pub fn ended(&self, row: &CallRow) -> Result<Option<StoredCall>, LedgerError> {
+        match row.state {
+            CallState::Finished { finished, .. } => self.stored(row.call, finished).map(Some),
+            CallState::Begun { .. } | CallState::Refused { .. } => Ok(None),
+        }
+    }
+
     /// The content behind a commitment, checked against it; none if it has been removed.
     pub fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, LedgerError> {
         let content = self.queue.read(|backend| backend.content(commitment))?;

@@ -6,6 +6,7 @@
 mod filesystem;
 mod fs;
 mod guest;
+mod interrupt;
 pub mod limits;
 pub mod link;
 mod network;
@@ -28,6 +29,7 @@ use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::Trace;
 use ringfence_model::outcome::one_line;
 use thiserror::Error;
+use tokio::time::error::Elapsed;
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime::Store;
 use wasmtime::Trap;
@@ -44,6 +46,9 @@ use crate::egress::Placeholders;
 pub(crate) use crate::sandbox::filesystem::FileReads;
 pub(crate) use crate::sandbox::guest::Described;
 pub(crate) use crate::sandbox::guest::exports::ringfence::tool::tool as described;
+pub use crate::sandbox::interrupt::Interrupt;
+pub use crate::sandbox::interrupt::Interrupter;
+pub use crate::sandbox::interrupt::interrupt;
 use crate::sandbox::link::NotGranted;
 use crate::sandbox::output::OutputLimitReached;
 use crate::sandbox::scratch::Scratch;
@@ -97,6 +102,8 @@ pub struct Room<'a> {
     pub egress: &'a Arc<Egress>,
     /// Whoever is asked before anything leaves.
     pub judge: Option<&'a Arc<dyn Judge>>,
+    /// Whoever called may stop it.
+    pub interrupt: &'a Interrupt,
 }
 
 /// Runs a function of a tool in a room. `input` has been checked against the function's schema.
@@ -109,20 +116,38 @@ pub async fn run(tool: &Tool, function: &Function, input: &Input, room: &Room<'_
     let wall = Duration::from_millis(grant.limits().wall_ms);
     let started = Instant::now();
     // Dropping the future on time-out also abandons a host call that blocks; fuel alone would not notice one.
-    let ended = tokio::time::timeout(wall, invoke(&mut store, tool, function, input)).await;
+    let ended = tokio::select! {
+        biased;
+        () = room.interrupt.wait() => None,
+        ended = tokio::time::timeout(wall, invoke(&mut store, tool, function, input)) => Some(ended),
+    };
     let elapsed = started.elapsed();
     let outcome = match ended {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => return Err(SandboxError::Busy),
-        Ok(Err(error)) => ending(&store, grant, function, &error),
-        Err(_) => Outcome::limit(LimitKind::Time, &format!("{} ms", grant.limits().wall_ms)),
+        None => Outcome::cancelled("the caller stopped the call"),
+        Some(ended) => ran(ended, &store, grant, function)?,
     };
     Ok(conclude(store, grant, function, outcome, elapsed))
 }
 
+/// What came of a run that was left to go on: to its end, or to the end of its time.
+fn ran(
+    ended: Result<wasmtime::Result<Outcome>, Elapsed>,
+    store: &Store<State>,
+    grant: &Grant,
+    function: &Function,
+) -> Result<Outcome, SandboxError> {
+    Ok(match ended {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => return Err(SandboxError::Busy),
+        Ok(Err(error)) => ending(store, grant, function, &error),
+        Err(_) => Outcome::limit(LimitKind::Time, &format!("{} ms", grant.limits().wall_ms)),
+    })
+}
+
 /// Runs a function and keeps everything that running it took: what a sandbox costs as long as it is open.
 pub(crate) async fn hold(tool: &Tool, function: &Function, grant: &Grant) -> Result<impl Sized + use<>, SandboxError> {
-    let room = Room { grant, scratch: None, egress: &Egress::closed(), judge: None };
+    let (egress, interrupt) = (Egress::closed(), Interrupt::never());
+    let room = Room { grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt };
     let mut store = store(tool.pre(), State::new(&room, &[], &[])?, grant)?;
     match invoke(&mut store, tool, function, &Input::default()).await {
         Ok(_) => Ok(store),
@@ -133,7 +158,8 @@ pub(crate) async fn hold(tool: &Tool, function: &Function, grant: &Grant) -> Res
 
 /// Asks a described tool what it offers, with nothing granted.
 pub(crate) async fn describe(pre: &InstancePre<State>, grant: &Grant) -> Result<described::Description, String> {
-    let room = Room { grant, scratch: None, egress: &Egress::closed(), judge: None };
+    let (egress, interrupt) = (Egress::closed(), Interrupt::never());
+    let room = Room { grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt };
     let state = State::new(&room, &[], &[]).map_err(|error| error.to_string())?;
     let mut store = store(pre, state, grant).map_err(|error| error.to_string())?;
     let wall = Duration::from_millis(grant.limits().wall_ms);

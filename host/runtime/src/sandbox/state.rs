@@ -47,7 +47,7 @@ pub struct State {
 impl State {
     /// The state for a call in this room. `arguments` start with the program's name.
     pub(super) fn new(room: &Room<'_>, arguments: &[String], stdin: &[u8]) -> Result<Self, SandboxError> {
-        let Room { grant, scratch, egress, judge } = room;
+        let Room { grant, scratch, egress, judge, .. } = room;
         let egress = egress.call(grant.network(), judge.cloned())?;
         let limits = grant.limits();
         let stdout = CappedOutput::new(limits.output_bytes);

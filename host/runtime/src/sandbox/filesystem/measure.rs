@@ -17,6 +17,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::OpenFlags;
 use wasmtime_wasi::p2::bindings::filesystem::types::PathFlags;
 
 use crate::egress::Egress;
+use crate::sandbox::Interrupt;
 use crate::sandbox::Room;
 use crate::sandbox::filesystem::view;
 use crate::sandbox::state::State;
@@ -41,7 +42,8 @@ impl FileReads {
         };
         let asked = Asked { folders: vec![folder], ..Asked::default() };
         let grant = Grant::narrow(&asked, &[], &[]).map_err(text)?;
-        let room = Room { grant: &grant, scratch: None, egress: &Egress::closed(), judge: None };
+        let (egress, interrupt) = (Egress::closed(), Interrupt::never());
+        let room = Room { grant: &grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt };
         let state = State::new(&room, &[], &[]).map_err(text)?;
         Ok(Self(state))
     }

@@ -1,0 +1,76 @@
+//! Interrupt: a caller's word that a call need not go on.
+//!
+//! It says when and nothing else: what became of the call is for the outcome to say, and what of its effect is known for
+//! the record.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Makes an [`Interrupt`] be raised. Dropping it never does.
+#[derive(Debug)]
+pub struct Interrupter(watch::Sender<bool>);
+
+/// Whether a call is to stop. Every copy is of the same call.
+#[derive(Clone, Debug)]
+pub struct Interrupt {
+    raised: watch::Receiver<bool>,
+    /// One that can't be raised keeps its own other end, so that waiting for it has no special case.
+    _never: Option<Arc<watch::Sender<bool>>>,
+}
+
+/// An interrupt, and what raises it.
+pub fn interrupt() -> (Interrupter, Interrupt) {
+    let (raise, raised) = watch::channel(false);
+    (Interrupter(raise), Interrupt { raised, _never: None })
+}
+
+impl Interrupter {
+    /// Has the call stop, as soon as it can.
+    pub fn raise(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Interrupt {
+    /// One that nobody can raise.
+    pub fn never() -> Self {
+        let (raise, raised) = watch::channel(false);
+        Self { raised, _never: Some(Arc::new(raise)) }
+    }
+
+    /// Whether it has been raised.
+    pub fn is_raised(&self) -> bool {
+        *self.raised.borrow()
+    }
+
+    /// Ends when it is raised; never, if nobody is left to do that.
+    pub async fn wait(&self) {
+        if self.raised.clone().wait_for(|raised| *raised).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn ends(interrupt: &Interrupt) -> bool {
+        tokio::time::timeout(Duration::from_millis(20), interrupt.wait()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn only_raising_it_raises_it() {
+        let (raise, raised) = interrupt();
+        assert!(!ends(&raised).await && !raised.is_raised());
+        let copy = raised.clone();
+        raise.raise();
+        assert!(ends(&raised).await && ends(&copy).await && copy.is_raised());
+        let (dropped, left) = interrupt();
+        drop(dropped);
+        assert!(!ends(&left).await && !ends(&Interrupt::never()).await);
+    }
+}
