@@ -1,4 +1,4 @@
-//! The module graph points one way: `cli → runtime → audit → model`, and inside the runtime as ARCHITECTURE.md draws it.
+//! The module graph points one way: `cli → server → runtime → audit → model`, and inside the runtime as ARCHITECTURE.md draws it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ("sandbox", &["egress", "engine", "toolbox"]),
     ("toolbox", &["engine", "sandbox"]),
     ("policy", &["engine", "sandbox", "toolbox"]),
-    ("session", &["host", "ledger", "pipeline", "toolbox"]),
+    ("session", &["host", "ledger", "pipeline", "sandbox", "toolbox"]),
     ("pipeline", &["egress", "engine", "gate", "host", "ledger", "policy", "sandbox", "session", "toolbox"]),
     ("host", &["egress", "engine", "gate", "ledger", "pipeline", "policy", "sandbox", "sequencer", "toolbox"]),
     ("bench", &["egress", "engine", "gate", "host", "ledger", "policy", "sandbox", "sequencer", "toolbox"]),
@@ -25,7 +25,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("audit", &["ringfence_model"]),
     ("runtime", &["ringfence_audit", "ringfence_model"]),
-    ("cli", &["ringfence_audit", "ringfence_model", "ringfence_policies", "ringfence_runtime"]),
+    ("server", &["ringfence_audit", "ringfence_model", "ringfence_runtime"]),
+    ("cli", &["ringfence_audit", "ringfence_model", "ringfence_policies", "ringfence_runtime", "ringfence_server"]),
 ];
 
 fn host() -> PathBuf {
@@ -58,7 +59,13 @@ fn crates_depend_one_way_only() {
     for (name, allowed) in CRATES {
         for path in sources(&host().join(name).join("src")) {
             for line in used(&path) {
-                for other in ["ringfence_model", "ringfence_audit", "ringfence_runtime", "ringfence_policies"] {
+                for other in [
+                    "ringfence_model",
+                    "ringfence_audit",
+                    "ringfence_runtime",
+                    "ringfence_policies",
+                    "ringfence_server",
+                ] {
                     assert!(
                         !line.contains(&format!("{other}::")) || allowed.contains(&other),
                         "{}: {line}",

@@ -264,7 +264,7 @@ fn drawn_module_graph_is_the_tested_one() {
 fn code_map_names_every_module() {
     let architecture = read("docs/ARCHITECTURE.md");
     let map = architecture.split("## Code map").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the map");
-    for name in ["model", "audit", "runtime", "cli"] {
+    for name in ["model", "audit", "runtime", "server", "cli"] {
         let section = map.split(&format!("**host/{name}**")).nth(1).expect("the crate");
         let named = quoted(section.split("\n**").next().unwrap_or_default());
         for entry in fs::read_dir(repository().join(format!("host/{name}/src"))).expect("sources") {

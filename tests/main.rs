@@ -21,6 +21,7 @@ mod guards;
 mod host;
 mod isolation;
 mod limit;
+mod mcp;
 mod named;
 mod points;
 mod policy;

@@ -1,5 +1,6 @@
 //! What the tests share: a fresh home, the real binary, and what must hold after every run of it.
 
+pub mod agent;
 mod attack;
 pub mod dns;
 pub mod flow;

@@ -87,6 +87,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Call a function of a registered tool, with the grant and the ring of its registration
     Call(CallArgs),
+    /// Serve the registered tools to an agent: the Model Context Protocol over standard input and output
+    Mcp(McpArgs),
     /// Build a component from a folder of source in Rust, Python or JavaScript
     Build(BuildArgs),
     /// Make a folder of source to start from
@@ -263,6 +265,25 @@ pub struct CallArgs {
 
     #[command(flatten)]
     pub call: CallFlags,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct McpArgs {
+    /// Offer this registered tool; may be given more than once [default: every one that loads]
+    #[arg(long = "tool", value_name = "NAME")]
+    pub tools: Vec<Name>,
+
+    /// Offer what runs in this ring or in a less privileged one, 0 to 3 [default: whatever a tool is registered for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub ring: Option<u8>,
+
+    /// Call for this agent or service rather than as yourself, as in `agent:claims-7`
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<Principal>,
+
+    /// Call within a session; whose it is, calls, and what its ring does not reach is not offered
+    #[arg(long, value_name = "ID", conflicts_with = "principal")]
+    pub session: Option<SessionId>,
 }
 
 /// What every call has, whatever its tool comes from.

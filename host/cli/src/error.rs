@@ -780,6 +780,14 @@ pub fn grant_hints(name: &str, description: &Description, config: &Path) -> Vec<
     [review].into_iter().chain(lines).collect()
 }
 
+/// How a server gets something to offer.
+pub fn nothing_offered_hints() -> Vec<String> {
+    vec![
+        "`ringfence tool add` registers tools; a function is offered where its tool's `ring` is privileged enough for it"
+            .to_owned(),
+    ]
+}
+
 fn listed(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -11,11 +11,13 @@ mod init;
 mod inspect;
 mod invoke;
 mod log;
+mod mcp;
 mod new;
 mod policy;
 mod push;
 mod receipt;
 mod run;
+mod serving;
 mod session;
 mod sign;
 mod tool;
@@ -61,6 +63,7 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::Run(run) => run::run(&Home::open(&folder()?)?, &run, output),
         Command::Call(call) => call::run(&Home::open(&folder()?)?, &call, output),
         Command::Tool(tool) => tool::run(&Home::open(&folder()?)?, tool, output),
+        Command::Mcp(mcp) => mcp::run(Home::open(&folder()?)?, &mcp, output),
         Command::Build(build) => build::run(folder().ok().as_deref(), &build, output),
         Command::New(new) => new::run(new, output),
         Command::Sign(sign) => sign::sign(&sign, output),

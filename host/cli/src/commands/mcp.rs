@@ -1,0 +1,45 @@
+//! `ringfence mcp`: the registered tools as a server of the Model Context Protocol, over standard input and output.
+
+use std::sync::Arc;
+
+use ringfence_model::ring::Ring;
+use ringfence_server::mcp::Agent;
+use ringfence_server::service::Seat;
+
+use crate::args::McpArgs;
+use crate::commands;
+use crate::commands::serving;
+use crate::commands::serving::Serving;
+use crate::error::CommandError;
+use crate::error::nothing_offered_hints;
+use crate::exit::Exit;
+use crate::home::Home;
+use crate::output::Output;
+
+pub fn run(home: Home, args: &McpArgs, output: Output) -> Result<Exit, CommandError> {
+    let seat = seat(&home, args)?;
+    let Serving { service, log } = serving::open(home, &args.tools, output)?;
+    if service.catalogue().is_empty() {
+        output.note("warning: no function is offered");
+        output.hints(&nothing_offered_hints());
+    }
+    commands::block_on(async move {
+        let stop = serving::asked_to_stop()?;
+        let minder = tokio::spawn(Arc::clone(&log).mind());
+        Agent::new(service, seat).talk(tokio::io::stdin(), tokio::io::stdout(), stop).await;
+        minder.abort();
+        serving::let_go(log).await
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Who calls: whose session it is, whom the command acts for, or who runs it.
+fn seat(home: &Home, args: &McpArgs) -> Result<Seat, CommandError> {
+    let ring = args.ring.map(Ring::try_from).transpose();
+    let ring = ring.map_err(|error| CommandError::command_line(error.to_string()))?;
+    let principal = match args.session {
+        Some(id) => home.ledger_read_only()?.open_session_by(id)?.principal,
+        None => commands::acting_for(args.principal.as_ref())?,
+    };
+    Ok(Seat { principal, session: args.session, ring })
+}

@@ -1,0 +1,197 @@
+//! What a server is put together from: registered tools, loaded once, and a host that is open while it is needed.
+//!
+//! One process at a time holds a log. A server that runs for days must not keep an operator from approving, or another
+//! agent's server from its calls, so [`SharedLog`] opens the log for a call and lets it go soon after the last one. What is
+//! recorded is under a signed checkpoint by then.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use ringfence_model::limits;
+use ringfence_model::outcome::one_line;
+use ringfence_runtime::engine::Engine;
+use ringfence_runtime::host::Host;
+use ringfence_runtime::pipeline::Admission;
+use ringfence_runtime::policy::PolicySet;
+use ringfence_server::catalogue::Catalogue;
+use ringfence_server::catalogue::Grants;
+use ringfence_server::catalogue::Registered;
+use ringfence_server::service::Hosts;
+use ringfence_server::service::Service;
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+
+use crate::commands::admit::admit;
+use crate::commands::invoke;
+use crate::config::tools::Name;
+use crate::config::tools::ToolTable;
+use crate::error::CommandError;
+use crate::home::Home;
+use crate::output::Output;
+use crate::policies;
+use crate::tools;
+
+/// A service, and the log behind it.
+pub(super) struct Serving {
+    pub(super) service: Arc<Service>,
+    pub(super) log: Arc<SharedLog>,
+}
+
+/// Loads the registered tools and puts a service together. A tool that was named has to load; of the others, those that
+/// do are offered, and the operator is told of the rest.
+pub(super) fn open(home: Home, named: &[Name], output: Output) -> Result<Serving, CommandError> {
+    let engine = home.engine()?;
+    let policies = policies::put_in_force(&engine, &home)?;
+    let names = if named.is_empty() { home.config().tools.keys().cloned().collect() } else { named.to_vec() };
+    let (mut registered, mut admissions) = (Vec::new(), Vec::new());
+    for name in &names {
+        match load(&home, &engine, &policies, name, output) {
+            Ok((tool, admission)) => {
+                registered.push(tool);
+                admissions.push(admission);
+            }
+            Err(error) if named.is_empty() => {
+                output.note(&format!("warning: `{name}` is not offered: {}", error.message));
+                output.hints(&error.hints);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let log = Arc::new(SharedLog { home, engine, policies, admissions, output, open: Mutex::default() });
+    let notes = Arc::new(move |text: &str| output.note(&one_line(text)));
+    let service = Service::new(Catalogue::new(registered), Arc::<SharedLog>::clone(&log), notes);
+    Ok(Serving { service: Arc::new(service), log })
+}
+
+/// Signs what is left to sign and lets the log go, at the end of a server.
+pub(super) async fn let_go(log: Arc<SharedLog>) -> Result<(), CommandError> {
+    let tended = tokio::task::spawn_blocking(move || log.tend()).await;
+    tended.map_err(|_| CommandError::environment("the host is shutting down"))
+}
+
+/// Ends when somebody wants this process to end.
+pub(super) fn asked_to_stop() -> Result<impl Future<Output = ()>, CommandError> {
+    let (mut terminate, mut interrupt) = (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn listen_for(kind: SignalKind) -> Result<Signal, CommandError> {
+    signal(kind).map_err(|error| CommandError::environment(format!("signals can't be had: {error}")))
+}
+
+fn load(
+    home: &Home,
+    engine: &Engine,
+    policies: &PolicySet,
+    name: &Name,
+    output: Output,
+) -> Result<(Registered, Admission), CommandError> {
+    let table = tools::table(home, name)?;
+    let mut admission = None;
+    let tool = tools::load(home, engine, name, |arrival| {
+        admission = Some(admit(home, policies, arrival, table.ring, output)?);
+        Ok(())
+    })?;
+    let admission = admission.ok_or_else(|| CommandError::environment("the tool was loaded without being admitted"))?;
+    let registered =
+        Registered { tool, ring: table.ring, is_networked: is_networked(table), grants: grants(name, table) };
+    Ok((registered, admission))
+}
+
+fn is_networked(table: &ToolTable) -> bool {
+    let grant = &table.grant;
+    !grant.http.is_empty() || !grant.sockets.is_empty() || !grant.names.is_empty()
+}
+
+fn grants(name: &Name, table: &ToolTable) -> Grants {
+    let (name, grant) = (name.clone(), table.grant.clone());
+    Arc::new(move || tools::asked(&name, &grant).map_err(|error| error.message))
+}
+
+/// The host of a server, open while a call needs it.
+#[derive(Debug)]
+pub(super) struct SharedLog {
+    home: Home,
+    engine: Engine,
+    policies: PolicySet,
+    admissions: Vec<Admission>,
+    output: Output,
+    open: Mutex<Option<Open>>,
+}
+
+/// A host that is open.
+#[derive(Debug)]
+struct Open {
+    host: Arc<Host>,
+    /// When, and at how many entries, a checkpoint was signed last.
+    published: (Instant, u64),
+}
+
+impl Hosts for SharedLog {
+    fn lend(&self) -> Result<Arc<Host>, String> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = open.as_ref() {
+            return Ok(Arc::clone(&open.host));
+        }
+        let host = Arc::new(self.open_host().map_err(|error| error.message)?);
+        *open = Some(Open { host: Arc::clone(&host), published: (Instant::now(), host.ledger().len()) });
+        Ok(host)
+    }
+}
+
+impl SharedLog {
+    fn open_host(&self) -> Result<Host, CommandError> {
+        let secrets = self.home.config().tools.values().flat_map(|table| table.grant.secrets.iter().cloned());
+        let secrets: Vec<_> = secrets.collect();
+        let host = invoke::host(&self.home, self.engine.clone(), self.policies.clone(), &secrets, self.output)?;
+        let settled = self.admissions.iter().cloned().map(|admission| host.settle_admission(admission));
+        // Tools that are offered were admitted, so nothing is written here.
+        tokio::runtime::Handle::current().block_on(async {
+            for settled in settled {
+                settled.await?;
+            }
+            Ok::<_, CommandError>(())
+        })?;
+        Ok(host)
+    }
+
+    /// Lets the log go whenever nothing uses it, and signs a checkpoint now and then while something does.
+    pub(super) async fn mind(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(limits::LOG_LINGER_MS)).await;
+            let log = Arc::clone(&self);
+            let _ = tokio::task::spawn_blocking(move || log.tend()).await;
+        }
+    }
+
+    /// Signs what there is to sign, and lets the log go if nothing uses it.
+    pub(super) fn tend(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Open { host, published: (when, at) }) = open.as_mut() else { return };
+        // Nobody else can take it while the lock is held.
+        let is_idle = Arc::strong_count(host) == 1;
+        let entries = host.ledger().len();
+        let is_due = is_idle || when.elapsed() >= Duration::from_millis(limits::CHECKPOINT_MS);
+        if is_due && entries > *at {
+            match host.publish() {
+                Ok(_) => (*when, *at) = (Instant::now(), entries),
+                Err(error) => {
+                    let error = one_line(&error.to_string());
+                    self.output.note(&format!("warning: no checkpoint could be signed: {error}"));
+                }
+            }
+        }
+        if is_idle {
+            *open = None;
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What an agent can do about a call that did not go well: the one place where that is said to agents.
+//!
+//! An agent can change its input, wait, or ask a person. It can't change a grant, a policy or a configuration, so nothing
+//! here speaks of them but as somebody else's matter; the ways out of an operator are written in the command line's own
+//! place. One line each, for a reader that takes them literally.
+
+use ringfence_model::limits;
+use ringfence_model::outcome::Outcome;
+use ringfence_model::outcome::OutcomeKind;
+use ringfence_runtime::pipeline::Denial;
+use ringfence_runtime::pipeline::Response;
+use ringfence_runtime::toolbox::Function;
+use ringfence_runtime::toolbox::InputProblem;
+
+/// What to do about a response; nothing, if it is the result that was asked for.
+pub fn of(response: &Response, function: &Function) -> Vec<String> {
+    match &response.denial {
+        Some(denial) => of_denial(denial, function),
+        None => of_outcome(&response.outcome),
+    }
+}
+
+fn of_denial(denial: &Denial, function: &Function) -> Vec<String> {
+    let one = |text: &str| vec![text.to_owned()];
+    match denial {
+        Denial::Input(InputProblem::Unsupported { .. }) => one("this function can't be called; use another"),
+        Denial::Input(_) => vec![corrected(function)],
+        Denial::Caller(_) | Denial::Function(_) => one("correct the call, then make it again; nothing has run"),
+        Denial::Busy(busy) => vec![format!(
+            "nothing has run and nothing is wrong with the call: make it again after {} ms",
+            busy.retry_after_ms
+        )],
+        Denial::Capped(capped) => vec![format!(
+            "nothing has run: a limit on use is reached; make the same call again after {} ms at the earliest",
+            capped.retry_after_ms
+        )],
+        Denial::Held(approval) => vec![
+            format!("nothing has run: a person has to approve first; tell them the id `{}`", approval.approval),
+            "once it is approved, make exactly this call again: same arguments, same idempotency key".to_owned(),
+        ],
+        Denial::Rejected(_) => one("a person has said no to exactly this call; don't make it again"),
+        Denial::Session(_) => one("nothing can be called in this session as it is; its operator can open another"),
+        Denial::Key { code: "denied.in-progress", .. } => {
+            one("the same call runs now; make it again later under the same key to get its result")
+        }
+        Denial::Key { code: "denied.effect-unknown", .. } => {
+            one("it may have had its effect, so it does not run again; a person has to find out what happened")
+        }
+        Denial::Key { code: "denied.approval", .. } => {
+            one("the approval was used or has expired; make the call again to ask for another")
+        }
+        Denial::Key { .. } => one("the key stands for another call; use a new key for this one"),
+        Denial::Policy(_) | Denial::Obligation(_) => one(
+            "nothing has run: a policy forbids this call as it is, and will again; make another, or ask the operator",
+        ),
+        Denial::Layer(_) => {
+            one("nothing has run: the tool is not granted what this needs, and only its operator can change that")
+        }
+    }
+}
+
+fn of_outcome(outcome: &Outcome) -> Vec<String> {
+    let one = |text: &str| vec![text.to_owned()];
+    match outcome.kind {
+        OutcomeKind::Returned => Vec::new(),
+        OutcomeKind::ToolError => one("the tool says so itself: change the input by what it says, then call it again"),
+        OutcomeKind::Trapped => one("the tool broke down; the same input will most likely break it again"),
+        OutcomeKind::Limit => {
+            one("ask for less at once, such as a smaller range or a narrower path, then call it again")
+        }
+        OutcomeKind::Denied => {
+            one("the tool reached for something it is not granted; only its operator can change that")
+        }
+        OutcomeKind::Cancelled if outcome.code() == "host.busy" => {
+            one("nothing has run and nothing is wrong with the call: make it again a little later")
+        }
+        OutcomeKind::Cancelled => {
+            one("it was stopped before its end; look at what it may have done, then call it again")
+        }
+    }
+}
+
+/// How the input would have to be, if that can be said in a few lines.
+fn corrected(function: &Function) -> String {
+    let schema = function.input_schema.as_ref().map(ToString::to_string).unwrap_or_default();
+    if schema.is_empty() || schema.len() > limits::SCHEMA_SHOWN_BYTES_MAX {
+        return "nothing has run: correct the arguments by the schema in the list of tools, then call it again"
+            .to_owned();
+    }
+    format!("nothing has run: correct the arguments, then call it again; they have to fit {schema}")
+}

@@ -1,0 +1,126 @@
+//! A response as the result of a tool call: what an agent reads, what its client checks, and where it is on record.
+//!
+//! A refusal, a failure of the tool or of the host is a result with `isError`, in lines that say what was wrong and what
+//! to do; errors of the protocol are for faults of the protocol.
+
+use ringfence_model::limits;
+use ringfence_model::outcome::Outcome;
+use ringfence_model::outcome::OutcomeKind;
+use ringfence_model::outcome::one_line;
+use ringfence_runtime::pipeline::Response;
+use ringfence_runtime::toolbox::Function;
+use rmcp::model::CallToolResult;
+use rmcp::model::ContentBlock;
+use rmcp::model::MetaObject;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::advice;
+use crate::mcp::describe::Form;
+use crate::mcp::describe::META;
+use crate::service::ServiceError;
+
+/// The result that a response is.
+pub(super) fn result(response: &Response, function: &Function, form: Form) -> CallToolResult {
+    let mut meta = recorded(response);
+    if response.outcome.kind == OutcomeKind::Returned {
+        let structured = form.result(&response.outcome);
+        let mut result = CallToolResult::success(content(&response.outcome, structured.as_ref(), form));
+        result.structured_content = structured;
+        return noted(result, meta);
+    }
+    let advice = advice::of(response, function);
+    meta.insert(format!("{META}error"), error(&response.outcome, &advice));
+    let mut lines = vec![said(&response.outcome)];
+    let refused = response.refused.iter().take(limits::REFUSED_SHOWN_MAX);
+    lines.extend(
+        refused.map(|call| format!("refused during the call: {}", call.detail.as_deref().unwrap_or(&call.import))),
+    );
+    lines.extend(advice);
+    let mut blocks = vec![ContentBlock::text(lines.join("\n"))];
+    blocks.extend(outputs(&response.outcome));
+    noted(CallToolResult::error(blocks), meta)
+}
+
+/// The result of a call that could not be made.
+pub(super) fn not_made(error: ServiceError) -> CallToolResult {
+    let advice = match error {
+        ServiceError::Grant => "nothing has run; only the tool's operator can change that",
+        ServiceError::Host => "don't make it again before a person has looked at what happened",
+        ServiceError::Unavailable => "nothing has run and nothing is wrong with the call: make it again a little later",
+    };
+    let code = match error {
+        ServiceError::Grant => "host.grant",
+        ServiceError::Host => "host.failed",
+        ServiceError::Unavailable => "host.unavailable",
+    };
+    stopped(code, &error.to_string(), advice)
+}
+
+/// The result of a call whose arguments are not those of its function: it can be made again, so it is no fault of the
+/// protocol.
+pub(super) fn bad_arguments(why: &str) -> CallToolResult {
+    stopped("caller.bad-input", why, "nothing has run: correct the arguments, then call it again")
+}
+
+fn stopped(code: &str, message: &str, advice: &str) -> CallToolResult {
+    let message = one_line(message);
+    let mut meta = MetaObject::new();
+    meta.insert(format!("{META}error"), json!({ "code": code, "message": message, "hints": [advice] }));
+    let text = format!("{message} [{code}]\n{advice}");
+    noted(CallToolResult::error(vec![ContentBlock::text(text)]), meta)
+}
+
+fn noted(mut result: CallToolResult, meta: MetaObject) -> CallToolResult {
+    result.meta = Some(meta);
+    result
+}
+
+fn recorded(response: &Response) -> MetaObject {
+    let mut meta = MetaObject::new();
+    meta.insert(format!("{META}call"), json!(response.call));
+    meta.insert(format!("{META}entry"), json!(response.recorded.index));
+    meta.insert(format!("{META}hash"), json!(response.recorded.hash));
+    meta
+}
+
+/// What clients show a model: the value as it is, and what the guest wrote.
+fn content(outcome: &Outcome, structured: Option<&Value>, form: Form) -> Vec<ContentBlock> {
+    if form == Form::Command {
+        let blocks: Vec<_> = outputs(outcome).collect();
+        return if blocks.is_empty() { vec![ContentBlock::text("done, without any output")] } else { blocks };
+    }
+    let text = match (&outcome.value, structured) {
+        (Some(Value::String(text)), _) => text.clone(),
+        (Some(value), _) => value.to_string(),
+        (None, _) => "done; this function returns nothing".to_owned(),
+    };
+    [ContentBlock::text(text)].into_iter().chain(outputs(outcome)).collect()
+}
+
+fn outputs(outcome: &Outcome) -> impl Iterator<Item = ContentBlock> {
+    let named = [("standard output", &outcome.stdout), ("standard error", &outcome.stderr)];
+    let written = named.into_iter().filter_map(|(name, output)| Some((name, output.as_ref()?)));
+    written.filter(|(_, output)| !output.0.is_empty()).map(|(name, output)| match str::from_utf8(&output.0) {
+        Ok(text) => ContentBlock::text(format!("{name}:\n{text}")),
+        Err(_) => ContentBlock::text(format!("{name}: {}", json!(output))),
+    })
+}
+
+fn said(outcome: &Outcome) -> String {
+    match &outcome.error {
+        Some(error) => format!("{} [{}]", error.message, error.code),
+        None => format!("the call did not return [{}]", outcome.code()),
+    }
+}
+
+fn error(outcome: &Outcome, advice: &[String]) -> Value {
+    let mut error = json!({ "code": outcome.code(), "kind": outcome.kind, "hints": advice });
+    if let (Some(known), Value::Object(fields)) = (&outcome.error, &mut error) {
+        fields.insert("message".to_owned(), json!(known.message));
+        if let Some(value) = &known.value {
+            fields.insert("value".to_owned(), value.clone());
+        }
+    }
+    error
+}

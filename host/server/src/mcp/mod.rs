@@ -1,0 +1,261 @@
+//! MCP: every function that is offered, as a tool of the protocol; the same handler whatever carries the messages.
+//!
+//! A list is made for its reader: what a seat can't reach is not in it, and can't be called by name either. A call that
+//! its client gives up stops the guest. The idempotency key of a call stands in its `_meta`, where what is in the record
+//! of it stands in the result.
+
+mod answer;
+mod describe;
+pub mod lines;
+
+use std::sync::Arc;
+
+use ringfence_model::call::IdempotencyKey;
+use ringfence_model::limits;
+use ringfence_model::outcome::one_line;
+use ringfence_runtime::sandbox::interrupt;
+use rmcp::RoleServer;
+use rmcp::ServerHandler;
+use rmcp::model::CallToolRequestParams;
+use rmcp::model::CallToolResponse;
+use rmcp::model::CallToolResult;
+use rmcp::model::CompleteRequestParams;
+use rmcp::model::CompleteResult;
+use rmcp::model::CustomRequest;
+use rmcp::model::CustomResult;
+use rmcp::model::ErrorCode;
+use rmcp::model::ErrorData;
+use rmcp::model::Implementation;
+use rmcp::model::InitializeRequestParams;
+use rmcp::model::InitializeResult;
+use rmcp::model::ListPromptsResult;
+use rmcp::model::ListResourceTemplatesResult;
+use rmcp::model::ListResourcesResult;
+use rmcp::model::ListToolsResult;
+use rmcp::model::PaginatedRequestParams;
+use rmcp::model::ServerCapabilities;
+use rmcp::model::ServerConfig;
+use rmcp::model::Tool;
+use rmcp::service::QuitReason;
+use rmcp::service::RequestContext;
+use rmcp::service::serve_directly;
+use rmcp::transport::Transport;
+use serde_json::Value;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+
+use crate::catalogue::Offer;
+use crate::mcp::describe::Form;
+use crate::mcp::describe::META;
+use crate::mcp::lines::Lines;
+use crate::service::Reach;
+use crate::service::Seat;
+use crate::service::Service;
+use crate::service::ServiceError;
+use crate::service::Wish;
+
+/// Every method that there is; all others are answered with "there is no such method".
+pub const METHODS: &[&str] = &["initialize", "ping", "server/discover", "tools/call", "tools/list"];
+
+const INSTRUCTIONS: &str = "\
+Each tool runs in a sandbox under a grant of its operator, judged by policies, and every call is on record. A result with \
+`isError` says in lines of text what was wrong and what to do: correct the arguments, wait, or ask a person. To make sure \
+that a call is made once only, put a text of your own under `ringfence/idempotency-key` into its `_meta` and repeat it \
+under the same text.";
+
+/// An agent's side of the server.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    service: Arc<Service>,
+    seat: Seat,
+}
+
+impl Agent {
+    /// An agent that calls as whoever sits in a seat.
+    pub fn new(service: Arc<Service>, seat: Seat) -> Self {
+        Self { service, seat }
+    }
+
+    /// Talks on lines until their end, or until `stop` ends. Calls that still run then are interrupted, and the record
+    /// tells of each before this returns.
+    pub async fn talk<R, W>(self, read: R, write: W, stop: impl Future<Output = ()>)
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let service = Arc::clone(&self.service);
+        self.serve(Lines::new(read, write), stop).await;
+        service.idle().await;
+    }
+
+    async fn serve(self, transport: impl Transport<RoleServer> + 'static, stop: impl Future<Output = ()>) {
+        // The lifecycle is the handler's: a client that begins with something else is answered, not hung up on.
+        let running = serve_directly(self, transport, None);
+        let ending = running.cancellation_token();
+        let mut ended = std::pin::pin!(running.waiting());
+        let quit: Result<QuitReason, _> = tokio::select! {
+            quit = &mut ended => quit,
+            () = stop => {
+                ending.cancel();
+                ended.await
+            }
+        };
+        drop(quit);
+    }
+
+    async fn reach(&self) -> Result<Reach, ErrorData> {
+        let unavailable = |error: ServiceError| ErrorData::internal_error(error.to_string(), None);
+        self.service.reach(&self.seat).await.map_err(unavailable)
+    }
+
+    /// Makes a call that ends early when its client gives it up.
+    async fn call(
+        &self,
+        offer: Offer,
+        params: CallToolRequestParams,
+        context: &Context,
+    ) -> Result<CallToolResult, ErrorData> {
+        let key = idempotency_key(context)?;
+        let Some(function) = offer.function() else { return Err(unknown(&params.name)) };
+        let form = Form::of(&offer, function);
+        let input = match form.input(params.arguments.unwrap_or_default()) {
+            Ok(input) => input,
+            Err(why) => return Ok(answer::bad_arguments(&why)),
+        };
+        let (raise, interrupt) = interrupt();
+        let wish = Wish { offer: offer.clone(), input, key, interrupt };
+        let mut made = std::pin::pin!(self.service.call(&self.seat, wish));
+        let response = tokio::select! {
+            response = &mut made => response,
+            () = context.ct.cancelled() => {
+                raise.raise();
+                made.await
+            }
+        };
+        Ok(match response {
+            Ok(response) => answer::result(&response, function, form),
+            Err(error) => answer::not_made(error),
+        })
+    }
+}
+
+type Context = RequestContext<RoleServer>;
+
+impl ServerHandler for Agent {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new("ringfence", env!("CARGO_PKG_VERSION")))
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: Context,
+    ) -> Result<InitializeResult, ErrorData> {
+        let agreed = self.negotiate_initialize(&request)?;
+        let mut peer = request;
+        peer.protocol_version = agreed.protocol_version.clone();
+        context.peer.set_peer_info(peer);
+        Ok(agreed)
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _context: Context,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let after = request.and_then(|request| request.cursor).map(cursor).transpose()?;
+        let (reach, catalogue) = (self.reach().await?, self.service.catalogue());
+        let offers = catalogue.offers(None).filter(|offer| reach.covers(offer));
+        let rest = offers.filter(|offer| after.as_deref().is_none_or(|after| offer.name() > after));
+        Ok(page(rest))
+    }
+
+    async fn call_tool(&self, request: CallToolRequestParams, context: Context) -> Result<CallToolResponse, ErrorData> {
+        let (reach, catalogue) = (self.reach().await?, self.service.catalogue());
+        // What can't be reached is not there: nobody learns more of it by its name (API-13).
+        let offer = catalogue.offer(&request.name).filter(|offer| reach.covers(offer));
+        let offer = offer.cloned().ok_or_else(|| unknown(&request.name))?;
+        Ok(self.call(offer, request, &context).await?.into())
+    }
+
+    // The protocol library would answer these with empty lists; what is not in the table of methods is not there.
+
+    async fn complete(&self, _request: CompleteRequestParams, _context: Context) -> Result<CompleteResult, ErrorData> {
+        Err(no_method("completion/complete"))
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: Context,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Err(no_method("prompts/list"))
+    }
+
+    async fn list_resources(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: Context,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        Err(no_method("resources/list"))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: Context,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Err(no_method("resources/templates/list"))
+    }
+
+    async fn on_custom_request(&self, request: CustomRequest, _context: Context) -> Result<CustomResult, ErrorData> {
+        let method = one_line(&request.method);
+        if METHODS.contains(&method.as_str()) {
+            return Err(ErrorData::invalid_params(format!("`params` are not those of `{method}`"), None));
+        }
+        Err(no_method(&method))
+    }
+}
+
+fn no_method(method: &str) -> ErrorData {
+    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("there is no method `{method}`"), None)
+}
+
+/// As many as fit a page, and where the next one begins.
+fn page<'a>(offers: impl Iterator<Item = &'a Offer>) -> ListToolsResult {
+    let (mut tools, mut bytes): (Vec<Tool>, usize) = (Vec::new(), 0);
+    for (offer, function) in offers.filter_map(|offer| Some((offer, offer.function()?))) {
+        if tools.len() >= limits::OFFERS_PER_PAGE_MAX || bytes >= limits::OFFERS_PAGE_BYTES_MAX {
+            let next_cursor = tools.last().map(|last| last.name.to_string());
+            return ListToolsResult { tools, next_cursor, ..ListToolsResult::default() };
+        }
+        let tool = describe::tool(offer, function);
+        bytes += serde_json::to_vec(&tool).map_or(0, |tool| tool.len());
+        tools.push(tool);
+    }
+    ListToolsResult { tools, ..ListToolsResult::default() }
+}
+
+/// The name after which a page begins. Whoever makes one up sees what they would have seen anyway.
+fn cursor(text: String) -> Result<String, ErrorData> {
+    let fits = (1..=limits::OFFER_NAME_BYTES_MAX).contains(&text.len()) && text.is_ascii();
+    if fits { Ok(text) } else { Err(ErrorData::invalid_params("`cursor` is none that was given out", None)) }
+}
+
+fn idempotency_key(context: &Context) -> Result<Option<IdempotencyKey>, ErrorData> {
+    let name = format!("{META}idempotency-key");
+    let wrong = |why: String| ErrorData::invalid_params(format!("`{name}`: {why}"), None);
+    match context.meta.get(&name) {
+        None => Ok(None),
+        Some(Value::String(key)) => {
+            IdempotencyKey::new(key).map(Some).map_err(|error| wrong(one_line(&error.to_string())))
+        }
+        Some(_) => Err(wrong("it is not a text".to_owned())),
+    }
+}
+
+fn unknown(name: &str) -> ErrorData {
+    ErrorData::invalid_params(format!("there is no tool `{}`", one_line(name)), None)
+}
