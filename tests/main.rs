@@ -11,6 +11,7 @@ mod build;
 mod builtin_policies;
 mod call;
 mod compile;
+mod complete;
 mod demo;
 mod docs;
 mod egress;
@@ -26,11 +27,14 @@ mod named;
 mod points;
 mod policy;
 mod policy_set;
+mod publish;
 mod record;
 mod registry;
 mod replay;
+mod rotate;
 mod tools;
 mod wire;
+mod witness;
 
 #[test]
 fn every_test_file_is_part_of_this_binary() {

@@ -321,11 +321,47 @@ fn rolled_back_homes_are_refused() {
 
     std::fs::remove_dir_all(home.path()).expect("the home");
     copy(&yesterday, &home.path());
-    refuses_its_past(&home, 5);
+    refuses_its_past(&home, 5, "rolled-back");
     // The right log comes back, and all is well.
     std::fs::remove_dir_all(home.path()).expect("the home");
     copy(&today, &home.path());
     home.is_well();
+}
+
+#[test]
+fn older_database_beside_its_head_is_refused() {
+    // AUD-07, CR-34: only the database is put back, as a restore from last night would do.
+    let home = Home::new();
+    let log = home.path().join("log.sqlite");
+    home.run(["run", TOOL_ECHO, "nothing"]).code(0);
+    let yesterday = std::fs::read(&log).expect("the log");
+    home.run(["run", TOOL_ECHO, "nothing"]).code(0);
+    let today = std::fs::read(&log).expect("the log");
+    restore(&log, &yesterday);
+    refuses_its_past(&home, 5, "rolled-back");
+    restore(&log, &today);
+    home.is_well();
+}
+
+#[test]
+fn two_copies_with_one_head_never_both_sign() {
+    // AUD-08, AUD-24: a home and its copy run at the same time; the head is all that they share.
+    for _ in 0..4 {
+        let home = Home::new();
+        let head = home.folder("elsewhere").join("log.head");
+        std::fs::rename(home.path().join("log.head"), &head).expect("the head");
+        home.configure(&format!("[log]\nhead = \"{}\"\n", head.display()));
+        let copied = home.folder("copied");
+        copy(&home.path(), &copied);
+        let run = |at: PathBuf| std::thread::spawn(move || ringfence(&at, ["run", TOOL_ECHO, "nothing"], b""));
+        let both = [home.path(), copied.clone()].map(run).map(|thread| thread.join().expect("an end"));
+        let signed = both.iter().filter(|ran| ran.stderr.contains("under a signed checkpoint of 3 entries")).count();
+        assert_eq!(signed, 1, "{both:?}");
+        let again = [home.path(), copied].map(|at| ringfence(&at, ["log", "checkpoint"], b""));
+        let kept = again.iter().find(|ran| ran.code == 0).expect("one of them goes on");
+        assert!(again.iter().any(|ran| ran.code == 5), "{again:?}");
+        assert_eq!(std::fs::read(&head).expect("the head"), kept.stdout);
+    }
 }
 
 #[test]
@@ -335,15 +371,15 @@ fn truncated_logs_are_refused() {
         let home = busy_home();
         let log = home.path().join("log.sqlite");
         tamper(&log, &format!("cut({left})"));
-        refuses_its_past(&home, 8);
+        refuses_its_past(&home, 8, "truncated");
     }
 }
 
-/// Verification says that the log ends early, and nothing runs or is written.
-fn refuses_its_past(home: &Home, head: u64) {
+/// Verification says that the log ends early, and how; nothing runs or is written.
+fn refuses_its_past(home: &Home, head: u64, how: &str) {
     let log = std::fs::read(home.path().join("log.sqlite")).expect("the log");
     let found = failures(&home.run(["--format", "json", "log", "verify"]));
-    assert!(found.iter().any(|(kind, _)| kind == "truncated"), "{found:?}");
+    assert!(found.iter().any(|(kind, _)| kind == how), "{found:?}");
     let work = home.folder("work");
     let dir = format!("{}::/work:rw", work.display());
     let input = r#"{"path":"/work/a","content":"written"}"#;
@@ -352,6 +388,103 @@ fn refuses_its_past(home: &Home, head: u64) {
     home.refuses(["log", "checkpoint"], 5);
     assert!(!work.join("a").exists());
     assert_eq!(std::fs::read(home.path().join("log.sqlite")).expect("the log"), log, "something was written");
+}
+
+/// A checkpoint that somebody kept, in a file of its own.
+fn kept(home: &Home, name: &str) -> String {
+    let note = home.run(["log", "checkpoint"]).code(0).stdout.clone();
+    home.file(name, note).display().to_string()
+}
+
+/// A home that an old checkpoint was kept of, and a copy of it as it was then; both have gone on since.
+fn fork() -> (Home, String, PathBuf) {
+    let home = Home::new();
+    home.run(["run", TOOL_ECHO, "nothing"]).code(0);
+    let copied = home.folder("copied");
+    copy(&home.path(), &copied);
+    home.run(["run", TOOL_ECHO, "nothing"]).code(0);
+    let old = kept(&home, "old");
+    home.run(["run", TOOL_ECHO, "nothing"]).code(0);
+    (home, old, copied)
+}
+
+#[test]
+fn old_checkpoint_tells_how_the_log_changed() {
+    // AUD-06, AUD-07, AUD-08, AUD-24: truncation, rollback and fork, each by its name.
+    let (home, old, copied) = fork();
+    let verify = |at: &Path| ringfence(at, ["--format", "json", "log", "verify", "--against", &old], b"");
+    assert_eq!(verify(&home.path()).code(0).json()["vouched"], 7);
+
+    let against = |at: &Path| failures(&verify(at)).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>();
+    assert_eq!(against(&copied), ["rolled-back"]);
+    for _ in 0..2 {
+        ringfence(&copied, ["run", TOOL_ECHO, "nothing"], b"").code(0);
+    }
+    assert_eq!(against(&copied), ["forked"]);
+    tamper(&home.path().join("log.sqlite"), "cut(4)");
+    assert_eq!(against(&home.path()), ["truncated", "truncated"]);
+
+    // The same on an export, whose own checkpoint still counts.
+    let export = home.folder("export").join("log.jsonl").display().to_string();
+    ringfence(&copied, ["log", "export", "--output", &export], b"").code(0);
+    let key = key(&home);
+    let args = ["--format", "json", "log", "verify", &export, "--key", &key];
+    home.run(args).code(0);
+    let ran = home.run(args.into_iter().chain(["--against", &old]));
+    assert_eq!(failures(&ran), [("forked".to_owned(), 0)]);
+    let stranger = Home::new();
+    let foreign = kept(&stranger, "foreign");
+    let ran = home.run(args.into_iter().chain(["--against", &foreign]));
+    assert_eq!(failures(&ran), [("unknown-key".to_owned(), u64::MAX)]);
+}
+
+#[test]
+fn log_is_proven_to_go_on() {
+    // AUD-09: whoever kept a checkpoint needs no log to see that the newer one goes on from it.
+    let (home, old, copied) = fork();
+    let key = key(&home);
+    let none = home.folder("none");
+    let check = |proof: &[u8], old: &str| {
+        let proof = home.file("proof.json", proof).display().to_string();
+        ringfence(&none, ["--format", "json", "log", "verify", "--proof", &proof, "--against", old, "--key", &key], b"")
+    };
+    let proof = home.run(["log", "prove", "--from", &old]).code(0).stdout.clone();
+    assert_eq!(check(&proof, &old).code(0).json()["vouched"], 7);
+    let by_size = home.run(["log", "prove", "--from", "5"]).code(0).stdout.clone();
+    assert_eq!(by_size, proof);
+    let between = home.run(["log", "prove", "--from", "1", "--to", "5"]).code(0).json();
+    assert_eq!((&between["from"], between["proof"].as_array().map(Vec::len)), (&json!(1), Some(3)));
+
+    let edited = |edit: fn(&mut Value)| {
+        let mut edited: Value = serde_json::from_slice(&proof).expect("JSON");
+        edit(&mut edited);
+        edited.to_string().into_bytes()
+    };
+    let cut = edited(|proof| drop(proof["proof"].as_array_mut().expect("hashes").pop()));
+    let other_size = edited(|proof| proof["from"] = json!(4));
+    for forged in [cut, other_size] {
+        assert_eq!(failures(&check(&forged, &old)), [("wrong-proof".to_owned(), u64::MAX)]);
+    }
+    // Another history that the same key has signed, from before and from after.
+    let ran = |args: &[&str]| ringfence(&copied, args, b"");
+    ran(&["run", TOOL_ECHO, "nothing"]).code(0);
+    let other = home.file("other", &ran(&["log", "checkpoint"]).code(0).stdout).display().to_string();
+    assert_eq!(failures(&check(&proof, &other)), [("wrong-proof".to_owned(), u64::MAX)]);
+    ran(&["run", TOOL_ECHO, "nothing"]).code(0);
+    let other = home.file("other", &ran(&["log", "checkpoint"]).code(0).stdout).display().to_string();
+    assert_eq!(failures(&check(&proof, &other)), [("forked".to_owned(), u64::MAX)]);
+    let message = home.refuses(["log", "prove", "--from", &other], 5);
+    assert!(message.contains("another history"), "{message}");
+    ran(&["run", TOOL_ECHO, "nothing"]).code(0);
+    let other = home.file("other", &ran(&["log", "checkpoint"]).code(0).stdout).display().to_string();
+    assert_eq!(failures(&check(&proof, &other)), [("rolled-back".to_owned(), 7)]);
+    let message = home.refuses(["log", "prove", "--from", &other], 5);
+    assert!(message.contains("rolled back"), "{message}");
+
+    home.refuses(["log", "prove", "--from", "5", "--to", "6"], 2);
+    home.refuses(["log", "prove", "--from", "8"], 2);
+    home.run(["log", "prove"]).code(2);
+    home.run(["log", "prove", "1", "--from", "5"]).code(2);
 }
 
 #[test]
@@ -440,7 +573,7 @@ fn receipts_vouch_for_one_call() {
         pending.as_object_mut().expect("a receipt").remove(name);
     }
     let pending = home.file("pending.json", pending.to_string());
-    verify(&pending, None, &home.path()).code(5).says("log prove 2");
+    verify(&pending, None, &home.path()).code(5).says("ringfence receipt complete");
     for garbage in [&b""[..], b"{}", b"[]", b"no receipt", b"\xff\xfe", b"{\"receipt\":7}", b"{\"v\":1,\"v\":1}"] {
         let garbage = home.file("garbage.json", garbage);
         assert!(home.refuses(["receipt".as_ref(), "verify".as_ref(), garbage.as_os_str()], 5).contains("garbage.json"));

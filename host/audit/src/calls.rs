@@ -50,7 +50,7 @@ impl Calls {
             What::Finished { call, .. } => {
                 self.open.remove(&call);
             }
-            What::Opened(_) | What::Other => {}
+            What::Opened(_) | What::Other | What::Rotated(_) => {}
         }
     }
 

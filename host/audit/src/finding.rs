@@ -7,6 +7,9 @@ use std::fmt;
 use ringfence_model::digest::Digest;
 use serde::Serialize;
 
+use crate::checkpoint::OpenError;
+use crate::note::NoteError;
+
 /// Failures a report keeps; it keeps as many warnings and notes besides.
 pub const FINDINGS_MAX: usize = 100;
 
@@ -33,6 +36,8 @@ pub enum Kind {
     Edited,
     /// The log names another key than those given.
     ForeignKey,
+    /// Two histories of one log are signed.
+    Forked,
     /// An entry stands where none was.
     Inserted,
     /// The key comes from the log it is to vouch for.
@@ -49,8 +54,12 @@ pub enum Kind {
     Pending,
     /// An entry stands before the one it follows.
     Reordered,
+    /// Signed by a key of the log's that was not in force at that size.
+    RetiredKey,
     /// Whole in itself, but not what was signed.
     Rewritten,
+    /// The log is what it was once, as it was signed then, and more has been signed since.
+    RolledBack,
     /// Time goes backwards.
     TimeRegression,
     /// The log ends before the signed one did.
@@ -65,14 +74,20 @@ pub enum Kind {
     Unpaired,
     /// The entry that would vouch for it is damaged itself.
     Unvouched,
+    /// A witness that was asked for has cosigned nothing that covers this log.
+    Unwitnessed,
     /// A receipt's index is not its entry's.
     WrongIndex,
     /// A checkpoint of another log.
     WrongOrigin,
     /// A proof that proves something else.
     WrongProof,
+    /// An entry that rotates the log's key, but not as both keys have signed it.
+    WrongRotation,
     /// A known key's signature does not fit.
     WrongSignature,
+    /// A published tile that is missing, or is not of the entries.
+    WrongTile,
 }
 
 impl Kind {
@@ -82,6 +97,7 @@ impl Kind {
             Self::Duplicate => "duplicate",
             Self::Edited => "edited",
             Self::ForeignKey => "foreign-key",
+            Self::Forked => "forked",
             Self::Inserted => "inserted",
             Self::KeyFromLog => "key-from-log",
             Self::Malformed => "malformed",
@@ -90,7 +106,9 @@ impl Kind {
             Self::Missing => "missing",
             Self::Pending => "pending",
             Self::Reordered => "reordered",
+            Self::RetiredKey => "retired-key",
             Self::Rewritten => "rewritten",
+            Self::RolledBack => "rolled-back",
             Self::TimeRegression => "time-regression",
             Self::Truncated => "truncated",
             Self::Unanchored => "unanchored",
@@ -98,10 +116,32 @@ impl Kind {
             Self::UnknownKey => "unknown-key",
             Self::Unpaired => "unpaired",
             Self::Unvouched => "unvouched",
+            Self::Unwitnessed => "unwitnessed",
             Self::WrongIndex => "wrong-index",
             Self::WrongOrigin => "wrong-origin",
             Self::WrongProof => "wrong-proof",
+            Self::WrongRotation => "wrong-rotation",
             Self::WrongSignature => "wrong-signature",
+            Self::WrongTile => "wrong-tile",
+        }
+    }
+}
+
+impl From<&NoteError> for Kind {
+    fn from(error: &NoteError) -> Self {
+        match error {
+            NoteError::Malformed(_) => Self::MalformedCheckpoint,
+            NoteError::UnknownKey(_) => Self::UnknownKey,
+            NoteError::WrongSignature(_) => Self::WrongSignature,
+        }
+    }
+}
+
+impl From<&OpenError> for Kind {
+    fn from(error: &OpenError) -> Self {
+        match error {
+            OpenError::Checkpoint(_) => Self::MalformedCheckpoint,
+            OpenError::Note(error) => error.into(),
         }
     }
 }

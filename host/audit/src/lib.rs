@@ -1,8 +1,11 @@
 //! The record, checked by anyone.
 //!
 //! An entry's [`hash`] links it into a [`chain`] and is a leaf of a Merkle [`tree`]; a [`proof`] shows that a leaf
-//! belongs to a root; a [`checkpoint`] states size and root, and a [`signer`] puts it under a signed [`note`]. A
-//! [`receipt`] carries one entry with its proof; [`verify`] reads a whole log and says what is wrong with it, and where.
+//! belongs to a root; a [`checkpoint`] states size and root, and a [`signer`] puts it under a signed [`note`];
+//! by a [`rotation`] one key hands over to the next. A
+//! [`receipt`] carries one entry with its proof, an [`extension`] shows that a log goes on from what it was; [`tiles`]
+//! are tree and entries as files for any web server; [`verify`] reads a whole log and says what is wrong with it, and
+//! where.
 //!
 //! Deliberately absent: files, sockets, clocks and randomness. Whoever checks a log brings its bytes and the keys to
 //! trust; the answer depends on nothing else.
@@ -25,14 +28,18 @@
 
 pub mod chain;
 pub mod checkpoint;
+pub mod extension;
 pub mod hash;
 pub mod note;
 pub mod proof;
 pub mod receipt;
+pub mod rotation;
 pub mod signer;
 pub mod statement;
+pub mod tiles;
 pub mod tree;
 pub mod verify;
+pub mod witness;
 
 mod anchor;
 mod calls;

@@ -208,6 +208,12 @@ impl Note {
         &self.text
     }
 
+    /// The signatures under a name and an id, whatever kind of key that is.
+    pub(crate) fn signatures_by(&self, name: &str, id: [u8; 4]) -> impl Iterator<Item = &[u8]> {
+        let made = move |line: &&SignatureLine| line.name == name && line.id == id;
+        self.signatures.iter().filter(made).map(|line| line.signature.as_slice())
+    }
+
     fn names(&self) -> String {
         let named = |line: &SignatureLine| format!("`{}+{}`", line.name, hex::encode(line.id));
         self.signatures.iter().map(named).collect::<Vec<_>>().join(", ")

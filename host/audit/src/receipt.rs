@@ -23,12 +23,10 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::OpenError;
 use crate::finding::Findings;
 use crate::finding::Kind;
 use crate::finding::Report;
 use crate::hash;
-use crate::note::NoteError;
 use crate::note::Verifier;
 use crate::proof::Inclusion;
 
@@ -215,12 +213,7 @@ impl Receipt {
             Ok(checkpoint) => return Some(checkpoint),
             Err(error) => error,
         };
-        let kind = match error {
-            OpenError::Checkpoint(_) | OpenError::Note(NoteError::Malformed(_)) => Kind::MalformedCheckpoint,
-            OpenError::Note(NoteError::UnknownKey(_)) => Kind::UnknownKey,
-            OpenError::Note(NoteError::WrongSignature(_)) => Kind::WrongSignature,
-        };
-        findings.failure(kind, None, format!("the checkpoint: {error}"));
+        findings.failure(Kind::from(&error), None, format!("the checkpoint: {error}"));
         None
     }
 

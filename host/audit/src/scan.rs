@@ -10,6 +10,7 @@ use ringfence_model::encoding::DecodeError;
 use ringfence_model::encoding::decode;
 use ringfence_model::entry::Body;
 use ringfence_model::entry::Opened;
+use ringfence_model::entry::Rotated;
 use ringfence_model::id::CallId;
 use ringfence_model::limits;
 use ringfence_model::time::Timestamp;
@@ -34,6 +35,7 @@ pub(crate) enum What {
     Opened(Box<Opened>),
     /// It begins and ends nothing.
     Other,
+    Rotated(Box<Rotated>),
 }
 
 /// Reads an entry strictly.
@@ -46,6 +48,7 @@ pub(crate) fn facts(bytes: &[u8]) -> Result<Facts, DecodeError> {
         Body::Begun(begun) => What::Begun(begun.call),
         Body::Finished(finished) => What::Finished { begun: finished.begun, call: finished.call },
         Body::Opened(opened) => What::Opened(Box::new(opened)),
+        Body::Rotated(rotated) => What::Rotated(rotated),
         _ => What::Other,
     };
     Ok(Facts { index: entry.index, prev: entry.prev, time: entry.time, what })
@@ -382,6 +385,7 @@ mod tests {
             Body::Begun(begun) => What::Begun(begun.call),
             Body::Finished(finished) => What::Finished { begun: finished.begun, call: finished.call },
             Body::Opened(opened) => What::Opened(Box::new(opened)),
+            Body::Rotated(rotated) => What::Rotated(rotated),
             _ => What::Other,
         };
         Some(Facts { index: entry.index, prev: entry.prev, time: entry.time, what })

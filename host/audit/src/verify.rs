@@ -21,6 +21,7 @@ pub use crate::finding::Severity;
 use crate::anchor::Anchors;
 use crate::anchor::Passed;
 use crate::calls::Calls;
+use crate::chain::Head;
 use crate::finding::Findings;
 use crate::hash;
 use crate::note::Verifier;
@@ -28,6 +29,7 @@ use crate::scan;
 use crate::scan::Facts;
 use crate::scan::What;
 use crate::tree::Tree;
+use crate::witness::Witness;
 
 /// What to trust.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +110,11 @@ impl LogCheck {
     /// Takes in a checkpoint, as the signed note it is. Before the first entry: what has been passed is not compared.
     pub fn checkpoint(&mut self, note: &str) {
         self.anchors.add(note, &mut self.findings);
+    }
+
+    /// Demands that a witness has cosigned a checkpoint that covers the log.
+    pub fn witness(&mut self, witness: Witness) {
+        self.anchors.witness(witness);
     }
 
     /// Takes in the next entry.
@@ -324,6 +331,10 @@ impl LogCheck {
                 && index == 0
             {
                 self.anchors.opened(opened);
+            }
+            if let What::Rotated(rotated) = &facts.what {
+                let end = Head { next_index: index, hash: facts.prev };
+                self.anchors.rotated(&end, rotated, &mut self.findings);
             }
             let damaged = &self.damaged;
             self.calls.check(index, facts, &mut self.findings, |index| is_within(damaged, index));

@@ -361,7 +361,21 @@ fn forked_heads_can_not_both_verify() {
     let whole = log(COUNT);
     let other = Checkpoint { origin: sample::ORIGIN.to_owned(), size: COUNT, root: Digest::of(b"other") };
     let report = verify(&whole, &[checkpoint(&whole), other.sign(&harness::signer()).expect("a note")]);
-    assert!(failures(&report).iter().any(|(kind, _)| *kind == Kind::Rewritten));
+    assert_eq!(failures(&report), [(Kind::Forked, Some(COUNT - 1))]);
+    // Whether the log as it is was signed too, at that size or later, is what makes a fork of it.
+    let small = Checkpoint { size: 4, ..other };
+    let report = verify(&whole, &[checkpoint(&whole[..3]), small.sign(&harness::signer()).expect("a note")]);
+    assert_eq!(failures(&report), [(Kind::Rewritten, Some(3))]);
+}
+
+#[test]
+fn log_that_was_put_back_is_told_from_one_cut_off() {
+    // AUD-06, AUD-07
+    let whole = log(COUNT);
+    let notes = [checkpoint(&whole[..4]), checkpoint(&whole)];
+    assert_eq!(failures(&verify(&whole[..4], &notes)), [(Kind::RolledBack, Some(4))]);
+    assert_eq!(failures(&verify(&whole[..5], &notes)), [(Kind::Truncated, Some(5))]);
+    assert_eq!(failures(&verify(&whole[..3], &notes)), [(Kind::Truncated, Some(3)), (Kind::Truncated, Some(3))]);
 }
 
 #[test]

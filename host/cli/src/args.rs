@@ -8,6 +8,7 @@ use clap::Args as ClapArgs;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use ringfence_audit::witness::Witness;
 use ringfence_model::capability::Access;
 use ringfence_model::capability::GuestPath;
 use ringfence_model::capability::NetworkAsked;
@@ -101,7 +102,7 @@ pub enum Command {
     Sign(SignArgs),
     /// Put a component into a registry, with its manifest and its signature
     Push(PushArgs),
-    /// Make a key that signs tools
+    /// Make a key that signs tools, or replace the one that signs checkpoints
     #[command(subcommand)]
     Key(KeyCommand),
     /// List, test and ask policies, and make their decisions again
@@ -438,6 +439,8 @@ pub enum KeyCommand {
         #[arg(long = "output", value_name = "FILE")]
         file: PathBuf,
     },
+    /// Replace the key that signs this home's checkpoints: an entry that both keys sign
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]
@@ -641,14 +644,23 @@ pub enum LogCommand {
     },
     /// Check every entry, link, hash and checkpoint: of this home, or of an exported file
     Verify {
-        /// An export; without it, the log of this home
+        /// An export, or the folder of a published log; without it, the log of this home
         file: Option<PathBuf>,
         /// A checkpoint that the log must extend [default for an export: FILE.checkpoint, if it is there]
         #[arg(long, value_name = "FILE")]
         checkpoint: Vec<PathBuf>,
-        /// The key that must have signed the checkpoints [default: the home's, or for an export the log's own]
+        /// An old checkpoint, from wherever it was kept: the log must go on from what it was then
+        #[arg(long, value_name = "FILE")]
+        against: Vec<PathBuf>,
+        /// Instead of a log, what `log prove --from` printed: that it goes on from `--against`
+        #[arg(long, value_name = "FILE", requires = "against", conflicts_with_all = ["file", "checkpoint"])]
+        proof: Option<PathBuf>,
+        /// The key of a witness that must have cosigned a checkpoint which covers the log
+        #[arg(long, value_name = "KEY", conflicts_with = "proof")]
+        witness: Vec<Witness>,
+        /// A key that must have signed the checkpoints [default: the home's, or for an export the log's own]
         #[arg(long, value_name = "KEY")]
-        key: Option<String>,
+        key: Vec<String>,
     },
     /// Write one entry a line, exactly the bytes that are hashed
     Export {
@@ -658,10 +670,29 @@ pub enum LogCommand {
     },
     /// Sign a checkpoint over everything recorded, and print it
     Checkpoint,
-    /// Print the receipt of an entry: the entry, its inclusion proof and the checkpoint
+    /// Add what a witness has signed to the checkpoint that it is of
+    Cosign {
+        /// A checkpoint with cosignatures, as a witness gave it back; `[log] witnesses` says whose count
+        #[arg(long, value_name = "FILE")]
+        add: PathBuf,
+    },
+    /// Write the log as static files that any web server can hand out (C2SP tlog-tiles)
+    Publish {
+        /// The folder; what is there of this log already is added to
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Print the receipt of an entry, or with `--from` the proof that the log goes on from what it was
     Prove {
         /// The entry
-        index: u64,
+        #[arg(required_unless_present = "from", conflicts_with = "from")]
+        index: Option<u64>,
+        /// How many entries there were, or the checkpoint of then
+        #[arg(long, value_name = "SIZE|FILE")]
+        from: Option<PathBuf>,
+        /// Up to the checkpoint over so many entries [default: the last one]
+        #[arg(long, value_name = "SIZE", requires = "from")]
+        to: Option<u64>,
     },
 }
 
@@ -673,6 +704,17 @@ pub enum ReceiptCommand {
         file: PathBuf,
         /// The key that must have signed its checkpoint [default: the home's]
         #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+    },
+    /// Print a pending receipt with its proof
+    Complete {
+        /// The receipt, or what `run --format json` printed
+        file: PathBuf,
+        /// Take the proof from the folder of a published log [default: from the log of this home]
+        #[arg(long, value_name = "DIR")]
+        published: Option<PathBuf>,
+        /// The key that must have signed what is published [default: the home's]
+        #[arg(long, value_name = "KEY", requires = "published")]
         key: Option<String>,
     },
 }

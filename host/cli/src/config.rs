@@ -14,6 +14,7 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::path::PathBuf;
 
+use ringfence_audit::witness::Witness;
 use ringfence_model::capability::Ceiling;
 use ringfence_model::capability::FilesystemCeiling;
 use ringfence_model::capability::LimitCeiling;
@@ -160,11 +161,19 @@ pub enum Imports {
     Strict,
 }
 
-/// Where the log's head is kept.
+/// Where the log's head is kept, and who watches the log.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct LogConfig {
     pub head: Option<PathBuf>,
+    /// Whose cosignatures are kept.
+    #[serde(deserialize_with = "witnesses")]
+    pub witnesses: Vec<Witness>,
+}
+
+fn witnesses<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Witness>, D::Error> {
+    let keys = Vec::<String>::deserialize(deserializer)?;
+    keys.iter().map(|key| key.parse().map_err(serde::de::Error::custom)).collect()
 }
 
 impl Config {
@@ -314,6 +323,7 @@ mod tests {
             ("[operator]\naddresses = [\"10.0.0.1/8\"]", 2, "bits beyond its prefix"),
             ("[operator]\nsockets = [\"tcp://a\"]", 2, "is not written as"),
             ("[log]\nhead = 1979-05-27", 2, "invalid type"),
+            ("[log]\nwitnesses = ['a+b']", 2, "not a verifier key"),
             ("\n[signers.a]\nkey = \"a+b+c\"", 3, "not a verifier key"),
         ] {
             let (at, why) = Config::parse(text).expect_err(text);

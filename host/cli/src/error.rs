@@ -39,6 +39,7 @@ use crate::config::ConfigError;
 use crate::config::tools::Name;
 use crate::exit::Exit;
 use crate::home::HomeError;
+use crate::published::PublishedError;
 use crate::tools::RegisteredError;
 use crate::tools::oci::OciError;
 use crate::tools::signature::SignatureError;
@@ -111,6 +112,38 @@ impl CommandError {
             _ => "check what the path leads to, and who may read and write it",
         };
         Self::environment(format!("`{}` can't be used: {error}", path.display())).hint(hint)
+    }
+
+    /// A receipt without anything to check it by.
+    pub fn no_key() -> Self {
+        Self::environment("there is no key to check the receipt by")
+            .hint("pass the log's verifier key with `--key`; its operator has it from `ringfence init`")
+    }
+
+    /// An entry that is recorded, and not published yet.
+    pub fn not_published(index: u64, size: u64) -> Self {
+        Self::environment(format!("entry `{index}` is not published yet: what is there covers {size} entries"))
+            .hint("`ringfence log publish` publishes it; until then the receipt stays pending")
+    }
+
+    /// A cosigned checkpoint that is not kept.
+    pub fn cosignature(path: &Path, why: &str) -> Self {
+        Self::evidence(format!("`{}` is not kept: {why}", path.display())).code("audit.cosignature").hint(
+            "it is the checkpoint that `ringfence log checkpoint` printed, with a line more by a witness of the configuration",
+        )
+    }
+
+    /// An old checkpoint that the log does not go on from.
+    pub fn other_history(why: impl Into<String>) -> Self {
+        Self::evidence(why).code("audit.history").hint(
+            "keep that checkpoint: with the log's own it shows that there were two histories; `ringfence log verify --against` says more",
+        )
+    }
+
+    /// A folder that no log is published in.
+    pub fn no_checkpoint(folder: &Path) -> Self {
+        Self::environment(format!("`{}` holds no published log: it has no `checkpoint`", folder.display()))
+            .hint("`ringfence log publish --to DIR` publishes one; for an export, name its file")
     }
 
     /// A variable of a registered tool's grant without a value.
@@ -289,7 +322,7 @@ impl From<HomeError> for CommandError {
                 .hint("a key is readable by its owner alone: `chmod 600` it, if nobody else can have read it"),
             HomeError::Key { .. } => Self::environment(message)
                 .code("host.key")
-                .hint("restore the key from a copy: the log goes on under the key that its first entry names"),
+                .hint("restore the key from a copy: the log goes on under the key that it names last"),
             HomeError::Config(_) => Self::environment(message)
                 .code("host.config")
                 .hint("docs/reference.toml shows every key with its default"),
@@ -406,7 +439,7 @@ impl From<SequencerError> for CommandError {
             }
             SequencerError::Sign(_) => Self::environment(message)
                 .code("host.key")
-                .hint("restore the key from a copy: the log goes on under the key that its first entry names"),
+                .hint("restore the key from a copy, or the newest log: it goes on under the key that it names last"),
             SequencerError::HeadFile { .. } => Self::environment(message)
                 .code("host.log")
                 .hint("make the head file readable and writable, or name another place with `[log] head`"),
@@ -437,6 +470,23 @@ impl From<AnswerError> for CommandError {
                 Self::command_line(message).hint("`ringfence approvals --all` shows every one there was")
             }
             _ => Self::denied("denied.approval", &message).hint("`ringfence approvals --all` says how each stands"),
+        }
+    }
+}
+
+impl From<PublishedError> for CommandError {
+    fn from(error: PublishedError) -> Self {
+        let message = one_line(&error.to_string());
+        match error {
+            PublishedError::File { .. } => {
+                Self::environment(message).hint("check what the path leads to, and who may read and write it")
+            }
+            PublishedError::Foreign { .. } => Self::evidence(message).code("audit.published").hint(
+                "if it is another log's, publish to a folder of this log's own; else one of the two was put back: keep both",
+            ),
+            PublishedError::Damaged { .. } => Self::evidence(message).code("audit.published").hint(
+                "publish to a new folder; a tile is never written twice, so somebody or something has changed it",
+            ),
         }
     }
 }

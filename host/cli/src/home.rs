@@ -4,7 +4,9 @@
 //! ringfence.toml    the operator's configuration
 //! log.sqlite        the log (with -wal and -shm beside it while it is open)
 //! log.head          the newest checkpoint, in a second place; `[log] head` puts it elsewhere
+//! log.head.lock     held while the head is compared and replaced; it stands beside the head
 //! keys/log.key      signs checkpoints
+//! keys/next-log.key takes its place at a rotation; there only while one is under way
 //! keys/cache.key    authenticates compiled components
 //! cache/            compiled components
 //! scratch/          folders of calls that are running
@@ -53,6 +55,9 @@ use crate::config::ConfigError;
 /// How long a command waits for another to let go of the log, and how often it looks.
 const IN_USE_WAIT: Duration = Duration::from_secs(10);
 const IN_USE_PAUSE: Duration = Duration::from_millis(20);
+
+/// The key that the log is being handed over to, by the name of its file.
+const NEXT_KEY: &str = "next-log";
 
 /// What a new home's configuration says: every default, as comments.
 const CONFIG_TEMPLATE: &str = "\
@@ -244,6 +249,48 @@ impl Home {
     /// What signs this home's checkpoints.
     pub fn signer(&self) -> Result<SoftwareSigner, HomeError> {
         read_signer(&self.key_path("log"))
+    }
+
+    /// What signs with `key`, which the log says is in force. A rotation that was cut off is finished here.
+    pub fn signer_of(&self, key: &Verifier) -> Result<SoftwareSigner, HomeError> {
+        let signer = self.signer()?;
+        let next = self.key_path(NEXT_KEY);
+        if signer.verifier() == key || !next.exists() {
+            return Ok(signer);
+        }
+        let next = read_signer(&next)?;
+        if next.verifier() != key {
+            return Ok(signer);
+        }
+        self.adopt_next_signer()?;
+        Ok(next)
+    }
+
+    /// What will sign this home's checkpoints after the next rotation. The log must be open: [`Self::signer_of`] has then
+    /// adopted a key that came into force.
+    pub fn next_signer(&self, name: &str) -> Result<SoftwareSigner, HomeError> {
+        let path = self.key_path(NEXT_KEY);
+        // A rotation that was cut off left this before it was written down, and maybe no more than half of it.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file_error(&path, &error)),
+            _ => {}
+        }
+        let signer = new_signer(&path, name)?;
+        // Durability: the key, with its name, before anything is signed that only it can continue.
+        self.sync_keys()?;
+        Ok(signer)
+    }
+
+    /// Puts the next key in the place of the one that was rotated out, whose file is gone with that.
+    pub fn adopt_next_signer(&self) -> Result<(), HomeError> {
+        let path = self.key_path("log");
+        fs::rename(self.key_path(NEXT_KEY), &path).map_err(|error| file_error(&path, &error))?;
+        self.sync_keys()
+    }
+
+    fn sync_keys(&self) -> Result<(), HomeError> {
+        let folder = self.folder.join("keys");
+        fs::File::open(&folder).and_then(|keys| keys.sync_all()).map_err(|error| file_error(&folder, &error))
     }
 
     /// The key that this home's checkpoints are checked by.

@@ -13,6 +13,7 @@ mod exit;
 mod home;
 mod output;
 mod policies;
+mod published;
 mod tools;
 
 use crate::args::Args;

@@ -102,6 +102,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, DecodeError> {
         "opened" => Body::Opened(serde_json::from_str(body)?),
         "refused" => Body::Refused(serde_json::from_str(body)?),
         "rejected" => Body::Rejected(serde_json::from_str(body)?),
+        "rotated" => Body::Rotated(serde_json::from_str(body)?),
         "session-closed" => Body::SessionClosed(serde_json::from_str(body)?),
         "session-opened" => Body::SessionOpened(serde_json::from_str(body)?),
         other => return Err(DecodeError::UnknownKind(other.chars().take(64).collect())),
@@ -129,6 +130,7 @@ mod tests {
     use crate::entry::Held;
     use crate::entry::Opened;
     use crate::entry::Refused;
+    use crate::entry::Rotated;
     use crate::entry::RulingRecord;
     use crate::entry::SessionClosed;
     use crate::entry::SessionOpened;
@@ -219,11 +221,18 @@ mod tests {
             tool: tool(),
         };
         let opened = Opened { host: "ringfence 0.1.0".into(), key: "k+1+a".into(), origin: "example.com/log".into() };
+        let rotated = Rotated {
+            new: "k+2+b".into(),
+            new_signature: "bmV3".into(),
+            old: "k+1+a".into(),
+            old_signature: "b2xk".into(),
+        };
         vec![
             Body::Opened(opened),
             Body::Begun(Box::new(begun)),
             Body::Finished(Box::new(finished)),
             Body::Refused(Box::new(refused)),
+            Body::Rotated(Box::new(rotated)),
         ]
         .into_iter()
         .chain(later_bodies())

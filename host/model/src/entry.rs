@@ -63,6 +63,8 @@ pub enum Body {
     Refused(Box<Refused>),
     /// Somebody rejected.
     Rejected(ApprovalAnswer),
+    /// The key of the log's checkpoints was replaced.
+    Rotated(Box<Rotated>),
     /// A session was closed.
     SessionClosed(SessionClosed),
     /// A session was opened.
@@ -83,6 +85,7 @@ impl Body {
             Self::Opened(_) => "opened",
             Self::Refused(_) => "refused",
             Self::Rejected(_) => "rejected",
+            Self::Rotated(_) => "rotated",
             Self::SessionClosed(_) => "session-closed",
             Self::SessionOpened(_) => "session-opened",
         }
@@ -101,6 +104,7 @@ impl Body {
             | Self::Elevated(_)
             | Self::Opened(_)
             | Self::Rejected(_)
+            | Self::Rotated(_)
             | Self::SessionClosed(_)
             | Self::SessionOpened(_) => None,
         }
@@ -127,6 +131,7 @@ impl Body {
             Self::Approved(_)
             | Self::Opened(_)
             | Self::Rejected(_)
+            | Self::Rotated(_)
             | Self::SessionClosed(_)
             | Self::SessionOpened(_) => Vec::new(),
         }
@@ -473,6 +478,20 @@ pub struct SessionClosed {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// One key hands the log over to the next. Both have signed it, over the log's name and this entry's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotated {
+    /// The key that signs checkpoints which cover this entry, as a C2SP verifier key.
+    pub new: String,
+    /// The new key's signature, in base64.
+    pub new_signature: String,
+    /// The key that signed those before.
+    pub old: String,
+    /// The old key's signature, in base64.
+    pub old_signature: String,
 }
 
 /// The stages of a call that can refuse it.

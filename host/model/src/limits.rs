@@ -270,14 +270,17 @@ pub const HTTP_CALL_MS_MAX: u64 = 660_000;
 /// Milliseconds that requests have to end in when a server is told to stop.
 pub const HTTP_STOP_MS_MAX: u64 = 20_000;
 
-/// Bytes of one ledger entry: what an auditor has to hold in memory at a time.
-pub const ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one ledger entry: what an auditor has to hold in memory at a time. In a bundle of published entries the
+/// length is written in two bytes.
+pub const ENTRY_BYTES_MAX: usize = u16::MAX as usize;
 /// Bytes of a checkpoint.
 pub const CHECKPOINT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a receipt.
 pub const RECEIPT_BYTES_MAX: u64 = MIB;
 /// Hashes in an inclusion proof: enough for 2^64 entries.
 pub const PROOF_HASHES_MAX: usize = 64;
+/// Keys of one log, one after the other: what a verifier has to hold in memory.
+pub const LOG_KEYS_MAX: usize = 1_000;
 /// The largest integer an entry may hold: every JSON reader keeps it exactly (RFC 7493).
 pub const ENTRY_INTEGER_MAX: u64 = (1 << 53) - 1;
 

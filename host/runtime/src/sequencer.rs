@@ -8,11 +8,6 @@
 //! to yesterday's copy, and still be whole by itself: only the head tells. So the head file belongs where whoever
 //! restores the log does not restore it as well.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::fs::File;
-use std::io;
-use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,30 +16,43 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use ringfence_audit::checkpoint::Checkpoint;
-use ringfence_audit::hash;
-use ringfence_audit::note::Verifier;
+use ringfence_audit::extension::Extension;
 use ringfence_audit::proof;
-use ringfence_audit::proof::Inclusion;
 use ringfence_audit::receipt::Receipt;
+use ringfence_audit::rotation;
+use ringfence_audit::rotation::KeyChain;
 use ringfence_audit::signer::Signer;
-use ringfence_audit::tree::Node;
-use ringfence_audit::tree::Nodes;
 use ringfence_audit::tree::Tree;
+use ringfence_audit::witness;
+use ringfence_audit::witness::Witness;
 use ringfence_model::digest::Commitment;
-use ringfence_model::digest::Digest;
 use ringfence_model::entry::Body;
-use ringfence_model::limits::CHECKPOINT_BYTES_MAX;
 use thiserror::Error;
 
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::StoredCheckpoint;
+use crate::sequencer::head::HeadFile;
+use crate::sequencer::head::HeldHead;
+use crate::sequencer::tree::TreeNodes;
+use crate::sequencer::tree::check_extends;
+use crate::sequencer::tree::grow;
+use crate::sequencer::tree::integrate;
+use crate::sequencer::tree::listed;
+use crate::sequencer::tree::prove_entry;
+use crate::sequencer::tree::restored;
+use crate::sequencer::tree::unproven;
+
+mod head;
+mod keys;
+mod tree;
+
+pub use crate::sequencer::keys::keys;
+pub use crate::sequencer::tree::nodes;
 
 /// Entries read at a time.
 const ENTRIES_PER_READ: usize = 256;
-/// Nodes held back before they are stored; a crash costs no more than computing them again.
-const NODES_HELD_MAX: usize = 4_096;
 
 /// Why the sequencer could not do its work.
 ///
@@ -125,30 +133,33 @@ struct State {
 #[derive(Debug)]
 pub struct Sequencer {
     head_at_open: HeadState,
-    head_file: Option<PathBuf>,
+    head_file: Option<HeadFile>,
+    keys: KeyChain,
     signer: Arc<dyn Signer>,
     state: Mutex<State>,
 }
 
 impl Sequencer {
-    /// The sequencer of a log. Refuses a log that is not the one its head covers, and a key that is not the one the
-    /// log names. Writes nothing.
+    /// The sequencer of a log. Refuses a log that is not the one its head covers, and a key that is not the one in
+    /// force. Writes nothing.
     pub fn open(ledger: &Ledger, signer: Arc<dyn Signer>, head_file: Option<PathBuf>) -> Result<Self, SequencerError> {
-        let (named, given) = (&ledger.opened().key, signer.verifier().to_string());
-        if *named != given {
+        let keys = keys(ledger)?;
+        let (named, given) = (keys.newest(), signer.verifier());
+        if named != given {
             return Err(SequencerError::Sign(format!("the log names key `{named}`, not `{given}`")));
         }
-        let published = latest(ledger)?;
+        let published = latest(ledger, &keys)?;
         let tree = match &published {
             Some(published) => restored(ledger, &published.checkpoint)?,
             None => Tree::new(),
         };
         let state = State { tree, published };
+        let head_file = head_file.map(HeadFile::new);
         let head_at_open = match &head_file {
-            Some(path) => compare_head(ledger, path, &state)?,
+            Some(file) => compare_head(Log { ledger, keys: &keys }, file, file.read()?.as_deref(), &state)?,
             None => HeadState::Missing,
         };
-        Ok(Self { head_at_open, head_file, signer, state: Mutex::new(state) })
+        Ok(Self { head_at_open, head_file, keys, signer, state: Mutex::new(state) })
     }
 
     /// What the head file said when the log was opened.
@@ -165,24 +176,70 @@ impl Sequencer {
     /// written since the last one, that is returned.
     pub fn publish(&self, ledger: &Ledger) -> Result<String, SequencerError> {
         let mut state = self.state();
-        let head = match &self.head_file {
-            // Trust boundary: another copy of this log may have published since (AUD-08, AUD-24).
-            Some(path) => compare_head(ledger, path, &state)?,
-            None => HeadState::Missing,
+        // Trust boundary: another copy of this log may have published since, and may be about to (AUD-08, AUD-24). Nothing
+        // is signed but by whoever holds the head, and on what the head says.
+        let held = self.head_file.as_ref().map(HeadFile::hold).transpose()?;
+        let said = match (&self.head_file, &held) {
+            (Some(file), Some(held)) => compare_head(Log { ledger, keys: &self.keys }, file, held.note(), &state)?,
+            _ => HeadState::Missing,
         };
         let size = ledger.len();
-        if state.published.as_ref().is_none_or(|published| published.checkpoint.size != size) {
-            *state = self.extend(ledger, &state, size)?;
-        }
-        let note = state.published.as_ref().map(|published| published.note.clone()).unwrap_or_default();
-        if let Some(path) = &self.head_file
-            && head != (HeadState::Covers { size })
+        let is_new = state.published.as_ref().is_none_or(|published| published.checkpoint.size != size);
+        let next = if is_new { Some(self.extend(ledger, &state, size)?) } else { None };
+        let published = next.as_ref().unwrap_or(&state).published.as_ref();
+        let note = published.map(|published| published.note.clone()).unwrap_or_default();
+        if let Some(held) = held
+            && said != (HeadState::Covers { size })
         {
             // Durability: the head comes last. A crash before it leaves a head older than the log, which is fine; a
-            // head newer than its log means that the log has lost something.
-            write_head(path, &note).map_err(|error| head_failed(path, &error))?;
+            // head newer than its log means that the log has lost something. And nobody is told of a checkpoint before
+            // the head says it: a copy of this log may get there first.
+            held.swap(&note)?;
+        }
+        if let Some(next) = next {
+            *state = next;
         }
         Ok(note)
+    }
+
+    /// Hands the log over to a new key: signs all there is with the old one, writes the rotation, and signs that with the
+    /// new one. If it fails midway the log says which key is in force: [`keys`].
+    pub fn rotate(&mut self, ledger: &Ledger, new: Arc<dyn Signer>) -> Result<String, SequencerError> {
+        self.publish(ledger)?;
+        let origin = &ledger.opened().origin;
+        let (end, rotated) = ledger.rotate(|end| {
+            let rotated = rotation::sign(origin, end, self.signer.as_ref(), new.as_ref());
+            rotated.map_err(|error| LedgerError::Encode(error.to_string()))
+        })?;
+        self.keys.rotate(&end, &rotated).map_err(|error| SequencerError::Sign(error.to_string()))?;
+        self.signer = new;
+        self.publish(ledger)
+    }
+
+    /// Adds what these witnesses have signed to the checkpoint it is of, which is stored: the signed note with all of it.
+    /// None if there is no checkpoint of that text.
+    pub fn cosign(
+        &self,
+        ledger: &Ledger,
+        cosigned: &str,
+        witnesses: &[Witness],
+    ) -> Result<Option<String>, SequencerError> {
+        let mut state = self.state();
+        let held = self.head_file.as_ref().map(HeadFile::hold).transpose()?;
+        let Ok(claimed) = self.keys.open(cosigned) else { return Ok(None) };
+        let stored = covering(ledger, &self.keys, claimed.size)?;
+        let merged = stored.and_then(|stored| witness::merge(&stored.note, cosigned, witnesses));
+        let Some(merged) = merged else { return Ok(None) };
+        let stored = Some(StoredCheckpoint { size: claimed.size, note: merged.clone() });
+        ledger.commit_aside(Batch { checkpoint: stored, ..Batch::default() })?;
+        if let Some(published) = state.published.as_mut().filter(|published| published.checkpoint == claimed) {
+            published.note.clone_from(&merged);
+            let is_head = |held: &HeldHead<'_>| held.note().is_some_and(|note| self.keys.open(note) == Ok(claimed));
+            if let Some(held) = held.filter(is_head) {
+                held.swap(&merged)?;
+            }
+        }
+        Ok(Some(merged))
     }
 
     /// The receipt of the entry at `index`: with its proof if a checkpoint covers it, else pending.
@@ -213,17 +270,38 @@ impl Sequencer {
 
 /// Compares a log with its head file, without the key that signs: for opening, and for readers.
 pub fn check_head(ledger: &Ledger, head_file: &Path) -> Result<HeadState, SequencerError> {
-    let published = latest(ledger)?;
+    let keys = keys(ledger)?;
+    let published = latest(ledger, &keys)?;
     let tree = match &published {
         Some(published) => restored(ledger, &published.checkpoint)?,
         None => Tree::new(),
     };
-    compare_head(ledger, head_file, &State { tree, published })
+    let file = HeadFile::new(head_file.to_owned());
+    compare_head(Log { ledger, keys: &keys }, &file, file.read()?.as_deref(), &State { tree, published })
 }
 
 /// The receipt of the entry at `index` under the last checkpoint that is stored: for readers, who hold no key.
 pub fn prove(ledger: &Ledger, index: u64) -> Result<Receipt, SequencerError> {
-    receipt(ledger, index, latest(ledger)?.as_ref())
+    receipt(ledger, index, latest(ledger, &keys(ledger)?)?.as_ref())
+}
+
+/// The proof that the log, as of a stored checkpoint, goes on from its first `from` entries. The checkpoint is the one
+/// over `to` entries, else the last. None if there is no such checkpoint, or it covers less than `from`.
+pub fn prove_extension(ledger: &Ledger, from: u64, to: Option<u64>) -> Result<Option<Extension>, SequencerError> {
+    let keys = keys(ledger)?;
+    let published = match to {
+        None => latest(ledger, &keys)?,
+        Some(size) => covering(ledger, &keys, size)?.filter(|published| published.checkpoint.size == size),
+    };
+    let Some(Published { checkpoint, note }) = published.filter(|published| from <= published.checkpoint.size) else {
+        return Ok(None);
+    };
+    let nodes = nodes(ledger);
+    let proof = proof::consistency(&nodes, from, checkpoint.size).map_err(unproven)?;
+    let old = Tree::from_nodes(&nodes, from)?.root();
+    let proven = proof.verify((from, &old), (checkpoint.size, &checkpoint.root));
+    proven.map_err(|error| SequencerError::Tree(format!("its nodes do not lead to its checkpoint: {error}")))?;
+    Ok(Some(Extension::new(from, &proof, note)))
 }
 
 fn receipt(ledger: &Ledger, index: u64, published: Option<&Published>) -> Result<Receipt, SequencerError> {
@@ -244,17 +322,6 @@ fn receipt(ledger: &Ledger, index: u64, published: Option<&Published>) -> Result
     Ok(receipt.with_proof(&proof, checkpoint.size, note.clone()))
 }
 
-/// The proof that the entry at `index`, as its bytes are now, is under a checkpoint.
-fn prove_entry(ledger: &Ledger, index: u64, checkpoint: &Checkpoint) -> Result<Inclusion, SequencerError> {
-    let missing = || SequencerError::NoEntry { index, entries: ledger.len() };
-    let stored = ledger.entry(index)?.ok_or_else(missing)?;
-    let nodes = TreeNodes { ledger, fresh: &BTreeMap::new() };
-    let proof = proof::inclusion(&nodes, index, checkpoint.size).map_err(unproven)?;
-    let proven = proof.verify(&hash::leaf(&stored.bytes), index, checkpoint.size, &checkpoint.root);
-    proven.map_err(|error| SequencerError::Tree(format!("entry `{index}` is not under the checkpoint: {error}")))?;
-    Ok(proof)
-}
-
 /// What the caller brought or was given, and can show to others.
 fn openable(body: &Body) -> Vec<(&'static str, Commitment)> {
     match body {
@@ -268,17 +335,27 @@ fn openable(body: &Body) -> Vec<(&'static str, Commitment)> {
         | Body::Elevated(_)
         | Body::Opened(_)
         | Body::Rejected(_)
+        | Body::Rotated(_)
         | Body::SessionClosed(_)
         | Body::SessionOpened(_) => Vec::new(),
     }
 }
 
-/// The last checkpoint that is stored, checked by the key that the log names.
-fn latest(ledger: &Ledger) -> Result<Option<Published>, SequencerError> {
-    let Some(StoredCheckpoint { size, note }) = ledger.read(|backend| backend.latest_checkpoint())? else {
-        return Ok(None);
-    };
-    let checkpoint = opened(ledger, &note).map_err(SequencerError::Tree)?;
+/// The last checkpoint that is stored, checked by the key of its size.
+fn latest(ledger: &Ledger, keys: &KeyChain) -> Result<Option<Published>, SequencerError> {
+    let stored = ledger.read(|backend| backend.latest_checkpoint())?;
+    stored.map(|stored| trusted(ledger, keys, stored)).transpose()
+}
+
+/// The smallest stored checkpoint over at least `size` entries, checked the same way.
+fn covering(ledger: &Ledger, keys: &KeyChain, size: u64) -> Result<Option<Published>, SequencerError> {
+    let stored = ledger.read(|backend| backend.checkpoint_covering(size))?;
+    stored.map(|stored| trusted(ledger, keys, stored)).transpose()
+}
+
+fn trusted(ledger: &Ledger, keys: &KeyChain, stored: StoredCheckpoint) -> Result<Published, SequencerError> {
+    let StoredCheckpoint { size, note } = stored;
+    let checkpoint = opened(Log { ledger, keys }, &note).map_err(SequencerError::Tree)?;
     if checkpoint.size != size {
         return Err(SequencerError::Tree(format!(
             "the checkpoint of `{size}` entries is one of `{}`",
@@ -288,12 +365,25 @@ fn latest(ledger: &Ledger) -> Result<Option<Published>, SequencerError> {
     if size > ledger.len() {
         return Err(SequencerError::RolledBack { entries: ledger.len(), head: size });
     }
-    Ok(Some(Published { checkpoint, note }))
+    Ok(Published { checkpoint, note })
 }
 
-fn opened(ledger: &Ledger, note: &str) -> Result<Checkpoint, String> {
-    let key: Verifier = ledger.opened().key.parse().map_err(|error| format!("the log names no key: {error}"))?;
-    let checkpoint = Checkpoint::open(note, &[key]).map_err(|error| error.to_string())?;
+/// A log with the keys it has had.
+#[derive(Clone, Copy)]
+struct Log<'a> {
+    ledger: &'a Ledger,
+    keys: &'a KeyChain,
+}
+
+/// The checkpoint in a signed note, if it is one of this log's: by its key of that size. Or why it is not.
+pub fn open_checkpoint(ledger: &Ledger, note: &str) -> Result<Checkpoint, String> {
+    let keys = keys(ledger).map_err(|error| error.to_string())?;
+    opened(Log { ledger, keys: &keys }, note)
+}
+
+fn opened(log: Log<'_>, note: &str) -> Result<Checkpoint, String> {
+    let Log { ledger, keys } = log;
+    let checkpoint = keys.open(note).map_err(|error| error.to_string())?;
     let (found, wanted) = (&checkpoint.origin, &ledger.opened().origin);
     if found != wanted {
         return Err(format!("it is a checkpoint of `{}`, not of `{wanted}`", found.escape_debug()));
@@ -301,160 +391,29 @@ fn opened(ledger: &Ledger, note: &str) -> Result<Checkpoint, String> {
     Ok(checkpoint)
 }
 
-/// The tree as of a checkpoint, from the nodes that are stored.
-fn restored(ledger: &Ledger, checkpoint: &Checkpoint) -> Result<Tree, SequencerError> {
-    let tree = Tree::from_nodes(&TreeNodes { ledger, fresh: &BTreeMap::new() }, checkpoint.size)?;
-    if tree.root() != checkpoint.root {
-        let size = checkpoint.size;
-        return Err(SequencerError::Tree(format!(
-            "the stored nodes do not lead to the checkpoint of `{size}` entries"
-        )));
-    }
-    // AUD-10: nodes are a copy. A history that was made anew under them ends in another entry than the one they cover.
-    if let Some(last) = checkpoint.size.checked_sub(1) {
-        prove_entry(ledger, last, checkpoint)?;
-    }
-    Ok(tree)
-}
-
-/// Nodes by level and index.
-type Fresh = BTreeMap<(u32, u64), Digest>;
-
-/// Adds the entries up to `size` to the tree. Returns what it has not stored yet of the nodes.
-fn integrate(ledger: &Ledger, tree: Tree, size: u64) -> Result<(Tree, Fresh), SequencerError> {
-    let mut fresh = Fresh::new();
-    let tree = grow(ledger, tree, size, |node| {
-        if node.level > 0 {
-            fresh.insert((node.level, node.index), node.hash);
-        }
-        if fresh.len() >= NODES_HELD_MAX {
-            let nodes = listed(std::mem::take(&mut fresh));
-            return ledger.commit_aside(Batch { nodes, ..Batch::default() });
-        }
-        Ok(())
-    })?;
-    Ok((tree, fresh))
-}
-
-fn grow(
-    ledger: &Ledger,
-    mut tree: Tree,
-    size: u64,
-    mut completed: impl FnMut(Node) -> Result<(), LedgerError>,
-) -> Result<Tree, SequencerError> {
-    while tree.size() < size {
-        let index = tree.size();
-        let left = usize::try_from(size.saturating_sub(index)).unwrap_or(usize::MAX);
-        let entries = ledger.entries(index, left.min(ENTRIES_PER_READ))?;
-        if entries.is_empty() {
-            return Err(LedgerError::Corrupt { index, why: "it is missing".to_owned() }.into());
-        }
-        for entry in entries {
-            let leaf = hash::leaf(&entry.bytes);
-            if leaf != entry.hash || entry.index != tree.size() {
-                let why = "its bytes do not have its hash, or its place".to_owned();
-                return Err(LedgerError::Corrupt { index: tree.size(), why }.into());
-            }
-            let mut nodes = Vec::new();
-            tree.push_with(leaf, |node| nodes.push(node));
-            nodes.into_iter().try_for_each(&mut completed)?;
-        }
-    }
-    Ok(tree)
-}
-
-fn listed(fresh: Fresh) -> Vec<Node> {
-    fresh.into_iter().map(|((level, index), hash)| Node { level, index, hash }).collect()
-}
-
-fn check_extends(nodes: &TreeNodes<'_>, old: &Checkpoint, new: &Checkpoint) -> Result<(), SequencerError> {
-    let proof = proof::consistency(nodes, old.size, new.size).map_err(unproven)?;
-    let extends = proof.verify((old.size, &old.root), (new.size, &new.root));
-    extends.map_err(|error| SequencerError::Tree(format!("the log does not extend its last checkpoint: {error}")))
-}
-
-/// The hashes of complete subtrees: those that are stored, and those that are about to be.
-struct TreeNodes<'a> {
-    ledger: &'a Ledger,
-    fresh: &'a Fresh,
-}
-
-impl Nodes for TreeNodes<'_> {
-    type Error = SequencerError;
-
-    fn node(&self, level: u32, index: u64) -> Result<Digest, SequencerError> {
-        if let Some(hash) = self.fresh.get(&(level, index)) {
-            return Ok(*hash);
-        }
-        let found = match level {
-            0 => self.ledger.entry(index)?.map(|entry| entry.hash),
-            _ => self.ledger.read(|backend| backend.node(level, index))?,
-        };
-        found.ok_or_else(|| SequencerError::Tree(format!("node `{index}` of level `{level}` is missing")))
-    }
-}
-
-fn unproven(error: proof::ProveError<SequencerError>) -> SequencerError {
-    match error {
-        proof::ProveError::Nodes(error) => error,
-        proof::ProveError::OutOfRange { wanted, size } => {
-            SequencerError::Tree(format!("it holds `{size}` leaves, and `{wanted}` was asked for"))
-        }
-    }
-}
-
-fn compare_head(ledger: &Ledger, path: &Path, state: &State) -> Result<HeadState, SequencerError> {
-    let Some(note) = read_head(path).map_err(|error| head_failed(path, &error))? else {
-        return Ok(HeadState::Missing);
-    };
-    let unreadable = |why| SequencerError::HeadFile { path: path.display().to_string(), why };
-    let Checkpoint { size, root, .. } = opened(ledger, &note).map_err(unreadable)?;
+fn compare_head(log: Log<'_>, file: &HeadFile, note: Option<&str>, state: &State) -> Result<HeadState, SequencerError> {
+    let Some(note) = note else { return Ok(HeadState::Missing) };
+    let Checkpoint { size, root, .. } = opened(log, note).map_err(|why| file.refused(why))?;
+    let ledger = log.ledger;
     let entries = ledger.len();
     if size > entries {
         return Err(SequencerError::RolledBack { entries, head: size });
     }
     let tree = if size <= state.tree.size() {
-        Tree::from_nodes(&TreeNodes { ledger, fresh: &Fresh::new() }, size)?
+        Tree::from_nodes(&nodes(ledger), size)?
     } else {
         grow(ledger, state.tree.clone(), size, |_| Ok(()))?
     };
     if tree.root() == root { Ok(HeadState::Covers { size }) } else { Err(SequencerError::Forked { size }) }
 }
 
-fn read_head(path: &Path) -> io::Result<Option<String>> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Ok(found) if usize::try_from(found.len()).map_or(true, |length| length > CHECKPOINT_BYTES_MAX) => {
-            return Err(io::Error::other("it is larger than a checkpoint may be"));
-        }
-        _ => {}
-    }
-    fs::read_to_string(path).map(Some)
-}
-
-/// Replaces the head file: whatever happens, the old one or the new one is there, and never half of one (CR-27).
-fn write_head(path: &Path, note: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".head-").tempfile_in(folder)?;
-    file.write_all(note.as_bytes())?;
-    // Durability: the bytes before the name, and the name before anybody is told.
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(folder)?.sync_all()
-}
-
-fn head_failed(path: &Path, error: &io::Error) -> SequencerError {
-    let why = match error.kind() {
-        io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
-        io::ErrorKind::StorageFull => "the disk is full".to_owned(),
-        io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".to_owned(),
-        _ => error.to_string(),
-    };
-    SequencerError::HeadFile { path: path.display().to_string(), why }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use ringfence_audit::hash;
+    use ringfence_model::digest::Digest;
+
     use super::*;
     use crate::ledger::backend::BackendError;
     use crate::ledger::backend::MemoryBackend;
@@ -469,6 +428,7 @@ mod tests {
     use crate::ledger::fixture::refusal;
     use crate::ledger::fixture::signer;
     use crate::ledger::fixture::verified;
+    use ringfence_audit::note::Verifier;
     use ringfence_audit::signer::SoftwareSigner;
     use ringfence_model::grant::Reach;
 
@@ -492,7 +452,7 @@ mod tests {
         }
     }
 
-    fn keys() -> Vec<Verifier> {
+    fn trusted_keys() -> Vec<Verifier> {
         vec![signer().verifier().clone()]
     }
 
@@ -510,7 +470,7 @@ mod tests {
     }
 
     fn assert_proven(receipt: &Receipt) {
-        let report = receipt.verify(&keys());
+        let report = receipt.verify(&trusted_keys());
         assert!(report.is_intact() && receipt.proof.is_some(), "{report:?}");
     }
 
@@ -679,6 +639,129 @@ mod tests {
         assert_eq!(sequencer.checkpoint().map(|note| note.contains("\n1\n")), Some(true));
     }
 
+    /// A signer during whose work somebody replaces the head.
+    #[derive(Debug)]
+    struct Disturbed {
+        head: PathBuf,
+        signer: Arc<SoftwareSigner>,
+    }
+
+    impl Signer for Disturbed {
+        fn verifier(&self) -> &Verifier {
+            self.signer.verifier()
+        }
+
+        fn sign(&self, message: &[u8]) -> Result<[u8; 64], ringfence_audit::signer::SignError> {
+            fs::write(&self.head, "other").expect("the head");
+            self.signer.sign(message)
+        }
+    }
+
+    #[test]
+    fn checkpoint_without_its_head_proves_nothing() {
+        // AUD-08: signed and stored, but the head could not be replaced.
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        scene.sequencer(&ledger).and_then(|sequencer| sequencer.publish(&ledger)).expect("a checkpoint");
+        let genuine = fs::read(scene.head()).expect("the head");
+        grow_by(&ledger, 2);
+        let disturbed = Arc::new(Disturbed { head: scene.head(), signer: signer() });
+        let sequencer = Sequencer::open(&ledger, disturbed, Some(scene.head())).expect("a sequencer");
+        let error = sequencer.publish(&ledger).expect_err("a refusal");
+        assert!(error.to_string().ends_with("it was replaced by somebody who did not hold it"), "{error}");
+        assert!(sequencer.receipt(&ledger, 2).expect("a receipt").proof.is_none());
+        assert_eq!(sequencer.checkpoint().map(|note| note.contains("\n1\n")), Some(true));
+        // With its head it goes on.
+        fs::write(scene.head(), genuine).expect("the head");
+        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        let note = sequencer.publish(&ledger).expect("a checkpoint");
+        assert_eq!(fs::read_to_string(scene.head()).expect("the head"), note);
+        assert_proven(&sequencer.receipt(&ledger, 2).expect("a receipt"));
+    }
+
+    #[test]
+    fn two_copies_never_sign_at_one_size() {
+        // AUD-08, AUD-24: copies that publish at the same time; the head is the only thing they share.
+        for _ in 0..20 {
+            let scene = Scene::new();
+            let ledger = create(scene.disk.clone());
+            scene.sequencer(&ledger).and_then(|sequencer| sequencer.publish(&ledger)).expect("a checkpoint");
+            let copies = [open(scene.disk.restart()), open(rolled_back(&scene.disk, 2))];
+            let sequencers = copies.each_ref().map(|copy| scene.sequencer(copy).expect("a sequencer"));
+            for (number, copy) in (1..).zip(&copies) {
+                copy.refuse(refusal(number)).expect("a refusal");
+            }
+            let [one, two] = std::thread::scope(|scope| {
+                let publish = |which: usize| {
+                    scope.spawn({
+                        let (sequencer, copy) = (&sequencers[which], &copies[which]);
+                        move || sequencer.publish(copy)
+                    })
+                };
+                [publish(0), publish(1)].map(|thread| thread.join().expect("an end"))
+            });
+            let head = fs::read_to_string(scene.head()).expect("a head");
+            let (signed, refused) = if one.is_ok() { (one, two) } else { (two, one) };
+            assert_eq!(signed.expect("one of them"), head);
+            let error = refused.expect_err("the other");
+            assert!(matches!(error, SequencerError::Forked { size: 2 }), "{error}");
+            let stored = copies.iter().filter(|copy| {
+                latest(copy, &keys(copy).expect("keys")).expect("a checkpoint").expect("one").checkpoint.size == 2
+            });
+            assert_eq!(stored.count(), 1, "only one has signed");
+        }
+    }
+
+    fn next_signer(seed: u8) -> Arc<SoftwareSigner> {
+        Arc::new(SoftwareSigner::from_seed(fixture::ORIGIN, &[seed; 32]).expect("a signer"))
+    }
+
+    #[test]
+    fn rotated_key_is_found_again() {
+        // AUD-11: whatever lies between rotations, checkpoints of every size or none.
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let mut sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        let mut rotations = Vec::new();
+        for seed in 20..32 {
+            for round in 0..seed % 5 {
+                grow_by(&ledger, u64::from(round));
+                sequencer.publish(&ledger).expect("a checkpoint");
+            }
+            rotations.push(ledger.len());
+            sequencer.rotate(&ledger, next_signer(seed)).expect("a rotation");
+            let found = keys(&ledger).expect("keys");
+            assert_eq!((found.newest(), found.keys().count()), (next_signer(seed).verifier(), rotations.len() + 1));
+            for (number, index) in (20..).zip(&rotations) {
+                assert_eq!(found.at(index + 1), next_signer(number).verifier());
+            }
+            verified(&ledger);
+            let again = open(scene.disk.restart());
+            assert!(matches!(scene.sequencer(&again), Err(SequencerError::Sign(_))), "the old key is out");
+            sequencer = Sequencer::open(&again, next_signer(seed), Some(scene.head())).expect("a sequencer");
+        }
+    }
+
+    #[test]
+    fn rotation_without_its_checkpoint_counts() {
+        // CR-27: the host is cut off between the rotation and the first checkpoint under the new key.
+        let scene = Scene::new();
+        let ledger = create(scene.disk.clone());
+        let mut sequencer = scene.sequencer(&ledger).expect("a sequencer");
+        grow_by(&ledger, 3);
+        sequencer.publish(&ledger).expect("a checkpoint");
+        scene.disk.fail(1, Fault::Failed(BackendError::Io("no".into())));
+        sequencer.rotate(&ledger, next_signer(20)).expect_err("a fault");
+        let ledger = open(scene.disk.restart());
+        assert_eq!(ledger.len(), 5, "the rotation is written");
+        assert!(matches!(scene.sequencer(&ledger), Err(SequencerError::Sign(_))));
+        let sequencer = Sequencer::open(&ledger, next_signer(20), Some(scene.head())).expect("a sequencer");
+        grow_by(&ledger, 3);
+        sequencer.publish(&ledger).expect("a checkpoint");
+        verified(&ledger);
+        assert_eq!(keys(&ledger).expect("keys").newest(), next_signer(20).verifier());
+    }
+
     #[test]
     fn older_head_is_fine() {
         // CR-34
@@ -773,7 +856,7 @@ mod tests {
         let note = sequencer.publish(&ledger).expect("a checkpoint");
         assert_eq!(fs::read_to_string(nowhere).expect("a head"), note);
         let left = fs::read_dir(scene.folder.path().join("no")).expect("a folder").count();
-        assert_eq!(left, 1, "no temporary file is left behind");
+        assert_eq!(left, 2, "no temporary file is left beside the head and its lock");
     }
 
     #[test]

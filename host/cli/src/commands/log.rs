@@ -16,6 +16,7 @@ use ringfence_audit::verify::LogCheck;
 use ringfence_audit::verify::Options;
 use ringfence_audit::verify::Report;
 use ringfence_audit::verify::Severity;
+use ringfence_audit::witness::Witness;
 use ringfence_model::encoding;
 use ringfence_model::entry::Begun;
 use ringfence_model::entry::Body;
@@ -32,6 +33,9 @@ use serde_json::Value;
 
 use crate::args::LogCommand;
 use crate::commands;
+use crate::commands::cosign;
+use crate::commands::extension;
+use crate::commands::publish;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home;
@@ -45,15 +49,29 @@ pub fn run(home: Option<&Path>, command: LogCommand, output: Output) -> Result<E
     let home = || Home::open(&home.map_or_else(|| home::folder(None), |folder| Ok(folder.to_owned()))?);
     match command {
         LogCommand::Show { from, limit } => show(&home()?, from, limit, output),
-        LogCommand::Verify { file: None, checkpoint, key } => {
+        LogCommand::Verify { proof: Some(proof), against, key, .. } => {
+            let keys = keys(&key, || Ok(vec![home()?.verifier()?]))?;
+            extension::verify(&proof, &against, &keys, output)
+        }
+        LogCommand::Verify { file: None, checkpoint, against, witness, key, .. } => {
+            let checkpoint = [checkpoint, against].concat();
             let home = home()?;
-            let keys = keys(key.as_deref(), || Ok(vec![home.verifier()?]))?;
-            let report = verify_home(&home, &checkpoint, keys, output)?;
+            let keys = keys(&key, || Ok(vec![home.verifier()?]))?;
+            let report = verify_home(&home, &checkpoint, log_check(keys, witness), output)?;
             Ok(print_report(&report, output))
         }
-        LogCommand::Verify { file: Some(file), checkpoint, key } => {
-            let keys = keys(key.as_deref(), || Ok(Vec::new()))?;
-            let report = verify_file(&file, &checkpoint, keys)?;
+        LogCommand::Verify { file: Some(file), mut checkpoint, against, witness, key, .. } => {
+            let beside = checkpoint_beside(&file);
+            if checkpoint.is_empty() && beside.exists() {
+                checkpoint.push(beside);
+            }
+            checkpoint.extend(against);
+            let keys = keys(&key, || Ok(Vec::new()))?;
+            let report = if file.is_dir() {
+                publish::verify(&file, &checkpoint, log_check(keys, witness))?
+            } else {
+                verify_file(&file, &checkpoint, log_check(keys, witness))?
+            };
             Ok(print_report(&report, output))
         }
         LogCommand::Export { output: file } => export(&home()?, file.as_deref(), output),
@@ -63,21 +81,37 @@ pub fn run(home: Option<&Path>, command: LogCommand, output: Output) -> Result<E
             output.bytes(note.as_bytes());
             Ok(Exit::Done)
         }
-        LogCommand::Prove { index } => prove(&home()?, index, output),
+        LogCommand::Cosign { add } => cosign::run(&home()?, &add, output),
+        LogCommand::Publish { to } => publish::run(&home()?, &to, output),
+        LogCommand::Prove { from: Some(from), to, .. } => extension::prove(&home()?, &from, to, output),
+        LogCommand::Prove { index, .. } => prove(&home()?, index.unwrap_or_default(), output),
     }
 }
 
-/// The key on the command line, else those that are at hand.
+/// A check of a log by these keys, which these witnesses must have seen.
+fn log_check(keys: Vec<Verifier>, witnesses: Vec<Witness>) -> LogCheck {
+    let mut check = LogCheck::new(Options { keys });
+    for witness in witnesses {
+        check.witness(witness);
+    }
+    check
+}
+
+/// The keys on the command line, else those that are at hand.
 pub(super) fn keys(
-    key: Option<&str>,
+    given: &[String],
     otherwise: impl FnOnce() -> Result<Vec<Verifier>, CommandError>,
 ) -> Result<Vec<Verifier>, CommandError> {
-    let Some(key) = key else { return otherwise() };
-    let key = key.trim().parse::<Verifier>().map_err(|error| {
-        CommandError::command_line(format!("`{key}` is not a verifier key: {error}"))
-            .hint("`ringfence init` printed it, and the log's first entry holds it")
-    })?;
-    Ok(vec![key])
+    if given.is_empty() {
+        return otherwise();
+    }
+    let parse = |key: &String| {
+        key.trim().parse::<Verifier>().map_err(|error| {
+            CommandError::command_line(format!("`{key}` is not a verifier key: {error}"))
+                .hint("`ringfence init` printed it, and the log's first entry holds it")
+        })
+    };
+    given.iter().map(parse).collect()
 }
 
 fn show(home: &Home, from: Option<u64>, limit: Option<u64>, output: Output) -> Result<Exit, CommandError> {
@@ -142,6 +176,7 @@ fn summary(stored: &StoredEntry) -> String {
         Body::SessionOpened(opened) => {
             format!("{}  {}  ring {}  {}", opened.session, one_line(&opened.name), opened.ring, opened.principal)
         }
+        Body::Rotated(rotated) => rotated.new.clone(),
         Body::Refused(refused) => {
             let Refused { call, tool, function, ring, code, .. } = refused.as_ref();
             format!("{call}  {} {}  ring {ring}  {code}", tool.name, one_line(function))
@@ -174,11 +209,10 @@ fn for_each_entry(
 fn verify_home(
     home: &Home,
     checkpoints: &[PathBuf],
-    keys: Vec<Verifier>,
+    mut check: LogCheck,
     output: Output,
 ) -> Result<Report, CommandError> {
     let backend = home.backend_read_only()?;
-    let mut check = LogCheck::new(Options { keys });
     if let Some(checkpoint) = backend.latest_checkpoint().map_err(LedgerError::from)? {
         check.checkpoint(&checkpoint.note);
     }
@@ -222,10 +256,7 @@ fn head_missing(home: &Home) -> Finding {
     Finding { severity: Severity::Failure, kind: Kind::Unanchored, index: None, text }
 }
 
-fn verify_file(path: &Path, checkpoints: &[PathBuf], keys: Vec<Verifier>) -> Result<Report, CommandError> {
-    let mut check = LogCheck::new(Options { keys });
-    let beside = checkpoint_beside(path);
-    let checkpoints = if checkpoints.is_empty() && beside.exists() { &[beside][..] } else { checkpoints };
+fn verify_file(path: &Path, checkpoints: &[PathBuf], mut check: LogCheck) -> Result<Report, CommandError> {
     for path in checkpoints {
         check.checkpoint(&String::from_utf8_lossy(&commands::read(path)?));
     }

@@ -6,7 +6,10 @@ mod bench;
 mod build;
 mod call;
 pub mod compile;
+mod complete;
+mod cosign;
 mod doctor;
+mod extension;
 mod init;
 mod inspect;
 mod invoke;
@@ -14,8 +17,10 @@ mod log;
 mod mcp;
 mod new;
 mod policy;
+mod publish;
 mod push;
 mod receipt;
+mod rotate;
 mod run;
 mod serving;
 mod session;
@@ -38,12 +43,14 @@ use ringfence_model::ring::Ring;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::recovery;
 use ringfence_runtime::sandbox::link::Imports;
+use ringfence_runtime::sequencer;
 use ringfence_runtime::sequencer::HeadState;
 use ringfence_runtime::sequencer::Sequencer;
 
 use crate::args::Args;
 use crate::args::Command;
 use crate::args::DirArg;
+use crate::args::KeyCommand;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home;
@@ -68,7 +75,8 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::New(new) => new::run(new, output),
         Command::Sign(sign) => sign::sign(&sign, output),
         Command::Push(push) => push::run(folder().ok().as_deref(), &push, output),
-        Command::Key(key) => sign::key(&key, output),
+        Command::Key(KeyCommand::New { name, file }) => sign::key(&name, &file, output),
+        Command::Key(KeyCommand::Rotate) => rotate::run(&Home::open(&folder()?)?, output),
         Command::Policy(policy) => policy::run(folder().ok().as_deref(), policy, output),
         Command::Session(session) => session::run(&Home::open(&folder()?)?, session, output),
         Command::Approvals { all } => approval::list(&Home::open(&folder()?)?, all, output),
@@ -180,7 +188,8 @@ pub fn imports(home: &Home, ring: Ring, asked: &NetworkAsked) -> Imports {
 /// Opens the log to write to it, settles what an earlier process left open, and checks it against its head.
 fn open_log(home: &Home, output: Output) -> Result<(Ledger, Sequencer), CommandError> {
     let ledger = home.ledger()?;
-    let sequencer = Sequencer::open(&ledger, Arc::new(home.signer()?), Some(home.head_path()))?;
+    let signer = home.signer_of(sequencer::keys(&ledger)?.newest())?;
+    let sequencer = Sequencer::open(&ledger, Arc::new(signer), Some(home.head_path()))?;
     if sequencer.head_at_open() == HeadState::Missing {
         output.note("warning: the log's head is missing, so nothing would tell if the log had been rolled back");
         output.note(&format!(

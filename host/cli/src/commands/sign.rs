@@ -9,7 +9,6 @@ use ringfence_model::digest::Digest;
 use ringfence_runtime::engine::Engine;
 use serde_json::json;
 
-use crate::args::KeyCommand;
 use crate::args::SignArgs;
 use crate::commands;
 use crate::error::CommandError;
@@ -19,8 +18,7 @@ use crate::output::Output;
 use crate::tools::artifact::Artifact;
 
 /// Makes a key.
-pub(super) fn key(command: &KeyCommand, output: Output) -> Result<Exit, CommandError> {
-    let KeyCommand::New { name, file } = command;
+pub(super) fn key(name: &str, file: &Path, output: Output) -> Result<Exit, CommandError> {
     let key = home::new_signer(file, name).map_err(CommandError::signing_key)?.verifier().to_string();
     if output.is_json() {
         output.json(&json!({ "file": file, "key": key }));

@@ -42,6 +42,11 @@ pub(super) struct Page {
 }
 
 impl Page {
+    /// Where the next entry goes.
+    pub(super) const fn head(&self) -> &Head {
+        &self.head
+    }
+
     /// Adds an entry: its index and its hash.
     pub(super) fn entry(&mut self, body: Body) -> Result<(u64, Digest), LedgerError> {
         let index = self.head.next_index;

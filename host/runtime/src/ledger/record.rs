@@ -21,6 +21,7 @@ use ringfence_model::entry::Entry;
 use ringfence_model::entry::Finished;
 use ringfence_model::entry::Opened;
 use ringfence_model::entry::Refused;
+use ringfence_model::entry::Rotated;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
 use ringfence_model::principal::Principal;
@@ -252,6 +253,19 @@ impl Ledger {
                 state: CallState::Refused { refused: index },
             });
             Ok(Recorded { call, index, hash, input: Some(opening), output: None })
+        })
+    }
+
+    /// Writes that the key of the log is replaced. `sign` gets the end of the log that the entry goes to.
+    pub(crate) fn rotate(
+        &self,
+        sign: impl FnOnce(&Head) -> Result<Rotated, LedgerError>,
+    ) -> Result<(Head, Rotated), LedgerError> {
+        self.queue.append(self.clock.now(), |page| {
+            let end = *page.head();
+            let rotated = sign(&end)?;
+            page.entry(Body::Rotated(Box::new(rotated.clone())))?;
+            Ok((end, rotated))
         })
     }
 

@@ -592,7 +592,7 @@ fn cost_does_not_grow_with_history() {
 fn messages_are_one_line_in_our_words() {
     let errors = [
         LedgerError::Corrupt { index: 3, why: "it is missing".into() },
-        LedgerError::Encode("an entry of 70000 bytes is larger than 65536".into()),
+        LedgerError::Encode("an entry of 70000 bytes is larger than 65535".into()),
         LedgerError::Misuse("x"),
         LedgerError::Random(RandomError("x".into())),
         LedgerError::Stopped(BackendError::DiskFull),

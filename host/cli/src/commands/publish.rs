@@ -1,0 +1,148 @@
+//! `ringfence log publish`: the log as files for any web server (C2SP tlog-tiles), and their verification.
+//!
+//! What has been published is a second place that says how long the log was: a log that does not continue it is not
+//! published over it.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use ringfence_audit::checkpoint::Checkpoint;
+use ringfence_audit::hash;
+use ringfence_audit::note::Note;
+use ringfence_audit::tiles;
+use ringfence_audit::tiles::Content;
+use ringfence_audit::tiles::Tile;
+use ringfence_audit::tiles::TileNodes;
+use ringfence_audit::tree::Nodes;
+use ringfence_audit::tree::Tree;
+use ringfence_audit::verify::Finding;
+use ringfence_audit::verify::Kind;
+use ringfence_audit::verify::LogCheck;
+use ringfence_audit::verify::Report;
+use ringfence_audit::verify::Severity;
+use ringfence_runtime::ledger::Ledger;
+use ringfence_runtime::ledger::LedgerError;
+use ringfence_runtime::sequencer;
+use ringfence_runtime::sequencer::SequencerError;
+use serde_json::json;
+
+use crate::commands;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::home::Home;
+use crate::output::Output;
+use crate::published::Published;
+
+/// Signs a checkpoint over everything recorded, and publishes what has come since the last time.
+pub(super) fn run(home: &Home, folder: &Path, output: Output) -> Result<Exit, CommandError> {
+    let (ledger, sequencer) = commands::open_log(home, output)?;
+    let note = sequencer.publish(&ledger)?;
+    let checkpoint = sequencer::open_checkpoint(&ledger, &note).map_err(SequencerError::Tree)?;
+    let published = Published::new(folder);
+    let old = continued(&published, &ledger, &checkpoint)?;
+    let added = add_tiles(&published, &ledger, old, &checkpoint)?;
+    published.set_checkpoint(&note)?;
+    for tile in tiles::between(old, checkpoint.size).filter(Tile::is_full) {
+        published.drop_partial(&tile)?;
+    }
+    if output.is_json() {
+        output.json(&json!({ "entries": checkpoint.size, "before": old, "tiles": added }));
+    } else {
+        output.line(&format!("published: {} entries, {} of them new", checkpoint.size, checkpoint.size - old));
+    }
+    Ok(Exit::Done)
+}
+
+/// How many entries are published already, by a checkpoint that this log continues. 0 if there is no checkpoint: then
+/// every tile is looked at, and those that are there must be this log's.
+fn continued(published: &Published<'_>, ledger: &Ledger, new: &Checkpoint) -> Result<u64, CommandError> {
+    let Some(note) = published.checkpoint()? else { return Ok(0) };
+    let old = sequencer::open_checkpoint(ledger, &note).map_err(|why| published.foreign(why))?;
+    if old.size > new.size {
+        let why = format!("it covers {} entries, and the log holds {}", old.size, new.size);
+        return Err(published.foreign(why).into());
+    }
+    if Tree::from_nodes(&sequencer::nodes(ledger), old.size)?.root() != old.root {
+        let why = format!("its first {} entries are not those of the log", old.size);
+        return Err(published.foreign(why).into());
+    }
+    Ok(old.size)
+}
+
+/// Adds the tiles that a log of `old` entries did not have: how many were not there.
+fn add_tiles(published: &Published<'_>, ledger: &Ledger, old: u64, new: &Checkpoint) -> Result<u64, CommandError> {
+    let nodes = sequencer::nodes(ledger);
+    let mut added = 0;
+    for tile in tiles::between(old, new.size) {
+        let bytes = match tile.content() {
+            Content::Entries => entries(ledger, &tile)?,
+            Content::Hashes(level) => hashes(&nodes, &tile, level)?,
+        };
+        added += u64::from(published.add(&tile, &bytes)?);
+    }
+    // What was there before may have been changed since; partial tiles have nothing above them but the root.
+    let tree = Tree::from_nodes(&TileNodes::new(published, new.size), new.size);
+    if tree.map_err(|error| published.damaged(error))?.root() != new.root {
+        return Err(published.damaged("its tiles do not lead to the log's checkpoint").into());
+    }
+    Ok(added)
+}
+
+/// A bundle of entries, each of which has the hash that is in the tree.
+fn entries(ledger: &Ledger, tile: &Tile) -> Result<Vec<u8>, CommandError> {
+    let wanted = usize::try_from(tile.width()).unwrap_or(usize::MAX);
+    let entries = ledger.entries(tile.start(), wanted)?;
+    for (index, entry) in (tile.start()..tile.start() + tile.width()).zip(&entries) {
+        if entry.index != index || hash::leaf(&entry.bytes) != entry.hash {
+            return Err(LedgerError::Corrupt { index, why: "its bytes do not have its hash".to_owned() }.into());
+        }
+    }
+    Ok(tiles::bundle(entries.iter().map(|entry| entry.bytes.as_slice())))
+}
+
+/// A tile of hashes, which together have the hash above them: what is published can't be taken back.
+fn hashes(nodes: &impl Nodes<Error = SequencerError>, tile: &Tile, level: u32) -> Result<Vec<u8>, SequencerError> {
+    let hashes = tile.collect(level, nodes)?;
+    let (above, index) = tile.above(level);
+    if tile.is_full() && tiles::root(&hashes) != nodes.node(above, index)? {
+        return Err(SequencerError::Tree(format!("node `{index}` of level `{above}` is not that of its leaves")));
+    }
+    Ok(tiles::bytes(&hashes))
+}
+
+/// Verifies a published log: the entries, and that the tiles which proofs are made from are theirs.
+pub(super) fn verify(folder: &Path, checkpoints: &[PathBuf], mut check: LogCheck) -> Result<Report, CommandError> {
+    let published = Published::new(folder);
+    let note = published.checkpoint()?.ok_or_else(|| CommandError::no_checkpoint(folder))?;
+    check.checkpoint(&note);
+    for path in checkpoints {
+        check.checkpoint(&String::from_utf8_lossy(&commands::read(path)?));
+    }
+    // The size is a claim until the report says otherwise; a false one ends at the first bundle that is not there.
+    let size = Note::parse(&note).ok().and_then(|note| note.untrusted_text().parse::<Checkpoint>().ok());
+    let size = size.map_or(0, |checkpoint| checkpoint.size);
+    let read = read_entries(&published, size, &mut check);
+    let whole = read.and_then(|()| tiles::check(&published, size).map_err(|error| (0, error.to_string())));
+    let mut report = check.finish();
+    let finding =
+        |(index, text)| Finding { severity: Severity::Failure, kind: Kind::WrongTile, index: Some(index), text };
+    report.findings.extend(whole.err().map(finding));
+    Ok(report)
+}
+
+/// Reads every entry, as far as there are tiles; an error is of the first that does not fit, at an index.
+fn read_entries(published: &Published<'_>, size: u64, check: &mut LogCheck) -> Result<(), (u64, String)> {
+    let mut result = Ok(());
+    for bundle in tiles::between(0, size).take_while(|tile| tile.content() == Content::Entries) {
+        let wrong = |why: String| (bundle.start(), why);
+        let entries = tiles::entries(published, &bundle).map_err(|error| wrong(error.to_string()))?;
+        let leaves = tiles::hashes(published, &bundle.leaves()).map_err(|error| wrong(error.to_string()))?;
+        if !entries.iter().map(|entry| hash::leaf(entry)).eq(leaves) && result.is_ok() {
+            result = Err(wrong(format!("the hashes beside `{bundle}` are not those of its entries")));
+        }
+        for entry in &entries {
+            check.entry(entry);
+        }
+    }
+    result
+}
