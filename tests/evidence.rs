@@ -5,10 +5,14 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
+use ringfence_artifacts::HOSTILE_POLICY_SCRIPTED;
 use ringfence_artifacts::TOOL_ECHO;
 use ringfence_audit::bundle;
 use ringfence_audit::bundle::Bundle;
 use ringfence_model::content::ContentName;
+use ringfence_model::digest::Digest;
+use ringfence_model::entry::Body;
+use ringfence_model::entry::RemovedContent;
 use serde_json::Value;
 
 use crate::harness::Home;
@@ -23,6 +27,20 @@ fn home_with_calls() -> Home {
     home.run(["run", TOOL_ECHO, "string", "--input", r#"{"value":2}"#]).code(2);
     home.run(["run", TOOL_ECHO, "fallible", "--input", r#"{"succeed":false}"#]).code(4);
     home
+}
+
+/// Puts a policy in force that wants every call approved.
+fn asks_for_approval(home: &Home, more: &str) {
+    let digest = Digest::of(&std::fs::read(HOSTILE_POLICY_SCRIPTED).expect("a component"));
+    home.configure(&format!(
+        "[policies.scripted]\ncomponent = \"{HOSTILE_POLICY_SCRIPTED}\"\ndigest = \"{digest}\"\n\
+         settings = {{ call = [{{ is = \"approve\", by = [\"operator:*\"], valid-ms = 600000, reason = \"x\" }}] }}\n{more}"
+    ));
+}
+
+fn pay(home: &Home, value: &str) -> Ran {
+    let input = serde_json::json!({ "value": value }).to_string();
+    home.run(["run", TOOL_ECHO, "string", "--input", &input, "--as", "agent:a"])
 }
 
 /// The verifier key that the log's first entry names.
@@ -84,6 +102,27 @@ fn bundle_without_content_holds_none() {
     assert!(std::fs::read_to_string(path).expect("a bundle").contains(r#"\"one\""#));
     let printed = home.run(["bundle", "--from", "1", "--to", "1", "--without-content"]);
     assert_eq!(printed.code(0).text().lines().count(), 2);
+}
+
+#[test]
+fn bundle_of_approved_call_names_the_approver() {
+    // POL-22
+    let home = Home::new();
+    asks_for_approval(&home, "");
+    pay(&home, "5").code(3);
+    home.run(["run", TOOL_ECHO, "string", "--input", r#"{"value":"6"}"#, "--as", "agent:b"]).code(3);
+    let waiting = home.run(["approvals", "--format", "json"]).json();
+    home.run(["approve", waiting[0]["approval"].as_str().expect("an approval"), "--reason", "fine"]).code(0);
+    pay(&home, "5").code(0);
+    // 1 and 2 are questions, 3 answers the first, 4 and 5 are the call.
+    let entries = home.entries();
+    let indexes = |index: usize| {
+        let (_, bundle) = bundled(&home, &["--call", call(&entries[index])]);
+        bundle.entries.iter().map(|proven| proven.entry.index).collect::<Vec<_>>()
+    };
+    assert_eq!((indexes(5), indexes(1), indexes(2)), (vec![1, 3, 4, 5], vec![1, 3], vec![2]));
+    home.configure("");
+    home.is_well();
 }
 
 #[test]
@@ -232,7 +271,7 @@ fn verifier_says_what_it_can_not_read() {
         (&[bundle], 2),
         (&["--key", "x", bundle], 2),
         (&["--key", &key], 2),
-        (&["--key", &key, bundle, "--checkpoint", "/nowhere"], 0),
+        (&["--key", &key, bundle, "--checkpoint", bundle], 2),
         (&["--key", &key, folder.path().join("log").to_str().expect("text"), "--checkpoint", "/nowhere"], 1),
         (&["--help"], 0),
         (&["--version"], 0),
@@ -247,6 +286,78 @@ fn verifier_says_what_it_can_not_read() {
         std::fs::write(&path, bytes).expect("a file");
         assert_eq!(failures(&verify(["--format=json", "--key", &key, path.to_str().expect("text")])).len(), 1);
     }
+}
+
+#[test]
+fn hostile_bundle_costs_no_more_than_its_size() {
+    // MAL-04: as JSON in general, each of these would take sixteen times its size or more.
+    const SIZE: usize = 48 << 20;
+    let (folder, key) = handed_out();
+    let whole = std::fs::read_to_string(folder.path().join("bundle")).expect("a bundle");
+    let (first, rest) = whole.split_once('\n').expect("lines");
+    let (but_last, _) = whole.trim_end().rsplit_once('\n').expect("lines");
+    let small = "0,".repeat(SIZE / 2);
+    for hostile in [
+        format!("{{\"checkpoint\":[{small}0]}}\n"),
+        format!("{first}\n{{\"entry\":[{small}0],\"proof\":[]}}\n{rest}"),
+        format!("{first}\n{{\"entry\":{{}},\"proof\":[{small}0]}}\n{rest}"),
+        format!("{but_last}\n{{\"content\":[{small}0],\"nonce\":\"\"}}\n"),
+    ] {
+        let path = folder.path().join("hostile");
+        std::fs::write(&path, hostile).expect("a file");
+        let ran = verify(["--format=json", "--key", &key, path.to_str().expect("text")]);
+        ran.code(5);
+        assert!(ran.peak_kib < 4 * (SIZE as u64 / 1024), "{} KiB", ran.peak_kib);
+    }
+}
+
+#[test]
+fn findings_never_act_on_a_terminal() {
+    // OUT-02: what stands in a file where a word is expected is repeated, and nothing of it is obeyed.
+    let (folder, key) = handed_out();
+    let hostile = r"\u001b[2J\u001b]0;owned\u0007\u009b\u202e\r\n FAILED";
+    for (name, from, to) in [
+        ("bundle", "\"key\":\"test.example", format!("\"key\":\"{hostile}")),
+        ("bundle", "{\"checkpoint\":\"test.example", format!("{{\"checkpoint\":\"{hostile}")),
+        ("bundle", "\"subject\":{\"range\"", format!("\"subject\":{{\"{hostile}\"")),
+        ("bundle", "\"kind\":\"begun\"", format!("\"kind\":\"{hostile}\"")),
+        ("bundle", "{\"entry\":", format!("{{\"{hostile}\":")),
+        ("receipt", "\"kind\":\"finished\"", format!("\"kind\":\"{hostile}\"")),
+        ("log", "\"kind\":\"begun\"", format!("\"kind\":\"{hostile}\"")),
+    ] {
+        let whole = std::fs::read_to_string(folder.path().join(name)).expect("a file");
+        let edited = whole.replacen(from, &to, 1);
+        assert_ne!(edited, whole, "`{from}` is not in {name}");
+        let path = folder.path().join("hostile");
+        std::fs::write(&path, edited).expect("a file");
+        for format in ["--format=human", "--format=json"] {
+            let ran = verify([format, "--key", &key, path.to_str().expect("text")]);
+            let said = format!("{}{}", ran.code(5).text(), ran.stderr);
+            let acts = |c: char| c != '\n' && ringfence_model::outcome::is_unprintable(c);
+            assert!(!said.contains(acts), "{name}, {from}: {said:?}");
+            assert!(!said.lines().any(|line| line.starts_with(" FAILED")), "{name}, {from}: {said:?}");
+        }
+    }
+}
+
+#[test]
+fn bundle_names_the_key_in_force() {
+    // AUD-11: after a rotation the old key vouches for nothing new, and a copy of the home goes on under the new one.
+    let home = home_with_calls();
+    let old = key(&home);
+    home.run(["key", "rotate"]).code(0);
+    let entries = home.entries();
+    let rotated = entries.iter().find(|entry| entry["kind"] == "rotated").expect("a rotation");
+    let new = rotated["body"]["new"].as_str().expect("a key");
+    let path = home.folder("bundles").join("rotated");
+    let path = path.to_str().expect("text");
+    home.run(["bundle", "--from", "0", "--to", &(entries.len() - 1).to_string(), "--out", path]).code(0);
+    verify(["--key", new, path]).code(0);
+    assert_eq!(failures(&verify(["--format=json", "--key", &old, path])), [("unknown-key".to_owned(), None)]);
+    let (backup, restored) = (home.folder("backups").join("one"), home.folder("homes").join("restored"));
+    home.run(["backup".as_ref(), backup.as_os_str()]).code(0);
+    ringfence(&restored, ["restore".as_ref(), backup.as_os_str()], b"").code(0);
+    ringfence(&restored, ["log", "verify"], b"").code(0);
 }
 
 // --- The page ---
@@ -345,7 +456,7 @@ fn removed_content_is_gone_and_proofs_hold() {
     let bundle = checked.bundle.expect("a bundle");
     assert!(checked.report.is_intact(), "{:?}", checked.report.findings);
     assert_eq!(contents(&bundle), [(6, ContentName::Grant), (7, ContentName::Trace)]);
-    assert_eq!(bundle.removal(7, ContentName::Output).expect("a removal").reason, "case 12");
+    assert_eq!(bundle.removals()[&RemovedContent { entry: 7, name: ContentName::Output }].reason, "case 12");
     // The call is not made again, and its caller is told why there is no answer.
     let repeated = home.run(again);
     repeated.code(1).says("has been removed from the log");
@@ -402,6 +513,33 @@ fn contents_beyond_retention_are_pruned() {
     assert_eq!((bundle.entries.len(), bundle.contents.len()), (7, 0));
     home.configure("[log.retention]\nmax-age = 1\n");
     home.run(["log", "prune"]).code(1);
+    home.configure("");
+    home.is_well();
+}
+
+#[test]
+fn pruning_leaves_what_is_waited_for() {
+    // POL-22: whoever is asked for an approval has to see of what.
+    let home = Home::new();
+    asks_for_approval(&home, "[log.retention]\nmax-bytes = 0\n");
+    let held = || -> Vec<(u64, ContentName)> {
+        let last = (home.entries().len() - 1).to_string();
+        let (_, bundle) = bundled(&home, &["--from", "0", "--to", &last]);
+        let is_held = |index| matches!(bundle.entry(index).map(|entry| &entry.body), Some(Body::Held(_)));
+        contents(&bundle).into_iter().filter(|(index, _)| is_held(*index)).collect()
+    };
+    let kept = vec![(1, ContentName::Input), (1, ContentName::Request)];
+    pay(&home, "5").code(3);
+    home.run(["log", "prune"]).code(0);
+    assert_eq!(held(), kept);
+    let waiting = home.run(["approvals", "--format", "json"]).json();
+    home.run(["approve", waiting[0]["approval"].as_str().expect("an approval")]).code(0);
+    home.run(["log", "prune"]).code(0);
+    assert_eq!(held(), kept, "approved, and not used yet");
+    assert_eq!(pay(&home, "5").code(0).text(), "5\n");
+    home.run(["log", "prune"]).code(0);
+    assert_eq!(held(), [], "used");
+    home.run(["log", "verify"]).code(0);
     home.configure("");
     home.is_well();
 }
@@ -535,6 +673,66 @@ fn damaged_backup_is_refused_whole() {
     }
     std::fs::write(backup.join("backup.json"), &list).expect("a list");
     ringfence(&restored, ["restore", from], b"").code(0);
+}
+
+/// Adds a file to a backup and to its list, as somebody would who can write to both.
+fn plant(backup: &Path, name: &str, bytes: &[u8]) {
+    let path = backup.join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    std::fs::write(&path, bytes).expect("a file");
+    let list = backup.join("backup.json");
+    let mut value: Value = serde_json::from_slice(&std::fs::read(&list).expect("a list")).expect("JSON");
+    let file = serde_json::json!({ "path": name, "digest": Digest::of(bytes), "mode": 0o600 });
+    let files = value["files"].as_array_mut().expect("files");
+    files.retain(|other| other["path"] != file["path"]);
+    files.push(file);
+    std::fs::write(&list, value.to_string()).expect("a list");
+}
+
+#[test]
+fn backup_of_a_liar_stays_in_its_place() {
+    // ART-02: the list is right, and what it names is not for a home.
+    let home = home_with_calls();
+    let (backups, homes, outside) = (home.folder("backups"), home.folder("homes"), home.folder("outside"));
+    let restored = homes.join("restored");
+    let backup = |name: &str| {
+        let backup = backups.join(name);
+        home.run(["backup".as_ref(), backup.as_os_str()]).code(0);
+        backup
+    };
+    let restore = |backup: &Path| ringfence(&restored, ["restore".as_ref(), backup.as_os_str()], b"");
+    // Native code that the host would run, and a write-ahead file of another log.
+    for name in ["cache/x.cwasm", "scratch/x", "log.sqlite-wal"] {
+        let backup = backup(&name.replace('/', "-"));
+        plant(&backup, name, b"x");
+        let ran = restore(&backup);
+        assert!(ran.code(5).fails_well().stderr.contains("is in no backup"), "{name}: {ran:?}");
+    }
+    // A link that leads out of the backup, a pipe that nobody writes to.
+    let linked = backup("linked");
+    std::fs::rename(linked.join("keys"), outside.join("keys")).expect("moved");
+    std::os::unix::fs::symlink(outside.join("keys"), linked.join("keys")).expect("a link");
+    restore(&linked).code(1).fails_well();
+    let piped = backup("piped");
+    std::fs::remove_file(piped.join("log.head")).expect("removed");
+    assert!(Command::new("mkfifo").arg(piped.join("log.head")).status().expect("mkfifo").success());
+    restore(&piped).code(1).fails_well();
+    assert_eq!(std::fs::read_dir(&homes).expect("a folder").count(), 0, "nothing is left");
+    // A head elsewhere is looked at, and never written.
+    let elsewhere = backup("elsewhere");
+    let head = outside.join("head");
+    let config = std::fs::read_to_string(elsewhere.join("ringfence.toml")).unwrap_or_default();
+    let config = format!("{config}\n[log]\nhead = \"{}\"\n", head.display());
+    plant(&elsewhere, "ringfence.toml", config.as_bytes());
+    restore(&elsewhere).code(0).says("move the home's `log.head` to it");
+    assert!(!head.exists(), "a backup made a file outside the home");
+    std::fs::rename(restored.join("log.head"), &head).expect("moved");
+    ringfence(&restored, ["log", "verify"], b"").code(0);
+    // One that tells of a longer log refuses the older backup.
+    home.run(["run", TOOL_ECHO, "string", "--input", r#"{"value":"later"}"#]).code(0);
+    std::fs::copy(home.path().join("log.head"), &head).expect("a head");
+    std::fs::remove_dir_all(&restored).expect("removed");
+    assert!(restore(&elsewhere).code(5).fails_well().stderr.contains("does not verify"));
 }
 
 #[test]

@@ -7,7 +7,10 @@
 //! What a bundle shows: these entries are in the log that the key signs, and these contents are theirs. A range shows as
 //! well that nothing is left out between its ends. That a session has no other call, no bundle can show.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::io;
 
 use ringfence_model::content;
 use ringfence_model::content::ContentName;
@@ -20,14 +23,13 @@ use ringfence_model::entry::Entry;
 use ringfence_model::entry::Finished;
 use ringfence_model::entry::Removed;
 use ringfence_model::entry::RemovedContent;
+use ringfence_model::id::ApprovalId;
 use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
-use ringfence_model::json;
+use ringfence_model::json::JsonError;
 use ringfence_model::limits;
 use serde::Deserialize;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
@@ -136,29 +138,21 @@ struct Header {
     v: u64,
 }
 
-#[derive(Serialize)]
-struct EntryOut<'a> {
-    entry: &'a RawValue,
-    proof: &'a [Digest],
-}
-
-#[derive(Deserialize)]
+/// The line of an entry. Its bytes stay as they are: [`encoding::decode`] takes no others than canonical ones.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EntryIn {
-    entry: Value,
+struct EntryLine<'a> {
+    #[serde(borrow)]
+    entry: &'a RawValue,
     proof: Vec<Digest>,
 }
 
-#[derive(Serialize)]
-struct ContentOut<'a> {
-    content: &'a str,
-    nonce: String,
-}
-
-#[derive(Deserialize)]
+/// The line of a content.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ContentIn {
-    content: String,
+struct ContentLine<'a> {
+    #[serde(borrow)]
+    content: Cow<'a, str>,
     nonce: String,
 }
 
@@ -179,11 +173,13 @@ impl Bundle {
         };
         put_line(&mut bytes, &header)?;
         for Proven { entry, proof } in &self.entries {
-            let entry: Box<RawValue> = serde_json::from_slice(&encoding::encode(entry)?)?;
-            put_line(&mut bytes, &EntryOut { entry: &entry, proof: proof.hashes() })?;
+            let encoded = encoding::encode(entry)?;
+            let entry = serde_json::from_slice(&encoded)?;
+            put_line(&mut bytes, &EntryLine { entry, proof: proof.hashes().to_vec() })?;
         }
         for Content { text, nonce, .. } in &self.contents {
-            put_line(&mut bytes, &ContentOut { content: text, nonce: hex::encode(nonce.as_bytes()) })?;
+            let line = ContentLine { content: text.into(), nonce: hex::encode(nonce.as_bytes()) };
+            put_line(&mut bytes, &line)?;
         }
         Ok(bytes)
     }
@@ -194,13 +190,13 @@ impl Bundle {
         self.entries.get(at).map(|proven| &proven.entry)
     }
 
-    /// The entry that says that a content was removed, if the bundle holds it.
-    pub fn removal(&self, index: u64, name: ContentName) -> Option<&Removed> {
-        self.entries.iter().find_map(|proven| match &proven.entry.body {
-            Body::Removed(removed) => Some(removed.as_ref())
-                .filter(|removed| removed.contents.contains(&RemovedContent { entry: index, name })),
+    /// What was removed, and by which entry, as far as the bundle holds that.
+    pub fn removals(&self) -> BTreeMap<RemovedContent, &Removed> {
+        let removed = self.entries.iter().filter_map(|proven| match &proven.entry.body {
+            Body::Removed(removed) => Some(removed.as_ref()),
             _ => None,
-        })
+        });
+        removed.flat_map(|removed| removed.contents.iter().map(move |content| (*content, removed))).collect()
     }
 
     /// A content of the entry at `index`, if the bundle holds it.
@@ -252,6 +248,10 @@ fn read_header<'a>(bytes: &'a [u8], findings: &mut Findings) -> Option<(Header, 
     let is_end: fn(&u8) -> bool = |byte| *byte == b'\n';
     let mut lines = bytes.split_inclusive(is_end);
     let first = lines.next().unwrap_or_default();
+    if first.len() > limits::BUNDLE_HEADER_BYTES_MAX {
+        findings.failure(Kind::Malformed, None, "the first line is longer than that of any bundle");
+        return None;
+    }
     let header: Header = match read_line(first) {
         Ok(header) => header,
         Err(Unread { kind, why }) => {
@@ -295,18 +295,33 @@ struct Unread {
     why: String,
 }
 
-/// A line in its one spelling.
-fn read_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, Unread> {
+/// A line in its one spelling. It is read as what it has to be, so that it takes no more memory than its own length.
+fn read_line<'a, T: Serialize + Deserialize<'a>>(line: &'a [u8]) -> Result<T, Unread> {
     let malformed = |why: String| Unread { kind: Kind::Malformed, why };
     let Some(text) = line.strip_suffix(b"\n") else {
         let why = if line.is_empty() { "there is none" } else { "the file ends within it" };
         return Err(Unread { kind: Kind::Truncated, why: why.to_owned() });
     };
-    let value = json::parse(text).map_err(|error| malformed(error.to_string()))?;
-    if json::canonical(&value) != text {
-        return Err(malformed("it is not in its canonical form".to_owned()));
+    let value = serde_json::from_slice(text).map_err(|error| malformed(JsonError::from(error).to_string()))?;
+    let mut left = Left(text);
+    match serde_json::to_writer(&mut left, &value) {
+        Ok(()) if left.0.is_empty() => Ok(value),
+        _ => Err(malformed("it is not in its canonical form".to_owned())),
     }
-    serde_json::from_value(value).map_err(|error| malformed(error.to_string()))
+}
+
+/// What is left of a text after everything that was written stood at its beginning.
+struct Left<'a>(&'a [u8]);
+
+impl io::Write for Left<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn put_line(bytes: &mut Vec<u8>, line: &impl Serialize) -> Result<(), BundleError> {
@@ -410,7 +425,7 @@ impl Check {
     /// Takes in a content, if the entry commits to it.
     fn content(&mut self, index: u64, name: ContentName, line: &[u8]) -> Result<(), (Kind, String)> {
         let wrong = |text: String| Err((Kind::WrongContent, text));
-        let ContentIn { content: text, nonce } =
+        let ContentLine { content: text, nonce } =
             read_line(line).map_err(|Unread { kind, why }| (kind, format!("`{name}` can't be read: {why}")))?;
         let Some(nonce) = parse_nonce(&nonce) else {
             return wrong(format!("the nonce of `{name}` is not 32 lower-case hexadecimal digits"));
@@ -429,30 +444,39 @@ impl Check {
             let (wanted, found) = (wanted.digest(), found.digest());
             return wrong(format!("the entry commits to `{wanted}` as its `{name}`, the content has `{found}`"));
         }
-        self.bundle.contents.push(Content { text, entry: index, name, nonce });
+        self.bundle.contents.push(Content { text: text.into_owned(), entry: index, name, nonce });
         Ok(())
     }
 
     /// Whether the entries belong to what the bundle is about, and to each other.
     fn subject(&mut self) {
-        let mut ended = BTreeSet::new();
+        let mut ended = BTreeMap::new();
+        let approvals = self.approvals();
         for Proven { entry, .. } in &self.bundle.entries {
             let index = entry.index;
-            if !self.belongs(entry) {
-                let text = format!("entry `{index}` does not belong to what the bundle is about");
-                self.findings.failure(Kind::Misplaced, index, text);
-            } else if let Body::Finished(finished) = &entry.body {
-                ended.insert(finished.begun);
-                if let Some((kind, text)) = self.unpaired(finished) {
-                    self.findings.failure(kind, index, text);
+            let wrong = match &entry.body {
+                _ if !self.belongs(entry, &approvals) => {
+                    let text = format!("entry `{index}` does not belong to what the bundle is about");
+                    Some((Kind::Misplaced, text))
                 }
+                Body::Finished(finished) => match ended.insert(finished.begun, index) {
+                    Some(before) => Some((Kind::Unpaired, format!("it ends what entry `{before}` has ended"))),
+                    None => self.unpaired(finished),
+                },
+                Body::Removed(removed) if removed.contents.iter().any(|content| content.entry >= index) => {
+                    Some((Kind::Misplaced, "it removes what a later entry holds".to_owned()))
+                }
+                _ => None,
+            };
+            if let Some((kind, text)) = wrong {
+                self.findings.failure(kind, index, text);
             }
         }
         if matches!(self.bundle.subject, Subject::Range { .. }) {
             return;
         }
         let begun = self.bundle.entries.iter().filter(|proven| matches!(proven.entry.body, Body::Begun(_)));
-        for index in begun.map(|proven| proven.entry.index).filter(|index| !ended.contains(index)) {
+        for index in begun.map(|proven| proven.entry.index).filter(|index| !ended.contains_key(index)) {
             let text = format!("entry `{index}` begins a call, and the bundle does not hold its end");
             self.findings.info(Kind::Unfinished, index, text);
         }
@@ -470,32 +494,40 @@ impl Check {
         }
     }
 
-    fn belongs(&self, entry: &Entry) -> bool {
+    /// The approvals that the calls here have used.
+    fn approvals(&self) -> BTreeSet<ApprovalId> {
+        let used = self.bundle.entries.iter().filter_map(|proven| match &proven.entry.body {
+            Body::Begun(begun) => begun.approval,
+            _ => None,
+        });
+        used.collect()
+    }
+
+    fn belongs(&self, entry: &Entry, approvals: &BTreeSet<ApprovalId>) -> bool {
+        let is_here = |index| self.bundle.entry(index).is_some() || self.unread.contains(&index);
         match (self.bundle.subject, &entry.body) {
             (Subject::Range { from, to }, _) => (from..=to).contains(&entry.index),
             // What was removed of the entries here.
-            (Subject::Call(_) | Subject::Session(_), Body::Removed(removed)) => {
-                let held = |index| self.bundle.entry(index).is_some() || self.unread.contains(&index);
-                removed.contents.iter().any(|content| held(content.entry))
-            }
+            (_, Body::Removed(removed)) => removed.contents.iter().any(|content| is_here(content.entry)),
+            // The answers to questions that are here.
+            (_, Body::Approved(answer) | Body::Rejected(answer)) => is_here(answer.held),
+            // The question is an earlier call's.
+            (Subject::Call(_), Body::Held(held)) if approvals.contains(&held.approval) => true,
             (Subject::Call(call), body) => body.call() == Some(call),
-            // Its beginning tells, or the question it answers.
+            // Its beginning tells.
             (Subject::Session(_), Body::Finished(_)) => true,
-            (Subject::Session(_), Body::Approved(answer) | Body::Rejected(answer)) => {
-                self.bundle.entry(answer.held).is_some() || self.unread.contains(&answer.held)
-            }
             (Subject::Session(session), body) => body.session() == Some(session),
         }
     }
 }
 
 fn read_entry(line: &[u8]) -> Result<(Proven, Digest), Unread> {
-    let EntryIn { entry, proof } = read_line(line)?;
-    let bytes = json::canonical(&entry);
+    let EntryLine { entry, proof } = read_line(line)?;
+    let bytes = entry.get().as_bytes();
     let malformed = |why: String| Unread { kind: Kind::Malformed, why };
-    let entry = encoding::decode(&bytes).map_err(|error| malformed(error.to_string()))?;
+    let entry = encoding::decode(bytes).map_err(|error| malformed(error.to_string()))?;
     if proof.len() > limits::PROOF_HASHES_MAX {
         return Err(malformed("its proof has more hashes than one may have".to_owned()));
     }
-    Ok((Proven { entry, proof: Inclusion::from_hashes(proof) }, hash::leaf(&bytes)))
+    Ok((Proven { entry, proof: Inclusion::from_hashes(proof) }, hash::leaf(bytes)))
 }

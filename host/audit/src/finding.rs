@@ -5,6 +5,7 @@
 use std::fmt;
 
 use ringfence_model::digest::Digest;
+use ringfence_model::limits::FINDING_TEXT_BYTES_MAX;
 use serde::Serialize;
 
 use crate::checkpoint::OpenError;
@@ -263,7 +264,12 @@ impl Findings {
         (self.kept, self.omitted)
     }
 
-    fn add(&mut self, finding: Finding) {
+    fn add(&mut self, mut finding: Finding) {
+        // Names and errors repeat what was found, which is as long as whoever made it liked.
+        if finding.text.len() > FINDING_TEXT_BYTES_MAX {
+            finding.text.truncate(finding.text.floor_char_boundary(FINDING_TEXT_BYTES_MAX));
+            finding.text.push('…');
+        }
         let is_failure = finding.severity == Severity::Failure;
         let kept = if is_failure { self.failures } else { self.kept.len() - self.failures };
         if kept >= FINDINGS_MAX {

@@ -17,6 +17,7 @@ use ringfence_audit::bundle::Proven;
 use ringfence_audit::bundle::Subject;
 use ringfence_audit::hash;
 use ringfence_audit::proof;
+use ringfence_audit::proof::Inclusion;
 use ringfence_audit::signer::Signer as _;
 use ringfence_audit::signer::SoftwareSigner;
 use ringfence_audit::tree::Node;
@@ -28,8 +29,13 @@ use ringfence_model::content::ContentName;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
 use ringfence_model::encoding::decode;
+use ringfence_model::entry::Body;
+use ringfence_model::entry::Removed;
+use ringfence_model::entry::RemovedContent;
 use ringfence_model::id::SessionId;
 use ringfence_model::limits;
+use ringfence_model::principal::Principal;
+use ringfence_model::principal::PrincipalKind;
 
 /// The nodes that a store would have kept.
 struct Kept(Vec<Node>);
@@ -217,7 +223,7 @@ fn bundle_of_two_logs_is_refused() {
     // AUD-10: the second log has the same shape and is signed by the same key.
     let (ours, mut others) = (log(7), sample::bodies(7, &key().to_string()));
     for body in &mut others {
-        if let ringfence_model::entry::Body::Finished(finished) = body {
+        if let Body::Finished(finished) = body {
             finished.used.wall_ms += 1;
         }
     }
@@ -230,6 +236,54 @@ fn bundle_of_two_logs_is_refused() {
     assert_eq!(failures(&check(&bytes(&mixed))), [(Kind::WrongProof, Some(2))]);
     let swapped = Bundle { checkpoint: checkpoint(&theirs), ..whole };
     assert_eq!(failures(&check(&bytes(&swapped))), [(Kind::WrongProof, Some(1)), (Kind::WrongProof, Some(2))]);
+}
+
+#[test]
+fn proof_of_another_leaf_is_refused() {
+    // AUD-16
+    let entries = log(13);
+    let range = Subject::Range { from: 1, to: 3 };
+    let whole = bundle_of(&entries, range, 1..4);
+    assert!(check(&bytes(&whole)).is_intact());
+    let proof = |index: u64| proven(&entries, index).proof.hashes().to_vec();
+    let (of_two, of_three) = (proof(2), proof(3));
+    for (wrong, why) in [
+        (of_three, "its neighbour's"),
+        (of_two[1..].to_vec(), "its first hash is gone"),
+        (of_two[..of_two.len() - 1].to_vec(), "its last hash is gone"),
+        ([&of_two[..], &of_two[..1]].concat(), "it goes on"),
+        (Vec::new(), "it is empty"),
+        (proven(&entries[..7], 2).proof.hashes().to_vec(), "of the tree as it was"),
+    ] {
+        let mut edited = whole.clone();
+        edited.entries[1].proof = Inclusion::from_hashes(wrong);
+        assert_eq!(failures(&check(&bytes(&edited))), [(Kind::WrongProof, Some(2))], "{why}");
+    }
+    let endless = Inclusion::from_hashes(vec![Digest::ZERO; limits::PROOF_HASHES_MAX + 1]);
+    let mut edited = whole;
+    edited.entries[1].proof = endless;
+    assert_eq!(failures(&check(&bytes(&edited))), [(Kind::Malformed, Some(2))]);
+}
+
+#[test]
+fn signed_entries_that_contradict_are_named() {
+    // Whoever holds the key can sign nonsense: what a bundle holds of it is found all the same.
+    let mut bodies = sample::bodies(4, &key().to_string());
+    bodies[3] = bodies[2].clone();
+    let removal = |entry| {
+        Body::Removed(Box::new(Removed {
+            by: "desk".to_owned(),
+            contents: vec![RemovedContent { entry, name: ContentName::Input }],
+            principal: Principal::new(PrincipalKind::Operator, "desk").expect("a principal"),
+            reason: "x".to_owned(),
+        }))
+    };
+    bodies.extend([removal(1), removal(9)]);
+    let entries = harness::chain(bodies);
+    let found = failures(&check(&bytes(&bundle_of(&entries, Subject::Range { from: 0, to: 5 }, 0..6))));
+    assert_eq!(found, [(Kind::Unpaired, Some(3)), (Kind::Misplaced, Some(5))]);
+    let sane = bundle_of(&entries, Subject::Range { from: 0, to: 2 }, 0..3);
+    assert!(check(&bytes(&sane)).is_intact());
 }
 
 #[test]
@@ -289,6 +343,36 @@ fn bundles_are_bounded() {
     let whole = call_bundle();
     let entries = vec![whole.entries[0].clone(); limits::BUNDLE_ENTRIES_MAX + 1];
     assert!(matches!(Bundle { entries, ..whole }.to_bytes(), Err(BundleError::TooManyEntries(_))));
+    let report = check(announced("0", &"[0,\"input\"],".repeat(400_000)).as_bytes());
+    assert!(report.findings[0].text.contains("longer than that of any bundle"), "{:?}", report.findings);
     assert!(failures(&check(&vec![b'['; 1 << 20])).contains(&(Kind::Truncated, None)));
     assert!(failures(&check(&[&vec![b'['; 1 << 20][..], b"\n"].concat())).contains(&(Kind::Malformed, None)));
+}
+
+#[test]
+fn what_is_said_of_a_bundle_is_bounded() {
+    // MAL-04, OUT-06: names without end, nesting without end, and values where none belong.
+    let whole = String::from_utf8(bytes(&call_bundle())).expect("text");
+    let long = "x".repeat(1 << 20);
+    let deep = "[".repeat(1 << 20);
+    for (line, from, to, wanted) in [
+        (0, "\"key\":\"example.org", format!("\"key\":\"{long}"), (Kind::MalformedCheckpoint, None)),
+        (0, "\"subject\":{\"call\"", format!("\"subject\":{{\"{long}\""), (Kind::Malformed, None)),
+        (0, "{\"checkpoint\":\"example.org", format!("{{\"checkpoint\":\"{long}"), (Kind::MalformedCheckpoint, None)),
+        (1, "{\"entry\":", format!("{{\"{long}\":"), (Kind::Malformed, Some(1))),
+        (1, "{\"entry\":", format!("{{\"entry\":{deep}"), (Kind::Malformed, Some(1))),
+        (1, "\"kind\":\"begun\"", format!("\"kind\":\"{long}\""), (Kind::Malformed, Some(1))),
+        (1, "\"proof\":[", format!("\"proof\":[{deep}"), (Kind::Malformed, Some(1))),
+        (7, "{\"content\":", format!("{{\"content\":{deep},\"x\":"), (Kind::Malformed, Some(2))),
+        (7, "\"nonce\":\"", format!("\"nonce\":\"{long}"), (Kind::WrongContent, Some(2))),
+    ] {
+        let mut lines: Vec<_> = whole.lines().map(str::to_owned).collect();
+        let edited = lines[line].replacen(from, &to, 1);
+        assert_ne!(edited, lines[line], "`{from}` is not in line {line}");
+        lines[line] = edited;
+        let report = check((lines.join("\n") + "\n").as_bytes());
+        assert!(failures(&report).contains(&wanted), "{from}: {:?}, not {wanted:?}", failures(&report));
+        let longest = report.findings.iter().map(|finding| finding.text.len()).max();
+        assert!(longest <= Some(limits::FINDING_TEXT_BYTES_MAX + '…'.len_utf8()), "{from}: {longest:?}");
+    }
 }

@@ -747,8 +747,8 @@ pub struct RedactArgs {
     #[arg(value_name = "ID|COMMITMENT")]
     pub target: Redacted,
 
-    /// Which contents of a call: `input`, `output`, `trace`, `request`, `grant`. The policy request goes with the input,
-    /// which it repeats
+    /// Which contents of a call: `input`, `output`, `trace`, `request`, `grant`, `admission`, `reason`. The policy request
+    /// goes with the input, which it repeats
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub what: Vec<ContentName>,
 
@@ -856,7 +856,7 @@ pub struct SubjectArgs {
     #[arg(long, value_name = "ID", conflicts_with_all = ["session", "from", "to"])]
     pub call: Option<CallId>,
 
-    /// The calls of a session
+    /// Everything in a session
     #[arg(long, value_name = "ID", conflicts_with_all = ["from", "to"])]
     pub session: Option<SessionId>,
 

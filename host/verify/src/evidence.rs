@@ -53,14 +53,26 @@ pub(crate) struct Evidence {
     pub(crate) bundle: Option<Bundle>,
 }
 
-/// Reads and verifies a file. An error is one of reading: what it holds never is.
-pub(crate) fn check(args: &Args) -> Result<Evidence, String> {
-    let failed = |error: io::Error| format!("`{}` can't be read: {error}", args.file.display());
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// What was asked can't be asked about such a file.
+    CommandLine(String),
+    /// It can't be read.
+    Unreadable(String),
+}
+
+/// Reads and verifies a file. What it holds is never an error.
+pub(crate) fn check(args: &Args) -> Result<Evidence, Unanswered> {
+    let failed = |error: io::Error| unreadable(&args.file, &error);
     let mut reader = BufReader::with_capacity(1 << 20, open(&args.file).map_err(failed)?);
     let begins = reader.fill_buf().map_err(failed)?;
     if begins.starts_with(ENTRY) {
         let report = check_log(reader, args)?;
         return Ok(Evidence { form: Form::Log, report, bundle: None });
+    }
+    if !args.checkpoints.is_empty() {
+        return Err(Unanswered::CommandLine("`--checkpoint` is for an exported log: this is none".to_owned()));
     }
     let mut bytes = Vec::new();
     reader.take(limits::BUNDLE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -72,11 +84,17 @@ fn open(path: &Path) -> io::Result<Box<dyn Read>> {
 }
 
 fn check_whole(bytes: &[u8], keys: &[Verifier]) -> Evidence {
-    if let Ok((receipt, outcome)) = Receipt::parse_printed(bytes) {
+    // A receipt is read as JSON values, which take many times the memory of their text: the most of it is what an outcome
+    // may have.
+    let begins_like_bundle = bytes.starts_with(CHECKPOINT);
+    let bytes_max = if begins_like_bundle { limits::RECEIPT_BYTES_MAX } else { limits::COMPONENT_BYTES_MAX };
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= bytes_max)
+        && let Ok((receipt, outcome)) = Receipt::parse_printed(bytes)
+    {
         let report = check_receipt(&receipt, outcome.as_ref(), keys);
         return Evidence { form: Form::Receipt, report, bundle: None };
     }
-    if bytes.starts_with(CHECKPOINT) {
+    if begins_like_bundle {
         let bundle::Checked { bundle, report } = bundle::check(bytes, keys);
         return Evidence { form: Form::Bundle, report, bundle };
     }
@@ -93,8 +111,11 @@ fn check_receipt(receipt: &Receipt, outcome: Option<&Value>, keys: &[Verifier]) 
     report
 }
 
-fn check_log(mut reader: impl BufRead, args: &Args) -> Result<Report, String> {
-    let failed = |path: &Path, error: io::Error| format!("`{}` can't be read: {error}", path.display());
+fn unreadable(path: &Path, error: &io::Error) -> Unanswered {
+    Unanswered::Unreadable(format!("`{}` can't be read: {error}", path.display()))
+}
+
+fn check_log(mut reader: impl BufRead, args: &Args) -> Result<Report, Unanswered> {
     let mut check = LogCheck::new(Options { keys: args.keys.clone() });
     let beside = beside(&args.file);
     let checkpoints = if args.checkpoints.is_empty() && beside.exists() { &[beside][..] } else { &args.checkpoints };
@@ -102,11 +123,11 @@ fn check_log(mut reader: impl BufRead, args: &Args) -> Result<Report, String> {
         let mut note = Vec::new();
         let bytes_max = u64::try_from(limits::CHECKPOINT_BYTES_MAX).unwrap_or(u64::MAX);
         let read = File::open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut note));
-        read.map_err(|error| failed(path, error))?;
+        read.map_err(|error| unreadable(path, &error))?;
         check.checkpoint(&String::from_utf8_lossy(&note));
     }
     let mut line = Vec::new();
-    while read_line(&mut reader, &mut line).map_err(|error| failed(&args.file, error))? {
+    while read_line(&mut reader, &mut line).map_err(|error| unreadable(&args.file, &error))? {
         check.entry(&line);
     }
     Ok(check.finish())

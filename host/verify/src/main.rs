@@ -20,6 +20,7 @@ use crate::args::Args;
 use crate::args::Asked;
 use crate::args::Format;
 use crate::evidence::Evidence;
+use crate::evidence::Unanswered;
 
 /// The question was answered: it is intact.
 const INTACT: u8 = 0;
@@ -53,7 +54,11 @@ fn run() -> u8 {
 fn verify(args: &Args) -> u8 {
     let evidence = match evidence::check(args) {
         Ok(evidence) => evidence,
-        Err(why) => {
+        Err(Unanswered::CommandLine(why)) => {
+            print::error(&why, "`ringfence-verify --help` shows what can be written");
+            return COMMAND_LINE;
+        }
+        Err(Unanswered::Unreadable(why)) => {
             print::error(&why, "check what the path leads to, and who may read it");
             return UNREADABLE;
         }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
 
 use ringfence_audit::bundle::Bundle;
 use ringfence_audit::bundle::Subject;
@@ -23,6 +24,7 @@ use ringfence_model::entry::Finished;
 use ringfence_model::entry::Opened;
 use ringfence_model::entry::Refused;
 use ringfence_model::entry::Removed;
+use ringfence_model::entry::RemovedContent;
 use ringfence_model::entry::VerdictKind;
 use ringfence_model::limits;
 use ringfence_model::outcome::OutcomeKind;
@@ -52,6 +54,15 @@ impl Mood {
     }
 }
 
+/// What the page is made of.
+struct Page<'a> {
+    bundle: &'a Bundle,
+    report: &'a Report,
+    /// Ends of calls, by the entries that begin them.
+    ends: BTreeMap<u64, &'a Entry>,
+    removals: BTreeMap<RemovedContent, &'a Removed>,
+}
+
 /// The page, well-formed as XML too.
 pub(crate) fn page(bundle: &Bundle, report: &Report) -> String {
     let title = text(&match bundle.subject {
@@ -60,16 +71,80 @@ pub(crate) fn page(bundle: &Bundle, report: &Report) -> String {
         Subject::Session(session) => session.to_string(),
     });
     let (head, findings) = (head(bundle, report, &title), findings(report));
-    let ends = ends(bundle);
-    let items = bundle.entries.iter().filter_map(|proven| item(bundle, report, &proven.entry, &ends));
-    let items: String = items.collect();
+    let items = Page { bundle, report, ends: ends(bundle), removals: bundle.removals() }.items();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
          <meta name=\"referrer\" content=\"no-referrer\"/>\n<title>{title}</title>\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n{head}{findings}<ol>\n{items}</ol>\n</body>\n</html>\n"
+         <style>\n{STYLE}</style>\n</head>\n<body>\n{head}{findings}{items}</body>\n</html>\n"
     )
+}
+
+impl Page<'_> {
+    /// The timeline, as far as a page may be long.
+    fn items(&self) -> String {
+        let mut items = String::new();
+        let mut entries = self.bundle.entries.iter();
+        while items.len() < limits::PAGE_BYTES_MAX
+            && let Some(proven) = entries.next()
+        {
+            items.extend(self.item(&proven.entry));
+        }
+        let cut = match entries.len() {
+            0 => String::new(),
+            rest => format!("<p class=\"warn\">The page ends here: {rest} entries more are in the bundle.</p>\n"),
+        };
+        format!("<ol>\n{items}</ol>\n{cut}")
+    }
+
+    /// A point of the timeline. The end of a call is shown with its beginning.
+    fn item(&self, entry: &Entry) -> Option<String> {
+        let end = match &entry.body {
+            Body::Begun(_) => self.ends.get(&entry.index).copied(),
+            Body::Finished(finished) if is_shown_with_beginning(self.bundle, finished) => return None,
+            _ => None,
+        };
+        let (mood, card) = card(&entry.body, end);
+        let mut contents = String::new();
+        let mut proofs = String::new();
+        for entry in [entry].into_iter().chain(end) {
+            contents.extend(commitments(&entry.body).into_iter().map(|(name, _)| self.content(entry.index, name)));
+            proofs.push_str(&proof(self.report, entry.index));
+        }
+        let (time, mood) = (entry.time, mood.class());
+        Some(format!(
+            "<li class=\"{mood}\"><article style=\"color: var(--ink)\">\n<time>{time}</time>\n{card}\
+             <p>{proofs}</p>\n{contents}</article></li>\n"
+        ))
+    }
+
+    fn content(&self, index: u64, name: ContentName) -> String {
+        let Some(content) = self.bundle.content(index, name) else {
+            let why = match self.removals.get(&RemovedContent { entry: index, name }) {
+                Some(removed) => format!("removed from the log for {}: {}", removed.by, removed.reason),
+                None => "not here: left out, or removed from the log".to_owned(),
+            };
+            return format!("<p class=\"soft\">{name}: {}</p>\n", text(&why));
+        };
+        let (shown, is_whole) = pretty(&content.text);
+        let cut = if is_whole { "" } else { "<p class=\"warn\">The rest is in the bundle.</p>\n" };
+        format!("<details><summary>{name}</summary>\n<pre>{}</pre>\n{cut}</details>\n", text(&shown))
+    }
+}
+
+fn card(body: &Body, end: Option<&Entry>) -> (Mood, String) {
+    match body {
+        Body::Begun(begun) => call(begun, end),
+        Body::Finished(finished) => (
+            outcome_mood(finished),
+            format!("<h2>The end of {}</h2>\n{}", text(&finished.call.to_string()), ending(finished)),
+        ),
+        Body::Opened(opened) => (Mood::Soft, opening(opened)),
+        Body::Refused(refused) => (Mood::Bad, refusal(refused)),
+        Body::Removed(removed) => (Mood::Warn, removal(removed)),
+        other => (Mood::Soft, plain(other)),
+    }
 }
 
 /// What the page is about, and the verdict.
@@ -116,37 +191,6 @@ fn ends(bundle: &Bundle) -> BTreeMap<u64, &Entry> {
         _ => None,
     };
     entries.filter_map(|entry| Some((end(entry)?, entry))).collect()
-}
-
-/// A point of the timeline. The end of a call is shown with its beginning.
-fn item(bundle: &Bundle, report: &Report, entry: &Entry, ends: &BTreeMap<u64, &Entry>) -> Option<String> {
-    let end = match &entry.body {
-        Body::Begun(_) => ends.get(&entry.index).copied(),
-        Body::Finished(finished) if is_shown_with_beginning(bundle, finished) => return None,
-        _ => None,
-    };
-    let (mood, card) = match &entry.body {
-        Body::Begun(begun) => call(begun, end),
-        Body::Finished(finished) => (
-            outcome_mood(finished),
-            format!("<h2>The end of {}</h2>\n{}", text(&finished.call.to_string()), ending(finished)),
-        ),
-        Body::Opened(opened) => (Mood::Soft, opening(opened)),
-        Body::Refused(refused) => (Mood::Bad, refusal(refused)),
-        Body::Removed(removed) => (Mood::Warn, removal(removed)),
-        other => (Mood::Soft, plain(other)),
-    };
-    let mut contents = String::new();
-    let mut proofs = String::new();
-    for entry in [entry].into_iter().chain(end) {
-        contents.extend(commitments(&entry.body).into_iter().map(|(name, _)| content(bundle, entry.index, name)));
-        proofs.push_str(&proof(report, entry.index));
-    }
-    let (time, mood) = (entry.time, mood.class());
-    Some(format!(
-        "<li class=\"{mood}\"><article style=\"color: var(--ink)\">\n<time>{time}</time>\n{card}\
-         <p>{proofs}</p>\n{contents}</article></li>\n"
-    ))
 }
 
 fn is_shown_with_beginning(bundle: &Bundle, finished: &Finished) -> bool {
@@ -262,23 +306,34 @@ fn proof(report: &Report, index: u64) -> String {
     }
 }
 
-fn content(bundle: &Bundle, index: u64, name: ContentName) -> String {
-    let Some(content) = bundle.content(index, name) else {
-        let why = match bundle.removal(index, name) {
-            Some(removed) => format!("removed from the log for {}: {}", removed.by, removed.reason),
-            None => "not here: left out, or removed from the log".to_owned(),
-        };
-        return format!("<p class=\"soft\">{name}: {}</p>\n", text(&why));
-    };
-    let pretty = serde_json::from_str::<Value>(&content.text).and_then(|value| serde_json::to_string_pretty(&value));
-    let pretty = pretty.unwrap_or_else(|_| content.text.clone());
-    let end = pretty.floor_char_boundary(limits::PAGE_CONTENT_BYTES_MAX);
-    let (shown, rest) = pretty.split_at(end);
-    let cut = match rest.len() {
-        0 => String::new(),
-        length => format!("<p class=\"warn\">{length} bytes more are in the bundle.</p>\n"),
-    };
-    format!("<details><summary>{name}</summary>\n<pre>{}</pre>\n{cut}</details>\n", text(shown))
+/// A content over several lines, as far as a page shows it, and whether that is all. Indenting can make it much longer.
+fn pretty(content: &str) -> (String, bool) {
+    let mut room = Room(Vec::new());
+    let is_indented = content.len() <= limits::PAGE_CONTENT_BYTES_MAX
+        && serde_json::from_str::<Value>(content)
+            .is_ok_and(|value| serde_json::to_writer_pretty(&mut room, &value).is_ok());
+    if is_indented && let Ok(indented) = String::from_utf8(room.0) {
+        return (indented, true);
+    }
+    let end = content.floor_char_boundary(limits::PAGE_CONTENT_BYTES_MAX);
+    (content.get(..end).unwrap_or_default().to_owned(), end == content.len())
+}
+
+/// Takes as many bytes as a page shows of one content, and fails beyond.
+struct Room(Vec<u8>);
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > limits::PAGE_CONTENT_BYTES_MAX {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A list of names and what stands for them, which is markup already.
@@ -347,6 +402,22 @@ mod tests {
             ("é\nb", "é\nb"),
         ] {
             assert_eq!(text(raw), wanted);
+        }
+    }
+
+    #[test]
+    fn contents_are_cut_before_they_grow() {
+        // MAL-04: a text of this depth would be 30 times as long with one value a line.
+        let deep = format!("{}{}{}", "[".repeat(60), vec!["0"; 20_000].join(","), "]".repeat(60));
+        let long = "\u{e9}".repeat(limits::PAGE_CONTENT_BYTES_MAX);
+        for (content, wanted) in [
+            ("{\"a\":1}", ("{\n  \"a\": 1\n}", true)),
+            ("no JSON", ("no JSON", true)),
+            (&deep, (deep.as_str(), true)),
+            (&long, (&long[..limits::PAGE_CONTENT_BYTES_MAX], false)),
+        ] {
+            let (shown, is_whole) = pretty(content);
+            assert_eq!((shown.as_str(), is_whole), wanted);
         }
     }
 

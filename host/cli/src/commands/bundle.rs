@@ -14,7 +14,6 @@ use ringfence_audit::note::Verifier;
 use ringfence_model::content;
 use ringfence_model::encoding;
 use ringfence_model::entry::Body;
-use ringfence_model::entry::Entry;
 use ringfence_model::id::SessionId;
 use ringfence_model::limits;
 use ringfence_runtime::ledger::Ledger;
@@ -88,14 +87,14 @@ pub(super) fn pick(ledger: &Ledger, subject: Subject) -> Result<Vec<u64>, Comman
                 Some(CallState::Refused { refused }) => vec![refused],
                 None => Vec::new(),
             };
-            (with_removals(ledger, picked)?, format!("call `{call}`"))
+            (with_answers(ledger, with_question(ledger, picked)?)?, format!("call `{call}`"))
         }
         Subject::Range { from, to } if to >= ledger.len() => (Vec::new(), format!("index `{}`", to.max(from))),
         Subject::Range { from, to } => {
             ((from..=to).take(limits::BUNDLE_ENTRIES_MAX + 1).collect(), "that range".to_owned())
         }
         Subject::Session(session) => {
-            (with_removals(ledger, pick_session(ledger, session)?)?, format!("session `{session}`"))
+            (with_answers(ledger, pick_session(ledger, session)?)?, format!("session `{session}`"))
         }
     };
     match picked.len() {
@@ -107,19 +106,34 @@ pub(super) fn pick(ledger: &Ledger, subject: Subject) -> Result<Vec<u64>, Comman
     }
 }
 
-/// Adds the entries that say what was removed of those picked.
-fn with_removals(ledger: &Ledger, mut picked: Vec<u64>) -> Result<Vec<u64>, CommandError> {
-    let Some(last) = picked.last().copied() else { return Ok(picked) };
-    let mut removals = Vec::new();
-    for_each_entry(ledger, last.saturating_add(1), |stored| {
-        if let Ok(Entry { body: Body::Removed(removed), index, .. }) = encoding::decode(&stored.bytes) {
-            let is_ours = removed.contents.iter().any(|content| picked.binary_search(&content.entry).is_ok());
-            removals.extend(is_ours.then_some(index));
-        }
-        Ok(picked.len() + removals.len() <= limits::BUNDLE_ENTRIES_MAX)
-    })?;
-    picked.append(&mut removals);
+/// Adds the entry that asked for the approval which a call has used.
+fn with_question(ledger: &Ledger, mut picked: Vec<u64>) -> Result<Vec<u64>, CommandError> {
+    let Some(first) = picked.first().copied() else { return Ok(picked) };
+    let entry = ledger.entry(first)?.and_then(|stored| encoding::decode(&stored.bytes).ok());
+    let Some(Body::Begun(begun)) = entry.map(|entry| entry.body) else { return Ok(picked) };
+    if let Some(id) = begun.approval
+        && let Some(approval) = ledger.approval(id)?
+    {
+        picked.insert(0, approval.held);
+    }
     Ok(picked)
+}
+
+/// Adds what was written about those picked later: answers to questions, and what was removed.
+fn with_answers(ledger: &Ledger, picked: Vec<u64>) -> Result<Vec<u64>, CommandError> {
+    let Some(first) = picked.first().copied() else { return Ok(picked) };
+    let mut all: BTreeSet<_> = picked.iter().copied().collect();
+    for_each_entry(ledger, first.saturating_add(1), |stored| {
+        let is_picked = |index: &u64| picked.binary_search(index).is_ok();
+        let is_ours = match encoding::decode(&stored.bytes).map(|entry| entry.body) {
+            Ok(Body::Approved(answer) | Body::Rejected(answer)) => is_picked(&answer.held),
+            Ok(Body::Removed(removed)) => removed.contents.iter().any(|content| is_picked(&content.entry)),
+            _ => false,
+        };
+        all.extend(is_ours.then_some(stored.index));
+        Ok(all.len() <= limits::BUNDLE_ENTRIES_MAX)
+    })?;
+    Ok(all.into_iter().collect())
 }
 
 /// Ends of calls name no session: their beginnings do.
@@ -131,7 +145,6 @@ fn pick_session(ledger: &Ledger, session: SessionId) -> Result<Vec<u64>, Command
         let is_ours = match &entry.body {
             Body::Begun(begun) => begun.session == Some(session) && calls.insert(begun.call),
             Body::Finished(finished) => calls.contains(&finished.call),
-            Body::Approved(answer) | Body::Rejected(answer) => picked.binary_search(&answer.held).is_ok(),
             body => body.session() == Some(session),
         };
         picked.extend(is_ours.then_some(stored.index));

@@ -259,7 +259,7 @@ pub(super) fn verify_home(
 }
 
 /// A home has a head from `init` on, so one without has lost it, and with it what tells of a rollback.
-fn head_missing(home: &Home) -> Finding {
+pub(super) fn head_missing(home: &Home) -> Finding {
     let path = home.head_path();
     let text = format!("the log's head is missing: `{}` is not there to tell how long the log was", path.display());
     Finding { severity: Severity::Failure, kind: Kind::Unanchored, index: None, text }

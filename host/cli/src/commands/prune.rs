@@ -1,6 +1,7 @@
 //! `ringfence log prune`: remove contents that are older, or more, than `[log.retention]` keeps.
 //!
-//! Entries stay, all of them. The oldest contents go first; those of calls that have not ended stay until they have.
+//! Entries stay, all of them. The oldest contents go first; those of calls that have not ended stay until they have, and
+//! those of questions as long as they can be answered and the answer used.
 
 use ringfence_model::content;
 use ringfence_model::encoding;
@@ -10,6 +11,7 @@ use ringfence_model::time::Clock as _;
 use ringfence_model::time::Timestamp;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::Removal;
+use ringfence_runtime::ledger::approvals::ApprovalState;
 use ringfence_runtime::ledger::backend::CallState;
 use serde_json::json;
 
@@ -40,16 +42,17 @@ pub fn run(home: &Home, dry_run: bool, output: Output) -> Result<Exit, CommandEr
     if retention.is_unbounded() {
         return Err(CommandError::no_retention(&home.config_path()));
     }
+    let now = SystemClock.now();
     if dry_run {
-        let kept = kept(&home.ledger_read_only()?)?;
-        show(&due(&kept, retention, SystemClock.now()), &kept, output);
+        let kept = kept(&home.ledger_read_only()?, now)?;
+        show(&due(&kept, retention, now), &kept, output);
         return Ok(Exit::Done);
     }
     let (ledger, sequencer) = commands::open_log(home, output)?;
-    let due = due(&kept(&ledger)?, retention, SystemClock.now());
+    let due = due(&kept(&ledger, now)?, retention, now);
     let contents = due.iter().map(|kept| kept.content).collect();
     let removal =
-        Removal { by: BY.to_owned(), contents, principal: redact::operator()?, reason: retention.to_string() };
+        Removal { by: BY.to_owned(), contents, principal: commands::operator()?, reason: retention.to_string() };
     let removed = ledger.remove(removal)?;
     sequencer.publish(&ledger)?;
     redact::report(&removed, output);
@@ -71,11 +74,11 @@ fn show(due: &[Kept], kept: &[Kept], output: Output) {
 }
 
 /// Every content that is there, oldest first.
-fn kept(ledger: &Ledger) -> Result<Vec<Kept>, CommandError> {
+fn kept(ledger: &Ledger, now: Timestamp) -> Result<Vec<Kept>, CommandError> {
     let mut kept = Vec::new();
     for_each_entry(ledger, 0, |stored| {
         let Ok(entry) = encoding::decode(&stored.bytes) else { return Ok(true) };
-        if is_open(ledger, &entry.body)? {
+        if is_needed(ledger, &entry.body, now)? {
             return Ok(true);
         }
         for (name, commitment) in content::commitments(&entry.body) {
@@ -88,11 +91,21 @@ fn kept(ledger: &Ledger) -> Result<Vec<Kept>, CommandError> {
     Ok(kept)
 }
 
-/// Whether an entry begins a call that has not ended.
-fn is_open(ledger: &Ledger, body: &Body) -> Result<bool, CommandError> {
-    let Body::Begun(begun) = body else { return Ok(false) };
-    let state = ledger.find(&begun.call)?.map(|row| row.state);
-    Ok(matches!(state, Some(CallState::Begun { .. })))
+/// Whether somebody still works with what an entry commits to: a call that has not ended, or whoever is asked for an
+/// approval, and has to see of what.
+fn is_needed(ledger: &Ledger, body: &Body, now: Timestamp) -> Result<bool, CommandError> {
+    match body {
+        Body::Begun(begun) => {
+            let state = ledger.find(&begun.call)?.map(|row| row.state);
+            Ok(matches!(state, Some(CallState::Begun { .. })))
+        }
+        Body::Held(held) => {
+            let approval = ledger.approval(held.approval)?;
+            let waits = |state| matches!(state, ApprovalState::Pending | ApprovalState::Approved { .. });
+            Ok(approval.is_some_and(|approval| !approval.is_expired(now) && waits(approval.state)))
+        }
+        _ => Ok(false),
+    }
 }
 
 /// What is too old, and of the rest the oldest, until what is left is not too much.

@@ -10,8 +10,6 @@ use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::encoding;
 use ringfence_model::entry::RemovedContent;
-use ringfence_model::principal::Principal;
-use ringfence_model::principal::PrincipalKind;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::Removal;
 use serde_json::json;
@@ -29,7 +27,8 @@ use crate::output::Output;
 pub fn run(home: &Home, args: &RedactArgs, output: Output) -> Result<Exit, CommandError> {
     let (ledger, sequencer) = commands::open_log(home, output)?;
     let contents = wanted(&ledger, args)?;
-    let removal = Removal { by: args.by.0.clone(), contents, principal: operator()?, reason: args.reason.0.clone() };
+    let removal =
+        Removal { by: args.by.0.clone(), contents, principal: commands::operator()?, reason: args.reason.0.clone() };
     let removed = ledger.remove(removal)?;
     sequencer.publish(&ledger)?;
     report(&removed, output);
@@ -54,12 +53,6 @@ pub fn report(removed: &[(u64, Vec<RemovedContent>)], output: Output) {
             output.line(&format!("recorded by entry {}", entries.join(", ")));
         }
     }
-}
-
-/// Whoever runs this command, by the system's number.
-pub fn operator() -> Result<Principal, CommandError> {
-    let user = format!("uid-{}", rustix::process::getuid().as_raw());
-    Principal::new(PrincipalKind::Operator, &user).map_err(|error| CommandError::environment(error.to_string()))
 }
 
 /// The contents that are meant, whether they are there or not.
