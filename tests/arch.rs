@@ -27,6 +27,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("runtime", &["ringfence_audit", "ringfence_model"]),
     ("server", &["ringfence_audit", "ringfence_model", "ringfence_runtime"]),
     ("cli", &["ringfence_audit", "ringfence_model", "ringfence_policies", "ringfence_runtime", "ringfence_server"]),
+    ("verify", &["ringfence_audit", "ringfence_model"]),
 ];
 
 fn host() -> PathBuf {
@@ -113,6 +114,37 @@ fn pure_crates_do_no_input_or_output() {
                 }
             }
         }
+    }
+}
+
+/// What a package of this workspace depends on when it is built, from its own manifest.
+fn dependencies(folder: &str) -> Vec<String> {
+    let manifest = std::fs::read_to_string(host().join(folder).join("Cargo.toml")).expect("a manifest");
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    manifest["dependencies"].as_table().expect("dependencies").keys().cloned().collect()
+}
+
+#[test]
+fn verifier_links_little() {
+    // AUD-22: who verifies has to trust what the verifier is made of.
+    let lock = std::fs::read_to_string(host().join("../Cargo.lock")).expect("the lock file");
+    let lock: toml::Table = lock.parse().expect("TOML");
+    let packages = lock["package"].as_array().expect("packages");
+    let mut found = BTreeSet::new();
+    let mut next = ["verify", "audit", "model"].map(dependencies).concat();
+    while let Some(name) = next.pop() {
+        let name = name.split(' ').next().unwrap_or_default().to_owned();
+        if name.starts_with("ringfence") || !found.insert(name.clone()) {
+            continue;
+        }
+        for package in packages.iter().filter(|package| package["name"].as_str() == Some(name.as_str())) {
+            let needs = package.get("dependencies").and_then(toml::Value::as_array).into_iter().flatten();
+            next.extend(needs.filter_map(toml::Value::as_str).map(str::to_owned));
+        }
+    }
+    assert!(found.contains("sha2") && found.contains("serde_json"), "{found:?}");
+    for forbidden in ["wasmtime", "tokio", "clap", "rusqlite", "libsqlite3-sys", "hyper", "rustls", "reqwest"] {
+        assert!(!found.contains(forbidden), "`{forbidden}` in {found:?}");
     }
 }
 

@@ -16,6 +16,7 @@ mod demo;
 mod docs;
 mod egress;
 mod engines;
+mod evidence;
 mod filesystem;
 mod fuzz;
 mod guards;

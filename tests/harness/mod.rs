@@ -15,6 +15,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -151,6 +152,29 @@ pub fn command<S: AsRef<OsStr>>(home: &Path, args: impl IntoIterator<Item = S>) 
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
     command.env_clear().env("RINGFENCE_HOME", home).env("PATH", "/usr/bin:/bin").args(args);
     command
+}
+
+/// The verifier, which is a package of its own, built beside the binary once.
+pub fn verifier() -> &'static Path {
+    static VERIFIER: OnceLock<PathBuf> = OnceLock::new();
+    VERIFIER.get_or_init(|| {
+        let profile = Path::new(env!("CARGO_BIN_EXE_ringfence")).parent().expect("a folder");
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "--locked", "--offline", "-p", "ringfence-verify", "--target-dir"]);
+        cargo.arg(profile.parent().expect("the target folder")).current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().expect("cargo runs").success(), "the verifier does not build");
+        profile.join("ringfence-verify")
+    })
+}
+
+/// Runs the verifier, which gets nothing but its arguments.
+pub fn verify<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
+    let mut command = Command::new(verifier());
+    command.env_clear().args(args);
+    finish(command, b"")
 }
 
 /// Runs a command to its end.

@@ -44,13 +44,17 @@ impl Calls {
             };
             findings.failure(Kind::Misplaced, index, text);
         }
-        match facts.what {
-            What::Begun(call) => self.begin(index, call, findings, is_damaged),
-            What::Finished { begun, call } if !is_damaged(begun) => self.end(index, begun, call, findings),
+        match &facts.what {
+            What::Begun(call) => self.begin(index, *call, findings, is_damaged),
+            What::Finished { begun, call } if !is_damaged(*begun) => self.end(index, *begun, *call, findings),
             What::Finished { call, .. } => {
-                self.open.remove(&call);
+                self.open.remove(call);
             }
             What::Opened(_) | What::Other | What::Rotated(_) => {}
+            What::Removed { last, .. } if *last >= index => {
+                findings.failure(Kind::Misplaced, index, format!("entry `{index}` removes what entry `{last}` holds"));
+            }
+            What::Removed { what, .. } => findings.info(Kind::Removed, index, format!("removed: {what}")),
         }
     }
 

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use ringfence_model::digest::Digest;
+use ringfence_model::limits::FINDING_TEXT_BYTES_MAX;
 use serde::Serialize;
 
 use crate::checkpoint::OpenError;
@@ -46,12 +47,14 @@ pub enum Kind {
     Malformed,
     /// A checkpoint, or a key, that can't be read.
     MalformedCheckpoint,
-    /// An entry that may not stand there.
+    /// An entry that may not stand there, or does not belong to what a bundle is about.
     Misplaced,
     /// Entries are gone, or there are none at all.
     Missing,
     /// A receipt without proof: it shows nothing yet.
     Pending,
+    /// Contents were removed, on the record.
+    Removed,
     /// An entry stands before the one it follows.
     Reordered,
     /// Signed by a key of the log's that was not in force at that size.
@@ -62,7 +65,7 @@ pub enum Kind {
     RolledBack,
     /// Time goes backwards.
     TimeRegression,
-    /// The log ends before the signed one did.
+    /// The log ends before the signed one did, or the file before its own end.
     Truncated,
     /// Nothing vouches for the end of the log, or for all of it. A failure if keys were given to check it by.
     Unanchored,
@@ -76,7 +79,9 @@ pub enum Kind {
     Unvouched,
     /// A witness that was asked for has cosigned nothing that covers this log.
     Unwitnessed,
-    /// A receipt's index is not its entry's.
+    /// A content that an entry does not commit to.
+    WrongContent,
+    /// A receipt's index, or the place in a bundle, is not its entry's.
     WrongIndex,
     /// A checkpoint of another log.
     WrongOrigin,
@@ -105,6 +110,7 @@ impl Kind {
             Self::Misplaced => "misplaced",
             Self::Missing => "missing",
             Self::Pending => "pending",
+            Self::Removed => "removed",
             Self::Reordered => "reordered",
             Self::RetiredKey => "retired-key",
             Self::Rewritten => "rewritten",
@@ -117,6 +123,7 @@ impl Kind {
             Self::Unpaired => "unpaired",
             Self::Unvouched => "unvouched",
             Self::Unwitnessed => "unwitnessed",
+            Self::WrongContent => "wrong-content",
             Self::WrongIndex => "wrong-index",
             Self::WrongOrigin => "wrong-origin",
             Self::WrongProof => "wrong-proof",
@@ -166,6 +173,19 @@ pub struct Finding {
     pub text: String,
 }
 
+impl Finding {
+    fn line(&self) -> String {
+        let Self { severity, kind, index, text } = self;
+        let at = index.map(|index| format!("entry {index}: ")).unwrap_or_default();
+        let mark = match severity {
+            Severity::Failure => "FAILED ",
+            Severity::Warning => "warning",
+            Severity::Info => "note   ",
+        };
+        format!("{mark}  {at}{text} [{kind}]")
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.kind, self.text)
@@ -175,13 +195,14 @@ impl fmt::Display for Finding {
 /// What verification found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Entries the log holds by its indexes; for a receipt, 1.
+    /// Entries the log holds by its indexes; for a receipt, 1; for a bundle, those it holds.
     pub entries: u64,
     /// The hash of the last entry.
     pub head: Digest,
     /// The root over all entries; none if it can't be known, because entries are missing or a receipt has no proof.
     pub root: Option<Digest>,
-    /// Entries that a checked signature vouches for, counted from the first; for a receipt, the size of its tree.
+    /// Entries that a checked signature vouches for, counted from the first; for a receipt, the size of its tree; for
+    /// a bundle, the entries of it that are.
     pub vouched: u64,
     /// What was found, in the order it was found in; at most [`FINDINGS_MAX`] failures and as many others.
     pub findings: Vec<Finding>,
@@ -195,6 +216,21 @@ impl Report {
     pub fn is_intact(&self) -> bool {
         // A failure is only ever omitted after others were kept.
         self.failures().next().is_none()
+    }
+
+    /// The report for people: a line for each finding, then the verdict.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<_> = self.findings.iter().map(Finding::line).collect();
+        if self.omitted > 0 {
+            lines.push(format!("         and {} more", self.omitted));
+        }
+        let verdict = match (self.is_intact(), self.vouched) {
+            (false, _) => "NOT INTACT",
+            (true, 0) => "links intact, not vouched for",
+            (true, _) => "intact",
+        };
+        lines.push(format!("{verdict}: {} entries, {} under a signed checkpoint", self.entries, self.vouched));
+        lines
     }
 
     /// The failures.
@@ -228,7 +264,12 @@ impl Findings {
         (self.kept, self.omitted)
     }
 
-    fn add(&mut self, finding: Finding) {
+    fn add(&mut self, mut finding: Finding) {
+        // Names and errors repeat what was found, which is as long as whoever made it liked.
+        if finding.text.len() > FINDING_TEXT_BYTES_MAX {
+            finding.text.truncate(finding.text.floor_char_boundary(FINDING_TEXT_BYTES_MAX));
+            finding.text.push('…');
+        }
         let is_failure = finding.severity == Severity::Failure;
         let kept = if is_failure { self.failures } else { self.kept.len() - self.failures };
         if kept >= FINDINGS_MAX {

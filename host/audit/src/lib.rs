@@ -3,9 +3,9 @@
 //! An entry's [`hash`] links it into a [`chain`] and is a leaf of a Merkle [`tree`]; a [`proof`] shows that a leaf
 //! belongs to a root; a [`checkpoint`] states size and root, and a [`signer`] puts it under a signed [`note`];
 //! by a [`rotation`] one key hands over to the next. A
-//! [`receipt`] carries one entry with its proof, an [`extension`] shows that a log goes on from what it was; [`tiles`]
-//! are tree and entries as files for any web server; [`verify`] reads a whole log and says what is wrong with it, and
-//! where.
+//! [`receipt`] carries one entry with its proof, a [`bundle`] everything about a call or a session; an [`extension`] shows
+//! that a log goes on from what it was; [`tiles`] are tree and entries as files for any web server; [`verify`] reads a
+//! whole log and says what is wrong with it, and where.
 //!
 //! Deliberately absent: files, sockets, clocks and randomness. Whoever checks a log brings its bytes and the keys to
 //! trust; the answer depends on nothing else.
@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod bundle;
 pub mod chain;
 pub mod checkpoint;
 pub mod extension;

@@ -6,13 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use ringfence_model::digest::Commitment;
+use ringfence_model::content;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
 use ringfence_model::encoding;
 use ringfence_model::encoding::DecodeError;
-use ringfence_model::entry::Body;
-use ringfence_model::entry::DecisionRecord;
 use ringfence_model::entry::Entry;
 use ringfence_model::json;
 use ringfence_model::json::JsonError;
@@ -135,6 +133,16 @@ impl Receipt {
         Ok(receipt)
     }
 
+    /// Reads a receipt, or the JSON that `ringfence run` prints, which holds one beside the outcome that it is for.
+    pub fn parse_printed(bytes: &[u8]) -> Result<(Self, Option<Value>), ReceiptError> {
+        if let Ok(Value::Object(mut printed)) = json::parse(bytes)
+            && let Some(receipt) = printed.remove("receipt")
+        {
+            return Ok((Self::parse(&json::canonical(&receipt))?, printed.remove("outcome")));
+        }
+        Ok((Self::parse(bytes)?, None))
+    }
+
     /// The receipt as one line of canonical JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ReceiptError> {
         Ok(json::canonical(&serde_json::to_value(self)?))
@@ -167,7 +175,8 @@ impl Receipt {
     /// Shows that `content` is what the entry commits to under `name`: `input`, `output`, `trace`, `grant` or `request`.
     pub fn check_opening(&self, name: &str, content: &[u8]) -> Result<(), OpeningError> {
         let (entry, _) = self.entry().map_err(|error| OpeningError::Entry(error.to_string()))?;
-        let committed = commitment(&entry.body, name).ok_or_else(|| OpeningError::NoCommitment(name.to_owned()))?;
+        let committed = name.parse().ok().and_then(|name| content::commitment(&entry.body, name));
+        let committed = committed.ok_or_else(|| OpeningError::NoCommitment(name.to_owned()))?;
         let nonce = self.openings.get(name).and_then(|digits| parse_nonce(digits));
         let nonce = nonce.ok_or_else(|| OpeningError::NoOpening(name.to_owned()))?;
         let found = nonce.commit(content);
@@ -176,6 +185,21 @@ impl Receipt {
             return Err(OpeningError::OtherContent { name: name.to_owned(), wanted, found });
         }
         Ok(())
+    }
+
+    /// Shows that an outcome is the one that the entry commits to. Of a refusal the entry holds no output, but the reason.
+    pub fn check_outcome(&self, outcome: &Value) -> Result<(), String> {
+        if self.entry.pointer("/kind").is_some_and(|kind| kind == "refused") {
+            let codes = [outcome.pointer("/error/code"), self.entry.pointer("/body/code")];
+            let is_denial = outcome.pointer("/kind").is_some_and(|kind| kind == "denied");
+            let [Some(said), Some(recorded)] = codes else { return Err("it is not a refusal".to_owned()) };
+            return if is_denial && said == recorded {
+                Ok(())
+            } else {
+                Err(format!("the call was refused: {recorded}"))
+            };
+        }
+        self.check_opening("output", &json::canonical(outcome)).map_err(|error| error.to_string())
     }
 
     /// The entry's hash, if it is one.
@@ -209,12 +233,7 @@ impl Receipt {
             }
             return None;
         };
-        let error = match Checkpoint::open(note, keys) {
-            Ok(checkpoint) => return Some(checkpoint),
-            Err(error) => error,
-        };
-        findings.failure(Kind::from(&error), None, format!("the checkpoint: {error}"));
-        None
+        open_checkpoint(note, keys, findings)
     }
 
     fn check_proof(&self, leaf: &Digest, checkpoint: &Checkpoint, findings: &mut Findings) {
@@ -234,26 +253,18 @@ impl Receipt {
     }
 }
 
-fn commitment(body: &Body, name: &str) -> Option<Commitment> {
-    let request = |decision: &DecisionRecord| decision.request;
-    match (body, name) {
-        (Body::Begun(begun), "grant") => Some(begun.grant),
-        (Body::Begun(begun), "input") => Some(begun.input),
-        (Body::Begun(begun), "request") => Some(request(&begun.decision)),
-        (Body::Finished(finished), "output") => Some(finished.output),
-        (Body::Finished(finished), "trace") => Some(finished.trace),
-        (Body::Answered(answered), "input") => Some(answered.input),
-        (Body::Answered(answered), "request") => Some(request(&answered.decision)),
-        (Body::Held(held), "input") => held.input,
-        (Body::Held(held), "request") => Some(request(&held.decision)),
-        (Body::Decided(decided), "request") => Some(request(&decided.decision)),
-        (Body::Refused(refused), "input") => Some(refused.input),
-        (Body::Refused(refused), "request") => refused.decision.as_ref().map(request),
-        _ => None,
-    }
+/// A checkpoint that one of the keys has signed; anything else is a failure.
+pub(crate) fn open_checkpoint(note: &str, keys: &[Verifier], findings: &mut Findings) -> Option<Checkpoint> {
+    let error = match Checkpoint::open(note, keys) {
+        Ok(checkpoint) => return Some(checkpoint),
+        Err(error) => error,
+    };
+    findings.failure(Kind::from(&error), None, format!("the checkpoint: {error}"));
+    None
 }
 
-fn parse_nonce(digits: &str) -> Option<Nonce> {
+/// A nonce in its one spelling: 32 lower-case hexadecimal digits.
+pub(crate) fn parse_nonce(digits: &str) -> Option<Nonce> {
     let mut bytes = [0; 16];
     hex::decode_to_slice(digits, &mut bytes).ok()?;
     (hex::encode(bytes) == digits).then(|| Nonce::from_random(bytes))

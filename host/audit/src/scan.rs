@@ -10,9 +10,11 @@ use ringfence_model::encoding::DecodeError;
 use ringfence_model::encoding::decode;
 use ringfence_model::entry::Body;
 use ringfence_model::entry::Opened;
+use ringfence_model::entry::Removed;
 use ringfence_model::entry::Rotated;
 use ringfence_model::id::CallId;
 use ringfence_model::limits;
+use ringfence_model::outcome::one_line;
 use ringfence_model::time::Timestamp;
 
 /// What an entry says about its place in the log.
@@ -35,6 +37,11 @@ pub(crate) enum What {
     Opened(Box<Opened>),
     /// It begins and ends nothing.
     Other,
+    /// What was removed, by the last entry that held any of it, in words.
+    Removed {
+        last: u64,
+        what: String,
+    },
     Rotated(Box<Rotated>),
 }
 
@@ -48,10 +55,27 @@ pub(crate) fn facts(bytes: &[u8]) -> Result<Facts, DecodeError> {
         Body::Begun(begun) => What::Begun(begun.call),
         Body::Finished(finished) => What::Finished { begun: finished.begun, call: finished.call },
         Body::Opened(opened) => What::Opened(Box::new(opened)),
+        Body::Removed(removed) => removed_of(&removed),
         Body::Rotated(rotated) => What::Rotated(rotated),
         _ => What::Other,
     };
     Ok(Facts { index: entry.index, prev: entry.prev, time: entry.time, what })
+}
+
+/// Contents of so many entries are named, and the rest is counted.
+const REMOVED_SHOWN: usize = 4;
+
+fn removed_of(removed: &Removed) -> What {
+    let Removed { by, contents, reason, .. } = removed;
+    let last = contents.iter().map(|content| content.entry).max().unwrap_or(u64::MAX);
+    let mut what: Vec<_> = contents
+        .iter()
+        .take(REMOVED_SHOWN)
+        .map(|content| format!("`{}` of entry {}", content.name, content.entry))
+        .collect();
+    what.extend(contents.len().checked_sub(REMOVED_SHOWN + 1).map(|rest| format!("{} more", rest + 1)));
+    let (by, reason) = (one_line(by), one_line(reason));
+    What::Removed { last, what: format!("{}, for `{by}`: `{reason}`", what.join(", ")) }
 }
 
 fn quick(bytes: &[u8]) -> Option<Facts> {
@@ -385,6 +409,7 @@ mod tests {
             Body::Begun(begun) => What::Begun(begun.call),
             Body::Finished(finished) => What::Finished { begun: finished.begun, call: finished.call },
             Body::Opened(opened) => What::Opened(Box::new(opened)),
+            Body::Removed(removed) => removed_of(&removed),
             Body::Rotated(rotated) => What::Rotated(rotated),
             _ => What::Other,
         };

@@ -12,6 +12,7 @@ use ringfence_audit::witness::Witness;
 use ringfence_model::capability::Access;
 use ringfence_model::capability::GuestPath;
 use ringfence_model::capability::NetworkAsked;
+use ringfence_model::content::ContentName;
 use ringfence_model::digest::Digest;
 use ringfence_model::egress::HostPattern;
 use ringfence_model::egress::HttpRule;
@@ -21,6 +22,8 @@ use ringfence_model::glob::Glob;
 use ringfence_model::id::ApprovalId;
 use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
+use ringfence_model::limits;
+use ringfence_model::outcome::is_unprintable;
 use ringfence_model::principal::Principal;
 use ringfence_model::time::Timestamp;
 
@@ -130,6 +133,17 @@ pub enum Command {
     /// Check what a caller kept of a call
     #[command(subcommand)]
     Receipt(ReceiptCommand),
+    /// Write everything about a call, a session or a part of the log into one file that verifies by itself
+    Bundle(BundleArgs),
+    /// Copy this home into a new folder, as of one moment: log, head, keys, configuration, tools
+    Backup(BackupArgs),
+    /// Make a home from a backup that is whole, where there is none
+    Restore {
+        /// The folder that `ringfence backup` made. `--home` says where to
+        from: PathBuf,
+    },
+    /// Show what is different between two calls, or between the calls of two bundles
+    Diff(DiffArgs),
     /// Measure each part against its floor, in one process
     Bench(BenchArgs),
     /// Compile a component: what the other commands start, in a process of its own
@@ -682,6 +696,14 @@ pub enum LogCommand {
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
     },
+    /// Remove contents of a call for good. Entries and proofs stay, and that it was done becomes an entry
+    Redact(RedactArgs),
+    /// Remove contents that are older, or more, than `[log.retention]` keeps. Entries stay
+    Prune {
+        /// Only show what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print the receipt of an entry, or with `--from` the proof that the log goes on from what it was
     Prove {
         /// The entry
@@ -717,6 +739,134 @@ pub enum ReceiptCommand {
         #[arg(long, value_name = "KEY", requires = "published")]
         key: Option<String>,
     },
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct RedactArgs {
+    /// A call, or the commitment to one content as it stands in an entry
+    #[arg(value_name = "ID|COMMITMENT")]
+    pub target: Redacted,
+
+    /// Which contents of a call: `input`, `output`, `trace`, `request`, `grant`, `admission`, `reason`. The policy request
+    /// goes with the input, which it repeats
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub what: Vec<ContentName>,
+
+    /// Who asked for it; written down for ever
+    #[arg(long, value_name = "WHO")]
+    pub by: Remark,
+
+    /// Why; written down for ever, so don't repeat what is to be removed
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Remark,
+}
+
+/// What is to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redacted {
+    Call(CallId),
+    Commitment(Digest),
+}
+
+impl FromStr for Redacted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with(CallId::PREFIX) {
+            return text.parse().map(Self::Call).map_err(|error: ringfence_model::id::IdError| error.to_string());
+        }
+        text.parse().map(Self::Commitment).map_err(|_| "it is neither a call id nor a commitment".to_owned())
+    }
+}
+
+/// A line that is written into an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark(pub String);
+
+impl FromStr for Remark {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            _ if text.trim().is_empty() => Err("it is empty".to_owned()),
+            _ if text.len() > limits::REMARK_BYTES_MAX => {
+                Err(format!("it is longer than {} bytes", limits::REMARK_BYTES_MAX))
+            }
+            _ if text.chars().any(is_unprintable) => Err("it holds characters that can't be printed".to_owned()),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct BackupArgs {
+    /// The folder to make
+    pub to: PathBuf,
+
+    /// Leave out the keys. Nothing runs in a home that is restored without them
+    #[arg(long)]
+    pub without_keys: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct DiffArgs {
+    /// A call of this home, or a bundle
+    #[arg(value_name = "ID|FILE")]
+    pub a: Side,
+
+    /// The one to compare it with
+    #[arg(value_name = "ID|FILE")]
+    pub b: Side,
+}
+
+/// One side of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Side {
+    Call(CallId),
+    File(PathBuf),
+}
+
+impl FromStr for Side {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text.parse().map_or_else(|_| Self::File(text.into()), Self::Call))
+    }
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct BundleArgs {
+    #[command(flatten)]
+    pub subject: SubjectArgs,
+
+    /// The file to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Leave out inputs, outputs, grants, requests and traces; what stands in the entries stays
+    #[arg(long)]
+    pub without_content: bool,
+}
+
+/// What a bundle is about.
+#[derive(ClapArgs, Debug)]
+#[group(required = true)]
+pub struct SubjectArgs {
+    /// One call
+    #[arg(long, value_name = "ID", conflicts_with_all = ["session", "from", "to"])]
+    pub call: Option<CallId>,
+
+    /// Everything in a session
+    #[arg(long, value_name = "ID", conflicts_with_all = ["from", "to"])]
+    pub session: Option<SessionId>,
+
+    /// Every entry from this one
+    #[arg(long, value_name = "INDEX", requires = "to")]
+    pub from: Option<u64>,
+
+    /// … to this one
+    #[arg(long, value_name = "INDEX", requires = "from")]
+    pub to: Option<u64>,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -9,6 +9,7 @@ mod registries;
 pub mod tools;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -166,6 +167,7 @@ pub enum Imports {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct LogConfig {
     pub head: Option<PathBuf>,
+    pub retention: RetentionConfig,
     /// Whose cosignatures are kept.
     #[serde(deserialize_with = "witnesses")]
     pub witnesses: Vec<Witness>,
@@ -174,6 +176,29 @@ pub struct LogConfig {
 fn witnesses<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Witness>, D::Error> {
     let keys = Vec::<String>::deserialize(deserializer)?;
     keys.iter().map(|key| key.parse().map_err(serde::de::Error::custom)).collect()
+}
+
+/// How long, and how much of, the contents of calls are kept. Entries stay for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct RetentionConfig {
+    pub max_age_days: Option<u64>,
+    pub max_bytes: Option<u64>,
+}
+
+impl RetentionConfig {
+    /// Whether everything is kept.
+    pub fn is_unbounded(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for RetentionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let age = self.max_age_days.map(|days| format!("max-age-days = {days}"));
+        let size = self.max_bytes.map(|bytes| format!("max-bytes = {bytes}"));
+        f.write_str(&age.into_iter().chain(size).collect::<Vec<_>>().join(", "))
+    }
 }
 
 impl Config {

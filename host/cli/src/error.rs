@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use ringfence_audit::bundle::BundleError;
+use ringfence_audit::verify::Finding;
 use ringfence_model::capability::Access;
 use ringfence_model::decision::DenialReason;
 use ringfence_model::description::Description;
@@ -14,6 +16,7 @@ use ringfence_model::grant::Layer;
 use ringfence_model::grant::Refusal;
 use ringfence_model::grant::Wanted;
 use ringfence_model::id::CallId;
+use ringfence_model::limits;
 use ringfence_model::outcome::HostCall;
 use ringfence_model::outcome::one_line;
 use ringfence_model::ring::Ring;
@@ -211,6 +214,67 @@ impl CommandError {
             return error;
         }
         error.hint("it asks for more than before, so what was granted will be taken out of the configuration")
+    }
+
+    /// A bundle of what is not in the log.
+    pub fn nothing_to_bundle(what: &str) -> Self {
+        Self::command_line(format!("the log has no entry of {what}"))
+            .hint("`ringfence log show` lists entries with the calls they are of")
+    }
+
+    /// A bundle that can't be made.
+    pub fn bundle(error: &BundleError) -> Self {
+        let hint = match error {
+            BundleError::TooLarge => {
+                "leave the contents out with `--without-content`, or bundle less with `--from` and `--to`"
+            }
+            BundleError::TooManyEntries(_) => "bundle less at a time with `--from` and `--to`",
+            BundleError::Entry(_) | BundleError::Json(_) => "`ringfence log verify` says what is wrong with the log",
+        };
+        Self::environment(one_line(&error.to_string())).code("host.bundle").hint(hint)
+    }
+
+    /// A bundle in a file that does not verify by itself.
+    pub fn damaged_bundle(path: &Path, finding: Option<&Finding>) -> Self {
+        let why = finding.map(ToString::to_string).unwrap_or_default();
+        Self::evidence(format!("`{}` is no whole bundle: {}", path.display(), one_line(&why)))
+            .hint("`ringfence-verify` says everything that is wrong with it")
+    }
+
+    /// A backup that is not what its list says.
+    pub fn damaged_backup(from: &Path, why: &str) -> Self {
+        Self::evidence(format!("the backup `{}` is damaged: {}", from.display(), one_line(why)))
+            .code("audit.backup")
+            .hint("take another backup; nothing was restored")
+    }
+
+    /// Something stands where a home or a backup should go.
+    pub fn place_is_taken(path: &Path) -> Self {
+        Self::environment(format!("`{}` is there already", path.display()))
+            .code("host.place-taken")
+            .hint("nothing is overwritten: name another place, or move away what is there")
+    }
+
+    /// A home with more files than a backup may have.
+    pub fn too_much_to_back_up(root: &Path) -> Self {
+        Self::environment(format!("`{}` holds more than {} files", root.display(), limits::BACKUP_FILES_MAX))
+            .code("host.backup")
+            .hint("move what is no part of the home out of it")
+    }
+
+    /// A redaction of a call that does not say of what.
+    pub fn nothing_to_redact() -> Self {
+        Self::command_line("`--what` is missing: it says which contents of the call to remove")
+            .hint("choose of `--what input,output,trace,request,grant,admission,reason`")
+    }
+
+    /// Nothing says what to prune.
+    pub fn no_retention(config: &Path) -> Self {
+        let mut error = Self::environment("every content is kept: there is no limit on their age or size")
+            .code("host.retention")
+            .hint(format!("set one in `{}`:", config.display()));
+        error.hints.extend(["    [log.retention]".to_owned(), "    max-age-days = 90".to_owned()]);
+        error
     }
 
     /// ART-07: an older version may have a hole that the newer one mended.

@@ -246,6 +246,15 @@ impl Home {
         wait_while_in_use(|| SqliteBackend::open_read_only(&self.log_path()))
     }
 
+    /// Copies the log, as of one moment. It is held, and nobody else writes to this home, until what is returned is dropped.
+    pub fn copy_log(&self, to: &Path) -> Result<impl Backend + use<>, HomeError> {
+        let backend = wait_while_in_use(|| SqliteBackend::open(&self.log_path()))?;
+        backend.copy_to(to).map_err(LedgerError::from)?;
+        let owners = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(to, owners).map_err(|error| file_error(to, &error))?;
+        Ok(backend)
+    }
+
     /// What signs this home's checkpoints.
     pub fn signer(&self) -> Result<SoftwareSigner, HomeError> {
         read_signer(&self.key_path("log"))

@@ -6,9 +6,9 @@ use std::io::Write as _;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
 
+use ringfence_model::json;
 use ringfence_model::outcome::is_unprintable;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::args::Format;
 use crate::error::CommandError;
@@ -81,8 +81,9 @@ impl Output {
 
     /// One object for programs.
     pub fn json(self, value: &impl Serialize) {
-        let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| json!(error.to_string()).to_string());
-        self.bytes(format!("{}\n", escaped_json(&text)).as_bytes());
+        let text = serde_json::to_string_pretty(value)
+            .unwrap_or_else(|error| serde_json::json!(error.to_string()).to_string());
+        self.bytes(format!("{}\n", json::escaped(&text)).as_bytes());
     }
 
     /// Progress and remarks.
@@ -95,7 +96,7 @@ impl Output {
     pub fn error(self, error: &CommandError) -> Exit {
         if self.is_json() {
             let CommandError { code, message, hints, .. } = error;
-            self.json(&json!({ "error": { "code": code, "message": message, "hints": hints } }));
+            self.json(&serde_json::json!({ "error": { "code": code, "message": message, "hints": hints } }));
         } else {
             self.note(&format!("error: {}", error.message));
             self.hints(&error.hints);
@@ -130,32 +131,9 @@ fn for_terminal(bytes: &[u8], is_terminal: bool) -> String {
     shown
 }
 
-/// JSON text with every character that is not for printing as `\uXXXX`: the same JSON, harmless wherever it is shown.
-fn escaped_json(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_unprintable(c) && c != '\n' {
-            let mut units = [0; 2];
-            escaped.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn printed_json_is_harmless_and_the_same() {
-        // OUT-02
-        let value = json!({ "a\u{9b}": "x\u{202e}\u{e0041}\u{2028}é\n" });
-        let text = escaped_json(&serde_json::to_string_pretty(&value).expect("JSON"));
-        assert!(!text.chars().any(|c| is_unprintable(c) && c != '\n'), "{text:?}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
-    }
 
     #[test]
     fn terminal_escapes_are_shown() {

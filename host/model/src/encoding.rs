@@ -105,6 +105,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, DecodeError> {
         "rotated" => Body::Rotated(serde_json::from_str(body)?),
         "session-closed" => Body::SessionClosed(serde_json::from_str(body)?),
         "session-opened" => Body::SessionOpened(serde_json::from_str(body)?),
+        "removed" => Body::Removed(serde_json::from_str(body)?),
         other => return Err(DecodeError::UnknownKind(other.chars().take(64).collect())),
     };
     let entry = Entry { body, index: wire.index, prev: wire.prev, time: wire.time };
@@ -117,6 +118,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::ContentName;
     use crate::decision::DecisionPoint;
     use crate::digest::Nonce;
     use crate::entry::Answered;
@@ -130,6 +132,8 @@ mod tests {
     use crate::entry::Held;
     use crate::entry::Opened;
     use crate::entry::Refused;
+    use crate::entry::Removed;
+    use crate::entry::RemovedContent;
     use crate::entry::Rotated;
     use crate::entry::RulingRecord;
     use crate::entry::SessionClosed;
@@ -220,6 +224,15 @@ mod tests {
             stage: Stage::Decide,
             tool: tool(),
         };
+        let removed = Removed {
+            by: "privacy \"desk\"".into(),
+            contents: vec![
+                RemovedContent { entry: 1, name: ContentName::Input },
+                RemovedContent { entry: 2, name: ContentName::Output },
+            ],
+            principal: principal(),
+            reason: "asked for".into(),
+        };
         let opened = Opened { host: "ringfence 0.1.0".into(), key: "k+1+a".into(), origin: "example.com/log".into() };
         let rotated = Rotated {
             new: "k+2+b".into(),
@@ -232,6 +245,7 @@ mod tests {
             Body::Begun(Box::new(begun)),
             Body::Finished(Box::new(finished)),
             Body::Refused(Box::new(refused)),
+            Body::Removed(Box::new(removed)),
             Body::Rotated(Box::new(rotated)),
         ]
         .into_iter()

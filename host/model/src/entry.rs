@@ -7,6 +7,7 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::content::ContentName;
 use crate::decision::DecisionPoint;
 use crate::digest::Commitment;
 use crate::digest::Digest;
@@ -63,6 +64,8 @@ pub enum Body {
     Refused(Box<Refused>),
     /// Somebody rejected.
     Rejected(ApprovalAnswer),
+    /// Contents were removed.
+    Removed(Box<Removed>),
     /// The key of the log's checkpoints was replaced.
     Rotated(Box<Rotated>),
     /// A session was closed.
@@ -85,9 +88,30 @@ impl Body {
             Self::Opened(_) => "opened",
             Self::Refused(_) => "refused",
             Self::Rejected(_) => "rejected",
+            Self::Removed(_) => "removed",
             Self::Rotated(_) => "rotated",
             Self::SessionClosed(_) => "session-closed",
             Self::SessionOpened(_) => "session-opened",
+        }
+    }
+
+    /// The session it is about, if it says so.
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Answered(answered) => answered.session,
+            Self::Begun(begun) => begun.session,
+            Self::Decided(decided) => decided.session,
+            Self::Elevated(elevated) => Some(elevated.session),
+            Self::Held(held) => held.session,
+            Self::Refused(refused) => refused.session,
+            Self::SessionClosed(closed) => Some(closed.session),
+            Self::SessionOpened(opened) => Some(opened.session),
+            Self::Approved(_)
+            | Self::Finished(_)
+            | Self::Opened(_)
+            | Self::Rejected(_)
+            | Self::Removed(_)
+            | Self::Rotated(_) => None,
         }
     }
 
@@ -104,6 +128,7 @@ impl Body {
             | Self::Elevated(_)
             | Self::Opened(_)
             | Self::Rejected(_)
+            | Self::Removed(_)
             | Self::Rotated(_)
             | Self::SessionClosed(_)
             | Self::SessionOpened(_) => None,
@@ -131,6 +156,7 @@ impl Body {
             Self::Approved(_)
             | Self::Opened(_)
             | Self::Rejected(_)
+            | Self::Removed(_)
             | Self::Rotated(_)
             | Self::SessionClosed(_)
             | Self::SessionOpened(_) => Vec::new(),
@@ -506,4 +532,28 @@ pub enum Stage {
     Decide,
     /// A layer of the grant.
     Narrow,
+}
+
+/// Contents that were taken out of the store. Entries keep their commitments to them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Removed {
+    /// Who asked for it, in the operator's words.
+    pub by: String,
+    /// What was removed, in order.
+    pub contents: Vec<RemovedContent>,
+    /// Who ran the command that did it.
+    pub principal: Principal,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
+/// A content that was removed, by the entry that commits to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemovedContent {
+    /// Index of that entry.
+    pub entry: u64,
+    /// What it was to it.
+    pub name: ContentName,
 }

@@ -18,6 +18,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::limits::JSON_DEPTH_MAX;
+use crate::outcome::is_unprintable;
 
 /// Up to here every integer has a float of its own.
 const INTEGER_F64_MAX: f64 = 9_007_199_254_740_992.0;
@@ -256,6 +257,20 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 }
 
+/// JSON text with every character that is not for printing as `\uXXXX`: the same JSON, harmless wherever it is shown.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unprintable(c) && c != '\n' {
+            let mut units = [0; 2];
+            escaped.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -336,6 +351,15 @@ mod tests {
             assert_eq!(value.to_string(), wanted, "{text}");
         }
         assert!(parse(b"1e300").expect("JSON").is_f64());
+    }
+
+    #[test]
+    fn printed_json_is_harmless_and_the_same() {
+        // OUT-02
+        let value = serde_json::json!({ "a\u{9b}": "x\u{202e}\u{e0041}\u{2028}é\n" });
+        let text = escaped(&serde_json::to_string_pretty(&value).expect("JSON"));
+        assert!(!text.chars().any(|c| is_unprintable(c) && c != '\n'), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
     }
 
     #[test]

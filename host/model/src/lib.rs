@@ -20,6 +20,7 @@
 
 pub mod call;
 pub mod capability;
+pub mod content;
 pub mod decision;
 pub mod description;
 pub mod digest;

@@ -57,7 +57,7 @@ pub const DIFFERENCES_SHOWN_MAX: usize = 100;
 /// Bytes of a tool's signature.
 pub const SIGNATURE_BYTES_MAX: u64 = 16 * 1024;
 /// Bytes of a bundle of cosign's: a signature, a certificate, entries of logs.
-pub const BUNDLE_BYTES_MAX: u64 = 256 * 1024;
+pub const COSIGN_BUNDLE_BYTES_MAX: u64 = 256 * 1024;
 /// Seconds that a registry may take for all of a tool.
 pub const REGISTRY_WAIT_S: u64 = 300;
 /// Seconds that a registry may take to answer, or between two parts of its answer.
@@ -277,6 +277,28 @@ pub const ENTRY_BYTES_MAX: usize = u16::MAX as usize;
 pub const CHECKPOINT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a receipt.
 pub const RECEIPT_BYTES_MAX: u64 = MIB;
+/// Bytes of a bundle.
+pub const BUNDLE_BYTES_MAX: u64 = 256 * MIB;
+/// Entries of a bundle.
+pub const BUNDLE_ENTRIES_MAX: usize = 10_000;
+/// Bytes of a bundle's first line, which names everything in it.
+pub const BUNDLE_HEADER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Contents of one entry in a bundle: no entry commits to more.
+pub const CONTENTS_PER_ENTRY_MAX: usize = 7;
+/// Contents that one entry says were removed; of more there are several entries.
+pub const REMOVED_PER_ENTRY_MAX: usize = 500;
+/// Bytes of what an operator writes down beside a removal.
+pub const REMARK_BYTES_MAX: usize = 512;
+/// Files of a backup.
+pub const BACKUP_FILES_MAX: usize = 10_000;
+/// Bytes of the list of a backup's files.
+pub const BACKUP_LIST_BYTES_MAX: u64 = 16 * MIB;
+/// Bytes of one content that a page shows.
+pub const PAGE_CONTENT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a page, but for what the last entry on it makes it longer.
+pub const PAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of what is said about one finding: it may repeat what was found.
+pub const FINDING_TEXT_BYTES_MAX: usize = 4 * 1024;
 /// Hashes in an inclusion proof: enough for 2^64 entries.
 pub const PROOF_HASHES_MAX: usize = 64;
 /// Keys of one log, one after the other: what a verifier has to hold in memory.
@@ -307,6 +329,10 @@ const _: () = {
     assert!(COMPILE_CPU_SECONDS_BASE < COMPILE_CPU_SECONDS_MAX);
     assert!(JSON_DEPTH_MAX < 128, "the parser's own limit must not strike first");
     assert!(INPUT_BYTES_MAX <= HOST_CALL_BYTES_MAX);
+    assert!(REMOVED_PER_ENTRY_MAX * 64 + REMARK_BYTES_MAX * 12 < ENTRY_BYTES_MAX, "what was removed fits an entry");
+    let names = BUNDLE_ENTRIES_MAX * 20 + BUNDLE_ENTRIES_MAX * CONTENTS_PER_ENTRY_MAX * 34;
+    assert!(names + 2 * CHECKPOINT_BYTES_MAX < BUNDLE_HEADER_BYTES_MAX, "a first line holds everything it may name");
+    assert!(STDIN_BYTES_MAX * 2 < BUNDLE_BYTES_MAX, "a bundle has room for the largest call");
     assert!(JSON_DEPTH_MAX < SCHEMA_DEPTH_MAX, "a schema without references is never too deep");
     assert!(SCHEMA_BYTES_MAX <= SCHEMA_BYTES_PER_TOOL_MAX);
     assert!(TOOL_NAME_BYTES_MAX <= NAME_BYTES_MAX, "a registered tool's name is written in entries");

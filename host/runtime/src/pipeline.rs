@@ -442,6 +442,16 @@ fn not_run(error: &SandboxError) -> Outcome {
     }
 }
 
+/// The call was made, and will not be made again; what it answered is gone.
+fn removed_outcome(index: u64) -> Outcome {
+    let message = format!("this call was made (entry `{index}`), and its outcome has been removed from the log");
+    let mut outcome = Outcome::cancelled(&message);
+    if let Some(error) = &mut outcome.error {
+        "host.removed".clone_into(&mut error.code);
+    }
+    outcome
+}
+
 /// The answer of a call that was made before, under the same key.
 fn known(stored: &StoredCall) -> Result<Response, CallFailure> {
     let call = stored.recorded.call;
@@ -452,7 +462,7 @@ fn known(stored: &StoredCall) -> Result<Response, CallFailure> {
 fn stored_outcome(stored: &StoredCall) -> Result<Outcome, CallFailure> {
     match &stored.outcome {
         Some(bytes) => serde_json::from_slice(bytes).map_err(|_| CallFailure::StoredOutcome(stored.recorded.call)),
-        None => Ok(Outcome::cancelled("the outcome of this call has been removed from the log")),
+        None => Ok(removed_outcome(stored.recorded.index)),
     }
 }
 

@@ -15,8 +15,10 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use ringfence_audit::bundle::Proven;
 use ringfence_audit::checkpoint::Checkpoint;
 use ringfence_audit::extension::Extension;
+use ringfence_audit::note::Verifier;
 use ringfence_audit::proof;
 use ringfence_audit::receipt::Receipt;
 use ringfence_audit::rotation;
@@ -26,6 +28,7 @@ use ringfence_audit::tree::Tree;
 use ringfence_audit::witness;
 use ringfence_audit::witness::Witness;
 use ringfence_model::digest::Commitment;
+use ringfence_model::encoding;
 use ringfence_model::entry::Body;
 use thiserror::Error;
 
@@ -304,6 +307,35 @@ pub fn prove_extension(ledger: &Ledger, from: u64, to: Option<u64>) -> Result<Op
     Ok(Some(Extension::new(from, &proof, note)))
 }
 
+/// Entries, and what shows that they are in the log.
+#[derive(Clone, Debug)]
+pub struct ProvenEntries {
+    /// The last checkpoint that is stored, as a signed note.
+    pub checkpoint: String,
+    /// The key that has signed it.
+    pub key: Verifier,
+    /// The entries with their proofs under it.
+    pub entries: Vec<Proven>,
+}
+
+/// Entries with their proofs under the last checkpoint that is stored; none if it does not cover them all.
+pub fn prove_all(ledger: &Ledger, indexes: &[u64]) -> Result<Option<ProvenEntries>, SequencerError> {
+    let keys = keys(ledger)?;
+    let Some(Published { checkpoint, note }) = latest(ledger, &keys)? else { return Ok(None) };
+    if indexes.iter().any(|index| *index >= checkpoint.size) {
+        return Ok(None);
+    }
+    let proven = indexes.iter().map(|index| {
+        let proof = prove_entry(ledger, *index, &checkpoint)?;
+        let stored = ledger.entry(*index)?.ok_or(SequencerError::NoEntry { index: *index, entries: ledger.len() })?;
+        let entry = encoding::decode(&stored.bytes)
+            .map_err(|error| LedgerError::Corrupt { index: *index, why: error.to_string() })?;
+        Ok(Proven { entry, proof })
+    });
+    let entries = proven.collect::<Result<_, SequencerError>>()?;
+    Ok(Some(ProvenEntries { checkpoint: note, key: keys.at(checkpoint.size).clone(), entries }))
+}
+
 fn receipt(ledger: &Ledger, index: u64, published: Option<&Published>) -> Result<Receipt, SequencerError> {
     let missing = || SequencerError::NoEntry { index, entries: ledger.len() };
     let stored = ledger.entry(index)?.ok_or_else(missing)?;
@@ -335,6 +367,7 @@ fn openable(body: &Body) -> Vec<(&'static str, Commitment)> {
         | Body::Elevated(_)
         | Body::Opened(_)
         | Body::Rejected(_)
+        | Body::Removed(_)
         | Body::Rotated(_)
         | Body::SessionClosed(_)
         | Body::SessionOpened(_) => Vec::new(),

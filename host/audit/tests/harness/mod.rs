@@ -96,6 +96,7 @@ pub fn rename(entry: &mut Entry) {
         Body::Finished(finished) => finished.used.wall_ms += 1,
         Body::Opened(opened) => opened.host.push('x'),
         Body::Refused(refused) => refused.function.push('x'),
+        Body::Removed(removed) => removed.reason.push('x'),
         Body::Rotated(rotated) => rotated.new.push('x'),
         // No sample log holds another kind.
         _ => {}

@@ -21,6 +21,7 @@ use ringfence_model::encoding;
 use ringfence_model::entry::Begun;
 use ringfence_model::entry::Body;
 use ringfence_model::entry::Refused;
+use ringfence_model::entry::Removed;
 use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
 use ringfence_runtime::ledger::Ledger;
@@ -35,7 +36,9 @@ use crate::args::LogCommand;
 use crate::commands;
 use crate::commands::cosign;
 use crate::commands::extension;
+use crate::commands::prune;
 use crate::commands::publish;
+use crate::commands::redact;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home;
@@ -85,11 +88,13 @@ pub fn run(home: Option<&Path>, command: LogCommand, output: Output) -> Result<E
         LogCommand::Publish { to } => publish::run(&home()?, &to, output),
         LogCommand::Prove { from: Some(from), to, .. } => extension::prove(&home()?, &from, to, output),
         LogCommand::Prove { index, .. } => prove(&home()?, index.unwrap_or_default(), output),
+        LogCommand::Redact(redact) => redact::run(&home()?, &redact, output),
+        LogCommand::Prune { dry_run } => prune::run(&home()?, dry_run, output),
     }
 }
 
 /// A check of a log by these keys, which these witnesses must have seen.
-fn log_check(keys: Vec<Verifier>, witnesses: Vec<Witness>) -> LogCheck {
+pub(super) fn log_check(keys: Vec<Verifier>, witnesses: Vec<Witness>) -> LogCheck {
     let mut check = LogCheck::new(Options { keys });
     for witness in witnesses {
         check.witness(witness);
@@ -181,12 +186,16 @@ fn summary(stored: &StoredEntry) -> String {
             let Refused { call, tool, function, ring, code, .. } = refused.as_ref();
             format!("{call}  {} {}  ring {ring}  {code}", tool.name, one_line(function))
         }
+        Body::Removed(removed) => {
+            let Removed { by, contents, reason, .. } = removed.as_ref();
+            format!("contents: {}  for {}  {}", contents.len(), one_line(by), one_line(reason))
+        }
     };
     format!("{:>6}  {}  {:<8}  {detail}", entry.index, entry.time, entry.body.kind())
 }
 
 /// Goes through the entries from an index on, until there are no more or the visitor has had enough.
-fn for_each_entry(
+pub(super) fn for_each_entry(
     ledger: &Ledger,
     from: u64,
     mut visit: impl FnMut(&StoredEntry) -> Result<bool, CommandError>,
@@ -206,7 +215,7 @@ fn for_each_entry(
     }
 }
 
-fn verify_home(
+pub(super) fn verify_home(
     home: &Home,
     checkpoints: &[PathBuf],
     mut check: LogCheck,
@@ -250,7 +259,7 @@ fn verify_home(
 }
 
 /// A home has a head from `init` on, so one without has lost it, and with it what tells of a rollback.
-fn head_missing(home: &Home) -> Finding {
+pub(super) fn head_missing(home: &Home) -> Finding {
     let path = home.head_path();
     let text = format!("the log's head is missing: `{}` is not there to tell how long the log was", path.display());
     Finding { severity: Severity::Failure, kind: Kind::Unanchored, index: None, text }
@@ -313,25 +322,7 @@ pub(super) fn print_report(report: &Report, output: Output) -> Exit {
         }
         output.json(&Shown { intact, report });
     } else {
-        for Finding { severity, kind, index, text } in &report.findings {
-            let at = index.map(|index| format!("entry {index}: ")).unwrap_or_default();
-            let mark = match severity {
-                Severity::Failure => "FAILED ",
-                Severity::Warning => "warning",
-                Severity::Info => "note   ",
-            };
-            output.line(&format!("{mark}  {at}{text} [{kind}]"));
-        }
-        if report.omitted > 0 {
-            output.line(&format!("         and {} more", report.omitted));
-        }
-        let entries = report.entries;
-        let verdict = match (intact, report.vouched) {
-            (false, _) => "NOT INTACT",
-            (true, 0) => "links intact, not vouched for",
-            (true, _) => "intact",
-        };
-        output.line(&format!("{verdict}: {entries} entries, {} under a signed checkpoint", report.vouched));
+        report.lines().iter().for_each(|line| output.line(line));
     }
     if intact { Exit::Done } else { Exit::Evidence }
 }

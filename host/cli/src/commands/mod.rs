@@ -2,12 +2,15 @@
 
 mod admit;
 mod approval;
+mod backup;
 mod bench;
 mod build;
+mod bundle;
 mod call;
 pub mod compile;
 mod complete;
 mod cosign;
+mod diff;
 mod doctor;
 mod extension;
 mod init;
@@ -17,9 +20,11 @@ mod log;
 mod mcp;
 mod new;
 mod policy;
+mod prune;
 mod publish;
 mod push;
 mod receipt;
+mod redact;
 mod rotate;
 mod run;
 mod serving;
@@ -34,6 +39,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ringfence_audit::bundle::BundleError;
 use ringfence_model::capability::Folder;
 use ringfence_model::capability::NetworkAsked;
 use ringfence_model::limits;
@@ -85,6 +91,10 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::Transcript(transcript) => transcript::run(&Home::open(&folder()?)?, transcript, output),
         Command::Log(log) => log::run(folder().ok().as_deref(), log, output),
         Command::Receipt(receipt) => receipt::run(folder().ok().as_deref(), receipt, output),
+        Command::Bundle(bundle) => bundle::run(&Home::open(&folder()?)?, &bundle, output),
+        Command::Backup(args) => backup::backup(&Home::open(&folder()?)?, &args, output),
+        Command::Restore { from } => backup::restore(&from, &folder()?, output),
+        Command::Diff(diff) => diff::run(args.home.as_deref(), &diff, output),
         Command::Bench(bench) => bench::run(&bench, output),
         Command::Compile(compile) => compile::run(&compile),
     }
@@ -109,6 +119,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
     })
 }
 
+/// Reads a bundle: the one file that may be larger than a component.
+fn read_bundle(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let bytes_max = limits::BUNDLE_BYTES_MAX;
+    read_bounded(path, bytes_max)?.ok_or_else(|| CommandError::bundle(&BundleError::TooLarge))
+}
+
 /// Reads a file, if there is one by this name; one that is there and can't be read is an error.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
     match std::fs::symlink_metadata(path) {
@@ -118,8 +134,8 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
 }
 
 /// Reads a bundle of cosign's.
-pub fn read_bundle(path: &Path) -> Result<Vec<u8>, CommandError> {
-    let bytes_max = limits::BUNDLE_BYTES_MAX;
+pub fn read_cosign_bundle(path: &Path) -> Result<Vec<u8>, CommandError> {
+    let bytes_max = limits::COSIGN_BUNDLE_BYTES_MAX;
     read_bounded(path, bytes_max)?.ok_or_else(|| {
         CommandError::environment(format!("`{}` is larger than {bytes_max} bytes", path.display()))
             .hint("a bundle is a few kilobytes; this is something else")
@@ -144,6 +160,17 @@ fn read_bounded(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, CommandE
     };
     read.map_err(|error| CommandError::file(path, &error))?;
     Ok(u64::try_from(bytes.len()).is_ok_and(|length| length <= bytes_max).then_some(bytes))
+}
+
+/// Writes a file that is not there yet, for its owner alone.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    let mut options = std::fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+    let written = options.open(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(|error| CommandError::file(path, &error))
 }
 
 /// Writes a file under its name in one step. What the name stood for before is replaced, not written through: a link that

@@ -6,7 +6,6 @@ use ringfence_audit::note::Note;
 use ringfence_audit::note::Verifier;
 use ringfence_audit::receipt::Receipt;
 use ringfence_audit::verify::Kind;
-use ringfence_model::json;
 use ringfence_runtime::sequencer;
 use serde_json::Value;
 
@@ -41,7 +40,7 @@ fn opened(home: Option<&Path>) -> Result<Home, CommandError> {
 }
 
 fn read(file: &Path) -> Result<(Receipt, Option<Value>), CommandError> {
-    receipt(&commands::read(file)?).map_err(|why| {
+    Receipt::parse_printed(&commands::read(file)?).map_err(|why| {
         CommandError::evidence(format!("`{}` is not a receipt: {why}", file.display()))
             .hint("`ringfence log prove INDEX` makes one again, from the log")
     })
@@ -51,7 +50,7 @@ fn verify(home: Option<&Path>, file: &Path, key: &[String], output: Output) -> R
     let (receipt, outcome) = read(file)?;
     let keys = keys(key, || Ok(vec![key_of(&opened(home)?, &receipt)?]))?;
     if let Some(outcome) = outcome {
-        check_outcome(&receipt, &outcome).map_err(|why| {
+        receipt.check_outcome(&outcome).map_err(|why| {
             CommandError::evidence(format!("the outcome beside the receipt is not on record: {why}"))
                 .code("audit.outcome")
                 .hint("the receipt alone may still verify: `ringfence log prove INDEX` makes it again, from the log")
@@ -75,26 +74,4 @@ fn key_of(home: &Home, receipt: &Receipt) -> Result<Verifier, CommandError> {
         }
         _ => Ok(key),
     }
-}
-
-/// Whether an outcome is the one that the entry commits to. Of a refusal the entry holds no output, but the reason.
-fn check_outcome(receipt: &Receipt, outcome: &Value) -> Result<(), String> {
-    if receipt.entry.pointer("/kind").is_some_and(|kind| kind == "refused") {
-        let codes = [outcome.pointer("/error/code"), receipt.entry.pointer("/body/code")];
-        let is_denial = outcome.pointer("/kind").is_some_and(|kind| kind == "denied");
-        let [Some(said), Some(recorded)] = codes else { return Err("it is not a refusal".to_owned()) };
-        return if is_denial && said == recorded { Ok(()) } else { Err(format!("the call was refused: {recorded}")) };
-    }
-    receipt.check_opening("output", &json::canonical(outcome)).map_err(|error| error.to_string())
-}
-
-/// A receipt, or the output of `run --format json`, which holds one beside the outcome that it is for.
-fn receipt(bytes: &[u8]) -> Result<(Receipt, Option<Value>), String> {
-    if let Ok(Value::Object(mut printed)) = json::parse(bytes)
-        && let Some(receipt) = printed.remove("receipt")
-    {
-        let receipt = Receipt::parse(&json::canonical(&receipt)).map_err(|error| error.to_string())?;
-        return Ok((receipt, printed.remove("outcome")));
-    }
-    Ok((Receipt::parse(bytes).map_err(|error| error.to_string())?, None))
 }

@@ -56,7 +56,7 @@ impl Artifact {
 
     /// Has a bundle vouch for it.
     pub fn with_bundle(mut self, path: &Path) -> Result<Self, CommandError> {
-        self.signature = Some(commands::read_bundle(path)?);
+        self.signature = Some(commands::read_cosign_bundle(path)?);
         self.bundle = Some(path.to_owned());
         Ok(self)
     }

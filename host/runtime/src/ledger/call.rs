@@ -14,6 +14,7 @@ use ringfence_model::digest::Nonce;
 use ringfence_model::entry;
 use ringfence_model::entry::EffectState;
 use ringfence_model::entry::Finished;
+use ringfence_model::entry::RemovedContent;
 use ringfence_model::entry::RulingRecord;
 use ringfence_model::entry::Stage;
 use ringfence_model::entry::Used;
@@ -277,6 +278,19 @@ pub struct Recorded {
     pub input: Option<Opening>,
     /// Opens the outcome; none if the call was refused, or the outcome has been removed.
     pub output: Option<Opening>,
+}
+
+/// Contents to take out of the log, and what to write down about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Who asked for it, in the operator's words.
+    pub by: String,
+    /// What to remove. What is not there any more is left out of the record.
+    pub contents: Vec<RemovedContent>,
+    /// Who does it.
+    pub principal: Principal,
+    /// Why, in the operator's words.
+    pub reason: String,
 }
 
 /// A call that had already been made.

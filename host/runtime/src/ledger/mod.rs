@@ -37,6 +37,7 @@ pub use call::Intent;
 pub use call::Opening;
 pub use call::Recorded;
 pub use call::RefusalDraft;
+pub use call::Removal;
 pub use call::StoredCall;
 pub use error::LedgerError;
 pub use random::Random;

@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use std::sync::PoisonError;
 
 use ringfence_audit::chain::Head;
+use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::Body;
 use ringfence_model::time::Timestamp;
@@ -58,6 +59,11 @@ impl Page {
     /// Adds contents.
     pub(super) fn contents(&mut self, contents: impl IntoIterator<Item = StoredContent>) {
         self.batch.contents.extend(contents);
+    }
+
+    /// Removes contents.
+    pub(super) fn removals(&mut self, commitments: impl IntoIterator<Item = Commitment>) {
+        self.batch.removals.extend(commitments);
     }
 
     /// Sets facts.
@@ -188,6 +194,13 @@ impl Queue {
             return Err(LedgerError::Misuse("an entry was written past the chain"));
         }
         lock(&self.door).commit(batch)
+    }
+
+    /// Has the backend see to what was removed.
+    pub(super) fn scrub(&self) -> Result<(), LedgerError> {
+        let mut door = lock(&self.door);
+        door.check()?;
+        Ok(door.backend.scrub()?)
     }
 
     /// Adds what `write` puts on its page, and returns when that is durable. If `write` fails, nothing is added.

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 
 use ringfence_audit::chain::Head;
 use ringfence_audit::hash;
+use ringfence_model::content;
 use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
@@ -21,9 +22,12 @@ use ringfence_model::entry::Entry;
 use ringfence_model::entry::Finished;
 use ringfence_model::entry::Opened;
 use ringfence_model::entry::Refused;
+use ringfence_model::entry::Removed;
+use ringfence_model::entry::RemovedContent;
 use ringfence_model::entry::Rotated;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
+use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 use ringfence_model::time::Clock;
 
@@ -42,6 +46,7 @@ use crate::ledger::call::Ending;
 use crate::ledger::call::Intent;
 use crate::ledger::call::Recorded;
 use crate::ledger::call::RefusalDraft;
+use crate::ledger::call::Removal;
 use crate::ledger::call::StoredCall;
 use crate::ledger::call::Unfinished;
 use crate::ledger::call::Written;
@@ -267,6 +272,47 @@ impl Ledger {
             page.entry(Body::Rotated(Box::new(rotated.clone())))?;
             Ok((end, rotated))
         })
+    }
+
+    /// Takes contents out of the store, for good, and writes down that it did: each content is gone in the same commit
+    /// as the entry that says so. Entries keep their commitments, so nothing that was proven stops being so. Returns the
+    /// entries that say what was removed, with what each of them says; none if everything was gone already.
+    pub fn remove(&self, removal: Removal) -> Result<Vec<(u64, Vec<RemovedContent>)>, LedgerError> {
+        let Removal { by, mut contents, principal, reason } = removal;
+        contents.sort_unstable();
+        contents.dedup();
+        let mut there = Vec::new();
+        for content in contents {
+            there.extend(self.removable(content)?.map(|commitment| (content, commitment)));
+        }
+        let mut removed = Vec::new();
+        for part in there.chunks(limits::REMOVED_PER_ENTRY_MAX) {
+            let contents: Vec<_> = part.iter().map(|(content, _)| *content).collect();
+            let (by, reason, principal) = (by.clone(), reason.clone(), principal.clone());
+            let body = Removed { by, contents: contents.clone(), principal, reason };
+            let index = self.queue.append(self.clock.now(), |page| {
+                page.removals(part.iter().map(|(_, commitment)| *commitment));
+                Ok(page.entry(Body::Removed(Box::new(body)))?.0)
+            })?;
+            removed.push((index, contents));
+        }
+        // Also when there was nothing left to remove: an earlier time may have been cut off before this.
+        self.queue.scrub()?;
+        Ok(removed)
+    }
+
+    /// The commitment to a content that is there.
+    fn removable(&self, content: RemovedContent) -> Result<Option<Commitment>, LedgerError> {
+        let RemovedContent { entry, name } = content;
+        let body = self.checked_entry(entry)?.body;
+        let Some(commitment) = content::commitment(&body, name) else { return Ok(None) };
+        let length = self.queue.read(|backend| backend.content_length(&commitment))?;
+        Ok(length.map(|_| commitment))
+    }
+
+    /// How many bytes a content has; none if it has been removed.
+    pub fn content_length(&self, commitment: &Commitment) -> Result<Option<u64>, LedgerError> {
+        self.queue.read(|backend| backend.content_length(commitment))
     }
 
     /// What is known of a call. A call that runs under a grant that reaches nothing is not known until it has ended.

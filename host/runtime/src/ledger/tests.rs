@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use proptest::prelude::*;
+use ringfence_model::content::ContentName;
 use ringfence_model::encoding;
 use ringfence_model::entry::Body;
 use ringfence_model::entry::EffectState;
 use ringfence_model::entry::Finished;
+use ringfence_model::entry::RemovedContent;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
 use ringfence_model::outcome::OutcomeKind;
@@ -287,6 +289,30 @@ fn removed_outcome_is_known_without_content() {
     let stored = known(ledger.begin(keyed(2, Reach::Writes, "k")).expect("an answer"));
     assert_eq!(stored.recorded, Recorded { input: None, output: None, ..first });
     assert_eq!(stored.outcome, None);
+    verified(&ledger);
+}
+
+#[test]
+fn removal_is_recorded_with_what_is_gone() {
+    // AUD-18
+    let disk = disk();
+    let ledger = create(disk.clone());
+    let first = make(&ledger, keyed(1, Reach::Writes, "k"));
+    let contents = vec![
+        RemovedContent { entry: first.index, name: ContentName::Output },
+        RemovedContent { entry: first.index - 1, name: ContentName::Input },
+    ];
+    let removal = Removal { by: "desk".into(), contents, principal: principal("a"), reason: "asked for".into() };
+    let removed = ledger.remove(removal.clone()).expect("a removal");
+    let [(index, contents)] = &removed[..] else { panic!("{removed:?}") };
+    assert_eq!((*index, contents.len()), (first.index + 1, 2));
+    let batch = disk.batches().pop().expect("a batch");
+    assert_eq!((batch.entries.len(), batch.removals.len()), (1, 2), "the entry and what it says are one commit");
+    let stored = known(ledger.begin(keyed(2, Reach::Writes, "k")).expect("an answer"));
+    assert_eq!((stored.outcome, stored.recorded.input), (None, None));
+    let commits = disk.counts().0;
+    assert_eq!(ledger.remove(removal).expect("nothing to remove"), Vec::new());
+    assert_eq!(disk.counts().0, commits, "nothing to remove is nothing to record");
     verified(&ledger);
 }
 

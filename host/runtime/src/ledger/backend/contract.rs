@@ -31,6 +31,7 @@ const CONTRACT: &[(&str, Check)] = &[
     ("newest call holds the key", newest_call_holds_the_key),
     ("open calls are the oldest first", open_calls_are_the_oldest_first),
     ("nodes and checkpoints come back", nodes_and_checkpoints_come_back),
+    ("removed contents are gone", removed_contents_are_gone),
     ("bytes of any kind survive", bytes_of_any_kind_survive),
     ("newest fact replaces the last", newest_fact_replaces_the_last),
 ];
@@ -185,6 +186,29 @@ fn nodes_and_checkpoints_come_back(backend: &mut dyn Backend) {
     for (size, wanted) in [(0, Some(4)), (4, Some(4)), (5, Some(6)), (9, Some(9)), (10, None)] {
         assert_eq!(backend.checkpoint_covering(size), Ok(wanted.map(checkpoint)));
     }
+}
+
+fn removed_contents_are_gone(backend: &mut dyn Backend) {
+    // AUD-18
+    let [gone, stays, never] = [content(1, b"gone"), content(2, b"stays"), content(3, b"never there")];
+    backend.commit(Batch { contents: vec![gone.clone(), stays.clone()], ..entries(0..1) }).expect("a commit");
+    assert_eq!(backend.content_length(&gone.commitment), Ok(Some(4)));
+    let removals = vec![gone.commitment, never.commitment];
+    for range in [1..2, 2..3] {
+        backend.commit(Batch { removals: removals.clone(), ..entries(range) }).expect("a commit");
+        backend.scrub().expect("scrubbed");
+        assert_eq!(backend.content(&gone.commitment), Ok(None));
+        assert_eq!(backend.content_length(&gone.commitment), Ok(None));
+        assert_eq!(backend.content(&stays.commitment), Ok(Some(stays.clone())));
+    }
+    // A batch that fails removes nothing, and removing comes after adding.
+    let failing = Batch { removals: vec![stays.commitment], ..entries(7..8) };
+    assert!(backend.commit(failing).is_err());
+    assert_eq!(backend.content_length(&stays.commitment), Ok(Some(5)));
+    let both = Batch { contents: vec![never.clone()], removals: vec![never.commitment], ..Batch::default() };
+    backend.commit(both).expect("a commit");
+    assert_eq!(backend.content(&never.commitment), Ok(None));
+    assert_eq!(backend.head(), Ok(Some(entry(2))));
 }
 
 fn bytes_of_any_kind_survive(backend: &mut dyn Backend) {

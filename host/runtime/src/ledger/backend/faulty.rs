@@ -130,6 +130,10 @@ impl Backend for FaultyBackend {
         }
     }
 
+    fn scrub(&mut self) -> Result<(), BackendError> {
+        self.disk().inner.scrub()
+    }
+
     fn head(&self) -> Result<Option<StoredEntry>, BackendError> {
         self.ask(|inner| inner.head())
     }
@@ -144,6 +148,10 @@ impl Backend for FaultyBackend {
 
     fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, BackendError> {
         self.ask(|inner| inner.content(commitment))
+    }
+
+    fn content_length(&self, commitment: &Commitment) -> Result<Option<u64>, BackendError> {
+        self.ask(|inner| inner.content_length(commitment))
     }
 
     fn call(&self, call: &CallId) -> Result<Option<CallRow>, BackendError> {

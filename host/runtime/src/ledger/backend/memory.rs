@@ -74,7 +74,7 @@ impl Backend for MemoryBackend {
     fn commit(&mut self, batch: Batch) -> Result<(), BackendError> {
         // Invariant: nothing is changed before everything that can fail has been checked.
         super::check_contiguous(&batch.entries, super::length(self.entries.len()))?;
-        let Batch { entries, contents, calls, nodes, checkpoint, facts } = batch;
+        let Batch { entries, contents, calls, nodes, checkpoint, facts, removals } = batch;
         self.entries.extend(entries);
         for content in contents {
             self.contents.entry(content.commitment).or_insert(content);
@@ -92,6 +92,13 @@ impl Backend for MemoryBackend {
                 None => self.facts.remove(&(kind, key)),
             };
         }
+        for commitment in removals {
+            self.contents.remove(&commitment);
+        }
+        Ok(())
+    }
+
+    fn scrub(&mut self) -> Result<(), BackendError> {
         Ok(())
     }
 
@@ -110,6 +117,10 @@ impl Backend for MemoryBackend {
 
     fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, BackendError> {
         Ok(self.contents.get(commitment).cloned())
+    }
+
+    fn content_length(&self, commitment: &Commitment) -> Result<Option<u64>, BackendError> {
+        Ok(self.contents.get(commitment).map(|content| super::length(content.bytes.len())))
     }
 
     fn call(&self, call: &CallId) -> Result<Option<CallRow>, BackendError> {

@@ -158,6 +158,8 @@ pub struct Batch {
     pub nodes: Vec<Node>,
     /// A checkpoint. One of the same size is replaced.
     pub checkpoint: Option<StoredCheckpoint>,
+    /// Contents to remove, after what the batch adds. One that is not there is not missed.
+    pub removals: Vec<Commitment>,
     /// Facts; one replaces the one of the same kind and key.
     pub facts: Vec<Fact>,
 }
@@ -171,6 +173,7 @@ impl Batch {
         append(&mut self.nodes, other.nodes);
         append(&mut self.facts, other.facts);
         self.checkpoint = other.checkpoint.or(self.checkpoint.take());
+        append(&mut self.removals, other.removals);
     }
 }
 
@@ -254,6 +257,10 @@ pub trait Backend: fmt::Debug + Send {
     /// Makes a batch durable.
     fn commit(&mut self, batch: Batch) -> Result<(), BackendError>;
 
+    /// Sees to it that what has been removed can't be read from the backend's files any more either. If it fails, the
+    /// backend goes on, and a later try may do it.
+    fn scrub(&mut self) -> Result<(), BackendError>;
+
     /// The last entry; none if there is none.
     fn head(&self) -> Result<Option<StoredEntry>, BackendError>;
 
@@ -265,6 +272,9 @@ pub trait Backend: fmt::Debug + Send {
 
     /// The content behind a commitment.
     fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, BackendError>;
+
+    /// How many bytes the content behind a commitment has, without reading it.
+    fn content_length(&self, commitment: &Commitment) -> Result<Option<u64>, BackendError>;
 
     /// Where a call stands.
     fn call(&self, call: &CallId) -> Result<Option<CallRow>, BackendError>;

@@ -123,6 +123,13 @@ impl SqliteBackend {
         Ok(Self { connection, next, has_facts: mode == Mode::Write || version == sql::SCHEMA_VERSION })
     }
 
+    /// Writes a copy of the log to a file that is not there yet: what has been committed, and nothing that was removed.
+    pub fn copy_to(&self, path: &Path) -> Result<(), BackendError> {
+        let text = path.to_str().ok_or_else(|| unusable(path, "its path is not Unicode text"))?;
+        self.connection.execute("VACUUM INTO ?1", [text]).map_err(|error| failed(&error))?;
+        File::open(path).and_then(|file| file.sync_all()).map_err(|error| io_failed(path, &error))
+    }
+
     fn cached(&self, sql: &str) -> Result<CachedStatement<'_>, BackendError> {
         self.connection.prepare_cached(sql).map_err(|error| failed(&error))
     }
@@ -162,6 +169,17 @@ impl Backend for SqliteBackend {
         Ok(())
     }
 
+    /// A page that was split or filled anew may keep a copy of what stood in it, and the write-ahead file keeps every page
+    /// as it was: so the file is written anew from what is in it, and the write-ahead file cut to nothing.
+    fn scrub(&mut self) -> Result<(), BackendError> {
+        self.connection.execute_batch("VACUUM").map_err(|error| failed(&error))?;
+        let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        match busy.map_err(|error| failed(&error))? {
+            0 => Ok(()),
+            _ => Err(BackendError::InUse),
+        }
+    }
+
     fn head(&self) -> Result<Option<StoredEntry>, BackendError> {
         self.one(sql::LAST_ENTRY, [], entry_of)
     }
@@ -179,6 +197,11 @@ impl Backend for SqliteBackend {
             let nonce = Nonce::from_random(row.get(0)?);
             Ok(StoredContent { commitment: *commitment, nonce, bytes: row.get(1)? })
         })
+    }
+
+    fn content_length(&self, commitment: &Commitment) -> Result<Option<u64>, BackendError> {
+        let length = self.one(sql::CONTENT_LENGTH, [commitment.digest().as_bytes()], |row| row.get::<_, i64>(0))?;
+        length.map(from_sql).transpose().map_err(BackendError::Corrupt)
     }
 
     fn call(&self, call: &CallId) -> Result<Option<CallRow>, BackendError> {
@@ -248,6 +271,9 @@ fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
                 transaction.prepare_cached(sql::REMOVE_FACT)?.execute([kind.as_str(), key])?;
             }
         }
+    }
+    for commitment in &batch.removals {
+        transaction.prepare_cached(sql::REMOVE_CONTENT)?.execute([commitment.digest().as_bytes()])?;
     }
     transaction.commit()
 }
@@ -406,6 +432,8 @@ fn configure(connection: &Connection, mode: Mode) -> rusqlite::Result<()> {
     if mode == Mode::Write {
         connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "full")?;
+        // What is removed is overwritten where it stood. `scrub` sees to the copies.
+        connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
         // Where a plain sync stops at the drive's cache (macOS), ask for more.
         connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "checkpoint_fullfsync", true)?;

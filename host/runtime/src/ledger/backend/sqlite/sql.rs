@@ -73,6 +73,7 @@ pub(super) const LAST_ENTRY: &str = "SELECT idx, hash, bytes FROM entries ORDER 
 pub(super) const ENTRY: &str = "SELECT idx, hash, bytes FROM entries WHERE idx = ?1";
 pub(super) const ENTRIES: &str = "SELECT idx, hash, bytes FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
 pub(super) const CONTENT: &str = "SELECT nonce, bytes FROM contents WHERE commitment = ?1";
+pub(super) const CONTENT_LENGTH: &str = "SELECT length(bytes) FROM contents WHERE commitment = ?1";
 pub(super) const CALL: &str = "\
     SELECT call, principal, key, fingerprint, reach, begun, ended, effect FROM calls WHERE call = ?1";
 pub(super) const CALL_BY_KEY: &str = "\
@@ -92,6 +93,7 @@ pub(super) const CHECKPOINT_COVERING: &str =
 pub(super) const PUT_ENTRY: &str = "INSERT INTO entries (idx, hash, bytes) VALUES (?1, ?2, ?3)";
 pub(super) const PUT_CONTENT: &str = "\
     INSERT INTO contents (commitment, nonce, bytes) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+pub(super) const REMOVE_CONTENT: &str = "DELETE FROM contents WHERE commitment = ?1";
 pub(super) const PUT_CALL: &str = "\
     INSERT INTO calls (call, principal, key, fingerprint, reach, begun, ended, effect) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (call) DO UPDATE SET \
@@ -111,6 +113,8 @@ pub(super) const QUESTIONS: &[&str] = &[
     ENTRY,
     ENTRIES,
     CONTENT,
+    CONTENT_LENGTH,
+    REMOVE_CONTENT,
     CALL,
     CALL_BY_KEY,
     OPEN_CALLS,

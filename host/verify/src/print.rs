@@ -1,0 +1,62 @@
+//! The answer, for people and for programs. What comes from the file is shown, never obeyed.
+
+use std::io;
+use std::io::Write as _;
+
+use ringfence_audit::verify::Report;
+use ringfence_model::json;
+use ringfence_model::outcome::is_unprintable;
+use serde::Serialize;
+
+use crate::UNREADABLE;
+use crate::evidence::Evidence;
+use crate::evidence::Form;
+
+/// A line for each finding, then the verdict.
+pub(crate) fn human(evidence: &Evidence) -> String {
+    let lines = evidence.report.lines();
+    lines.iter().flat_map(|line| [shown(line), "\n".to_owned()]).collect()
+}
+
+/// One object.
+pub(crate) fn json(evidence: &Evidence) -> String {
+    #[derive(Serialize)]
+    struct Shown<'r> {
+        form: Form,
+        intact: bool,
+        #[serde(flatten)]
+        report: &'r Report,
+    }
+    let Evidence { form, report, .. } = evidence;
+    let shown = Shown { form: *form, intact: report.is_intact(), report };
+    let text = serde_json::to_string_pretty(&shown).unwrap_or_default();
+    json::escaped(&text) + "\n"
+}
+
+/// Prints an answer, and gives the exit code: what could not be printed was not answered.
+pub(crate) fn answer(text: &str, exit: u8) -> u8 {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(_) if exit == crate::INTACT => UNREADABLE,
+        _ => exit,
+    }
+}
+
+/// Says what went wrong, and the way out.
+pub(crate) fn error(why: &str, hint: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(io::stderr(), "error: {}\nhint: {hint}", shown(why));
+}
+
+/// Text in one line, with what would move or hide others written out.
+fn shown(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unprintable(c) {
+            line.extend(c.escape_unicode());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
