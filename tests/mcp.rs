@@ -485,7 +485,9 @@ fn several_servers_share_one_log() {
     });
     // And a command beside them.
     home.run(["call", "files", "read", "--input", r#"{"path":"/docs/a.txt"}"#]).code(0);
-    agents.into_iter().for_each(|agent| assert_eq!(agent.leave(), 0));
+    for agent in agents {
+        assert_eq!(agent.leave(), 0);
+    }
     let finished = home.entries().iter().filter(|entry| entry["kind"] == "finished").count();
     assert_eq!(finished, 16);
     home.is_well();

@@ -25,7 +25,7 @@ use crate::harness::Home;
 use crate::harness::command;
 
 /// How long anything may take that is answered at once.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A client of the protocol's own library.
 pub struct Agent {
@@ -114,7 +114,8 @@ impl Agent {
 }
 
 fn params(name: &str, arguments: Value, key: Option<&str>) -> CallToolRequestParams {
-    let mut params = json!({ "name": name, "arguments": arguments });
+    let mut params = json!({ "name": name });
+    params["arguments"] = arguments;
     if let Some(key) = key {
         params["_meta"] = json!({ "ringfence/idempotency-key": key });
     }

@@ -224,6 +224,20 @@ mod tests {
             stage: Stage::Decide,
             tool: tool(),
         };
+        let opened = Opened { host: "ringfence 0.1.0".into(), key: "k+1+a".into(), origin: "example.com/log".into() };
+        vec![
+            Body::Opened(opened),
+            Body::Begun(Box::new(begun)),
+            Body::Finished(Box::new(finished)),
+            Body::Refused(Box::new(refused)),
+        ]
+        .into_iter()
+        .chain(bodies_about_the_log())
+        .chain(later_bodies())
+        .collect()
+    }
+
+    fn bodies_about_the_log() -> [Body; 2] {
         let removed = Removed {
             by: "privacy \"desk\"".into(),
             contents: vec![
@@ -233,24 +247,13 @@ mod tests {
             principal: principal(),
             reason: "asked for".into(),
         };
-        let opened = Opened { host: "ringfence 0.1.0".into(), key: "k+1+a".into(), origin: "example.com/log".into() };
         let rotated = Rotated {
             new: "k+2+b".into(),
             new_signature: "bmV3".into(),
             old: "k+1+a".into(),
             old_signature: "b2xk".into(),
         };
-        vec![
-            Body::Opened(opened),
-            Body::Begun(Box::new(begun)),
-            Body::Finished(Box::new(finished)),
-            Body::Refused(Box::new(refused)),
-            Body::Removed(Box::new(removed)),
-            Body::Rotated(Box::new(rotated)),
-        ]
-        .into_iter()
-        .chain(later_bodies())
-        .collect()
+        [Body::Removed(Box::new(removed)), Body::Rotated(Box::new(rotated))]
     }
 
     /// Every other kind, with everything that may be missing.

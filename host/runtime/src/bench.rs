@@ -141,9 +141,9 @@ pub async fn run(plan: &Plan<'_>, progress: impl Fn(&str)) -> Result<Report, Str
     progress("4/11 a sandboxed call against a raw instance");
     rows.push(bench.sandboxed_call().await?);
     progress("5/11 a governed call in memory against two raw instances");
-    rows.push(bench.governed_call().await?);
+    rows.push(Box::pin(bench.governed_call()).await?);
     progress("6/11 a durable call against fdatasync");
-    rows.push(bench.durable_call().await?);
+    rows.push(Box::pin(bench.durable_call()).await?);
     progress("7/11 appending against SHA-256");
     rows.push(bench.append()?);
     progress("8/11 verifying against SHA-256");

@@ -46,9 +46,9 @@ pub(super) struct Serving {
 pub(super) fn open(home: Home, named: &[Name], output: Output) -> Result<Serving, CommandError> {
     let engine = home.engine()?;
     let policies = policies::put_in_force(&engine, &home)?;
-    let names = if named.is_empty() { home.config().tools.keys().cloned().collect() } else { named.to_vec() };
+    let wanted = if named.is_empty() { home.config().tools.keys().cloned().collect() } else { named.to_vec() };
     let (mut registered, mut admissions) = (Vec::new(), Vec::new());
-    for name in &names {
+    for name in &wanted {
         match load(&home, &engine, &policies, name, output) {
             Ok((tool, admission)) => {
                 registered.push(tool);

@@ -207,10 +207,8 @@ fn message(value: Value, open: &Open) -> Read {
     }
     let is_request = is_call && id.is_some();
     if fields.get("params").is_some_and(|params| !params.is_object()) {
-        return match is_request {
-            true => refused(id, ErrorData::invalid_params("`params` is not an object", None)),
-            false => Read::Nothing,
-        };
+        let wrong = || refused(id, ErrorData::invalid_params("`params` is not an object", None));
+        return if is_request { wrong() } else { Read::Nothing };
     }
     match (serde_json::from_value::<Received>(value), id) {
         (Ok(message), Some(id)) if is_request => opened(message, id, open),
