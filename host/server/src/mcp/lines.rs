@@ -50,8 +50,35 @@ pub struct Lines<R> {
     writer: Option<JoinHandle<io::Result<()>>>,
 }
 
-/// The requests that are worked on.
-type Open = Arc<Mutex<HashSet<RequestId>>>;
+/// What is worked on, as its connection and its answers know it.
+type Open = Arc<Mutex<Work>>;
+
+/// The requests that are not answered yet, and the answers that wait for their reader.
+#[derive(Debug, Default)]
+struct Work {
+    ids: HashSet<RequestId>,
+    unread: usize,
+}
+
+/// An answer that waits. Whoever has it knows that its id is free: it was before the answer could be read.
+struct Unread(Open);
+
+impl Unread {
+    fn of(open: &Open, answered: Option<&RequestId>) -> Self {
+        let mut work = locked(open);
+        if let Some(id) = answered {
+            work.ids.remove(id);
+        }
+        work.unread += 1;
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        locked(&self.0).unread -= 1;
+    }
+}
 
 /// A line as far as it was read.
 #[derive(Debug, Default)]
@@ -100,18 +127,15 @@ impl<R: AsyncRead + Send + Unpin> Transport<RoleServer> for Lines<R> {
         let (answers, open) = (self.answers.clone(), Arc::clone(&self.open));
         async move {
             let answered = match &message {
-                JsonRpcMessage::Response(response) => Some(response.id.clone()),
-                JsonRpcMessage::Error(error) => error.id.clone(),
+                JsonRpcMessage::Response(response) => Some(&response.id),
+                JsonRpcMessage::Error(error) => error.id.as_ref(),
                 _ => None,
             };
-            let sent = match answers {
+            let _unread = Unread::of(&open, answered);
+            match answers {
                 Some(answers) => answers.send(message).await.map_err(|_| io::ErrorKind::BrokenPipe.into()),
                 None => Err(io::ErrorKind::NotConnected.into()),
-            };
-            if let Some(id) = answered {
-                locked(&open).remove(&id);
             }
-            sent
         }
     }
 
@@ -224,16 +248,17 @@ fn message(value: Value, open: &Open) -> Read {
 
 /// A request that there is room for, under an id that no other has now.
 fn opened(message: Received, id: RequestId, open: &Open) -> Read {
-    let mut running = locked(open);
-    if running.contains(&id) {
+    let mut work = locked(open);
+    if work.ids.contains(&id) {
         // Answered without an id: the id is that of the other, whose answer is still to come.
         return refused(None, ErrorData::invalid_request("`id` is that of a request that is worked on", None));
     }
-    if running.len() >= limits::REQUESTS_PER_CONNECTION_MAX {
-        let why = format!("{} requests are worked on; send this again when one is answered", running.len());
+    let count = work.ids.len() + work.unread;
+    if count >= limits::REQUESTS_PER_CONNECTION_MAX {
+        let why = format!("{count} requests are worked on; send this again when one is answered");
         return refused(Some(id), ErrorData::new(BUSY, why, None));
     }
-    running.insert(id);
+    work.ids.insert(id);
     Read::Message(Box::new(message))
 }
 
@@ -243,7 +268,7 @@ fn closed(message: &Received, open: &Open) {
         && let rmcp::model::ClientNotification::CancelledNotification(cancelled) = &notification.notification
         && let Some(id) = &cancelled.params.request_id
     {
-        locked(open).remove(id);
+        locked(open).ids.remove(id);
     }
 }
 
@@ -261,8 +286,8 @@ fn refused(id: Option<RequestId>, error: ErrorData) -> Read {
     Read::Wrong(Box::new(Sent::error(error, id)))
 }
 
-fn locked(open: &Open) -> MutexGuard<'_, HashSet<RequestId>> {
-    // A set of ids is whole between any two steps.
+fn locked(open: &Open) -> MutexGuard<'_, Work> {
+    // A set of ids and a count are whole between any two steps.
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -356,6 +381,27 @@ mod tests {
             assert!(line.bytes.capacity() <= 2 * limits::MESSAGE_BYTES_MAX);
         }
         assert!(line.is_too_long && line.bytes.is_empty());
+    }
+
+    #[tokio::test]
+    async fn answered_id_is_free_before_it_is_read() {
+        // A reader that is quicker than whoever sent the answer may use the id again.
+        let (client, server) = tokio::io::duplex(128);
+        let (read, write) = tokio::io::split(server);
+        let mut lines = Lines::new(read, write);
+        let (_nobody_reads, mut to_server) = tokio::io::split(client);
+        let answer = |id| Sent::error(ErrorData::invalid_request("no", None), id);
+        for _ in 0..2 * limits::ANSWERS_QUEUED_MAX {
+            tokio::spawn(lines.send(answer(None)));
+        }
+        for _ in 0..3 {
+            to_server.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n").await.expect("written");
+            let received = tokio::time::timeout(std::time::Duration::from_secs(10), lines.receive()).await;
+            assert!(received.is_ok_and(|message| matches!(message, Some(JsonRpcMessage::Request(_)))));
+            let waits = tokio::spawn(lines.send(answer(Some(RequestId::Number(1)))));
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            assert!(!waits.is_finished());
+        }
     }
 
     #[tokio::test]
