@@ -431,6 +431,7 @@ fn every_key_is_in_the_reference() {
         "PolicyTable",
         "LogConfig",
         "RetentionConfig",
+        "ServerTable",
         "ToolTable",
         "GrantTable",
         "WrittenSigner",

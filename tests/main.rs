@@ -33,6 +33,7 @@ mod record;
 mod registry;
 mod replay;
 mod rotate;
+mod serve;
 mod tools;
 mod wire;
 mod witness;

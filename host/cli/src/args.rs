@@ -1,6 +1,7 @@
 //! The command line. Doc comments here are the help text.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -26,6 +27,7 @@ use ringfence_model::limits;
 use ringfence_model::outcome::is_unprintable;
 use ringfence_model::principal::Principal;
 use ringfence_model::time::Timestamp;
+use ringfence_server::http::token::Scope;
 
 use crate::config::tools::Name;
 use crate::error::CommandError;
@@ -93,6 +95,11 @@ pub enum Command {
     Call(CallArgs),
     /// Serve the registered tools to an agent: the Model Context Protocol over standard input and output
     Mcp(McpArgs),
+    /// Serve the registered tools over HTTP: an API for programs and MCP for agents, behind tokens
+    Serve(ServeArgs),
+    /// Make tokens for the server, list them, take them back
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Build a component from a folder of source in Rust, Python or JavaScript
     Build(BuildArgs),
     /// Make a folder of source to start from
@@ -299,6 +306,35 @@ pub struct McpArgs {
     /// Call within a session; whose it is, calls, and what its ring does not reach is not offered
     #[arg(long, value_name = "ID", conflicts_with = "principal")]
     pub session: Option<SessionId>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ServeArgs {
+    /// Where to listen [default: 127.0.0.1:8790, or `[server] listen` of the configuration]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, and show it once
+    New {
+        /// A name for it
+        name: Name,
+        /// Whom it stands for, as in `agent:claims-7`
+        #[arg(long = "as", value_name = "PRINCIPAL")]
+        principal: Principal,
+        /// What it may be used for: `call`, `session`, `approve`, `operate`, `audit`
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', required = true)]
+        scopes: Vec<Scope>,
+    },
+    /// List who holds a token
+    List,
+    /// Take a token back
+    Revoke {
+        /// The token's name
+        name: Name,
+    },
 }
 
 /// What every call has, whatever its tool comes from.

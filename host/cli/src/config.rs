@@ -10,6 +10,7 @@ pub mod tools;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -69,6 +70,7 @@ pub struct Config {
     pub egress: EgressTable,
     pub secrets: BTreeMap<String, SecretTable>,
     pub log: LogConfig,
+    pub server: ServerTable,
     /// Registries that need credentials, by host.
     pub registries: BTreeMap<String, RegistryTable>,
     /// Whose signatures are trusted.
@@ -199,6 +201,17 @@ impl fmt::Display for RetentionConfig {
         let size = self.max_bytes.map(|bytes| format!("max-bytes = {bytes}"));
         f.write_str(&age.into_iter().chain(size).collect::<Vec<_>>().join(", "))
     }
+}
+
+/// Where `ringfence serve` listens, and to whom.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ServerTable {
+    pub listen: Option<SocketAddr>,
+    /// What `Host` may be, besides this machine's own names on loopback.
+    pub hosts: Vec<String>,
+    /// What `Origin` may be, if there is one.
+    pub origins: Vec<String>,
 }
 
 impl Config {

@@ -156,6 +156,46 @@ impl CommandError {
             .hint(format!("set it, or take `{variable}` out of [tools.{tool}.grant]"))
     }
 
+    /// The file of the server's tokens.
+    pub fn tokens(path: &Path, why: &str) -> Self {
+        Self::environment(format!("`{}` can't be used: {}", path.display(), one_line(why)))
+            .code("host.tokens")
+            .hint("`ringfence token` writes it; remove it to take every token back, and make new ones")
+    }
+
+    /// A token by a name that is taken.
+    pub fn token_taken(name: &str) -> Self {
+        Self::environment(format!("there is a token `{name}` already"))
+            .code("host.tokens")
+            .hint("choose another name, or take that one back with `ringfence token revoke` first")
+    }
+
+    /// A token that is not there.
+    pub fn no_token(name: &str) -> Self {
+        Self::command_line(format!("there is no token `{name}`")).hint("`ringfence token list` shows what there is")
+    }
+
+    /// A server that nobody could use.
+    pub fn no_tokens() -> Self {
+        Self::environment("there is no token, so nobody could use the server")
+            .code("host.tokens")
+            .hint("`ringfence token new NAME --as PRINCIPAL --scope call` makes one")
+    }
+
+    /// A listener that others reach, of a server that does not say what it is called.
+    pub fn open_listener(address: &str) -> Self {
+        Self::environment(format!("`{address}` can be reached from elsewhere, and `[server] hosts` names nobody"))
+            .code("host.listener")
+            .hint("listen on 127.0.0.1; or put a proxy that does TLS in front, and its name into `[server] hosts`")
+    }
+
+    /// An address that can't be listened on.
+    pub fn listener(address: &str, error: &std::io::Error) -> Self {
+        Self::environment(format!("`{address}` can't be listened on: {error}"))
+            .code("host.listener")
+            .hint("another process may have the port; `--listen` names another one")
+    }
+
     /// A key of an author's.
     pub fn signing_key(error: HomeError) -> Self {
         let hints =

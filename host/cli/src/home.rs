@@ -8,6 +8,7 @@
 //! keys/log.key      signs checkpoints
 //! keys/next-log.key takes its place at a rotation; there only while one is under way
 //! keys/cache.key    authenticates compiled components
+//! tokens.toml       digests of the tokens that the server knows
 //! cache/            compiled components
 //! scratch/          folders of calls that are running
 //! archive/          the policies that have been in force, and their settings, by their digests
@@ -398,7 +399,7 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), HomeError> {
     written.map_err(|error| file_error(path, &error))
 }
 
-fn random_bytes<const N: usize>() -> Result<[u8; N], HomeError> {
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], HomeError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(|error| HomeError::File { path: "the system's random source".to_owned(), why: error.to_string() })?;

@@ -14,6 +14,7 @@ mod home;
 mod output;
 mod policies;
 mod published;
+mod tokens;
 mod tools;
 
 use crate::args::Args;

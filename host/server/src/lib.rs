@@ -1,7 +1,7 @@
 //! Serves tools to agents: bytes in, a call out, and bytes again.
 //!
 //! ```text
-//! bytes → mcp::lines → mcp → service::Service::call → Host::call_until → answer → bytes
+//! bytes → mcp::lines, http → mcp, http::api → service::Service::call → Host::call_until → answer → bytes
 //! ```
 //!
 //! What a front end here knows is how its protocol writes a call and an answer down. Whether a call may run, under which
@@ -13,5 +13,6 @@
 
 pub mod advice;
 pub mod catalogue;
+pub mod http;
 pub mod mcp;
 pub mod service;

@@ -27,9 +27,11 @@ mod receipt;
 mod redact;
 mod rotate;
 mod run;
+mod serve;
 mod serving;
 mod session;
 mod sign;
+mod token;
 mod tool;
 mod transcript;
 
@@ -76,6 +78,8 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::Run(run) => run::run(&Home::open(&folder()?)?, &run, output),
         Command::Call(call) => call::run(&Home::open(&folder()?)?, &call, output),
         Command::Tool(tool) => tool::run(&Home::open(&folder()?)?, tool, output),
+        Command::Serve(serve) => serve::run(Home::open(&folder()?)?, &serve, output),
+        Command::Token(token) => token::run(&Home::open(&folder()?)?, token, output),
         Command::Mcp(mcp) => mcp::run(Home::open(&folder()?)?, &mcp, output),
         Command::Build(build) => build::run(folder().ok().as_deref(), &build, output),
         Command::New(new) => new::run(new, output),

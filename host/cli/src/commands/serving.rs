@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::RwLock;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ use ringfence_runtime::policy::PolicySet;
 use ringfence_server::catalogue::Catalogue;
 use ringfence_server::catalogue::Grants;
 use ringfence_server::catalogue::Registered;
+use ringfence_server::http::token::Tokens;
 use ringfence_server::service::Hosts;
 use ringfence_server::service::Service;
 use tokio::signal::unix::Signal;
@@ -33,6 +35,7 @@ use crate::error::CommandError;
 use crate::home::Home;
 use crate::output::Output;
 use crate::policies;
+use crate::tokens;
 use crate::tools;
 
 /// A service, and the log behind it.
@@ -45,11 +48,22 @@ pub(super) struct Serving {
 /// do are offered, and the operator is told of the rest.
 pub(super) fn open(home: Home, named: &[Name], output: Output) -> Result<Serving, CommandError> {
     let engine = home.engine()?;
-    let policies = policies::put_in_force(&engine, &home)?;
-    let wanted = if named.is_empty() { home.config().tools.keys().cloned().collect() } else { named.to_vec() };
+    let (settings, catalogue) = read(home, &engine, named, output)?;
+    let settings = RwLock::new(Arc::new(settings));
+    let log = Arc::new(SharedLog { engine, settings, output, open: Mutex::default() });
+    let notes = Arc::new(move |text: &str| output.note(&one_line(text)));
+    let service = Service::new(catalogue, Arc::<SharedLog>::clone(&log), notes);
+    Ok(Serving { service: Arc::new(service), log })
+}
+
+/// Loads what a home's configuration names.
+fn read(home: Home, engine: &Engine, named: &[Name], output: Output) -> Result<(Settings, Catalogue), CommandError> {
+    let policies = policies::put_in_force(engine, &home)?;
+    let all = || home.config().tools.keys().cloned().collect();
+    let wanted = if named.is_empty() { all() } else { named.to_vec() };
     let (mut registered, mut admissions) = (Vec::new(), Vec::new());
     for name in &wanted {
-        match load(&home, &engine, &policies, name, output) {
+        match load(&home, engine, &policies, name, output) {
             Ok((tool, admission)) => {
                 registered.push(tool);
                 admissions.push(admission);
@@ -61,10 +75,7 @@ pub(super) fn open(home: Home, named: &[Name], output: Output) -> Result<Serving
             Err(error) => return Err(error),
         }
     }
-    let log = Arc::new(SharedLog { home, engine, policies, admissions, output, open: Mutex::default() });
-    let notes = Arc::new(move |text: &str| output.note(&one_line(text)));
-    let service = Service::new(Catalogue::new(registered), Arc::<SharedLog>::clone(&log), notes);
-    Ok(Serving { service: Arc::new(service), log })
+    Ok((Settings { home, policies, admissions }, Catalogue::new(registered)))
 }
 
 /// Signs what is left to sign and lets the log go, at the end of a server.
@@ -84,7 +95,7 @@ pub(super) fn asked_to_stop() -> Result<impl Future<Output = ()>, CommandError> 
     })
 }
 
-fn listen_for(kind: SignalKind) -> Result<Signal, CommandError> {
+pub(super) fn listen_for(kind: SignalKind) -> Result<Signal, CommandError> {
     signal(kind).map_err(|error| CommandError::environment(format!("signals can't be had: {error}")))
 }
 
@@ -117,15 +128,31 @@ fn grants(name: &Name, table: &ToolTable) -> Grants {
     Arc::new(move || tools::asked(&name, &grant).map_err(|error| error.message))
 }
 
+/// Tells a host how the policies decided on what is offered. That was admitted, so nothing is written here.
+fn settle(host: &Host, admissions: &[Admission]) -> Result<(), CommandError> {
+    tokio::runtime::Handle::current().block_on(async {
+        for admission in admissions {
+            host.settle_admission(admission.clone()).await?;
+        }
+        Ok(())
+    })
+}
+
 /// The host of a server, open while a call needs it.
 #[derive(Debug)]
 pub(super) struct SharedLog {
-    home: Home,
     engine: Engine,
-    policies: PolicySet,
-    admissions: Vec<Admission>,
+    settings: RwLock<Arc<Settings>>,
     output: Output,
     open: Mutex<Option<Open>>,
+}
+
+/// What a host is opened with.
+#[derive(Debug)]
+struct Settings {
+    home: Home,
+    policies: PolicySet,
+    admissions: Vec<Admission>,
 }
 
 /// A host that is open.
@@ -149,19 +176,33 @@ impl Hosts for SharedLog {
 }
 
 impl SharedLog {
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn open_host(&self) -> Result<Host, CommandError> {
-        let secrets = self.home.config().tools.values().flat_map(|table| table.grant.secrets.iter().cloned());
+        let settings = self.settings();
+        let Settings { home, policies, admissions } = &*settings;
+        let secrets = home.config().tools.values().flat_map(|table| table.grant.secrets.iter().cloned());
         let secrets: Vec<_> = secrets.collect();
-        let host = invoke::host(&self.home, self.engine.clone(), self.policies.clone(), &secrets, self.output)?;
-        let settled = self.admissions.iter().cloned().map(|admission| host.settle_admission(admission));
-        // Tools that are offered were admitted, so nothing is written here.
-        tokio::runtime::Handle::current().block_on(async {
-            for settled in settled {
-                settled.await?;
-            }
-            Ok::<_, CommandError>(())
-        })?;
+        let host = invoke::host(home, self.engine.clone(), policies.clone(), &secrets, self.output)?;
+        settle(&host, admissions)?;
         Ok(host)
+    }
+
+    /// Reads policies, tools and tokens anew, and puts the policies in force: a call that has begun keeps those it has.
+    pub(super) fn reload(&self) -> Result<(Catalogue, Tokens), CommandError> {
+        let home = Home::open(self.settings().home.folder())?;
+        let tokens = tokens::known(&home)?;
+        let (settings, catalogue) = read(home, &self.engine, &[], self.output)?;
+        // The log is neither opened nor let go in between.
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = open.as_ref() {
+            open.host.put_in_force(settings.policies.clone());
+            settle(&open.host, &settings.admissions)?;
+        }
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        Ok((catalogue, tokens))
     }
 
     /// Lets the log go whenever nothing uses it, and signs a checkpoint now and then while something does.

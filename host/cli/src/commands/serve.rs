@@ -1,0 +1,87 @@
+//! `ringfence serve`: the registered tools over HTTP, as an API and as MCP, behind tokens.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ringfence_server::http;
+use ringfence_server::http::Origins;
+use ringfence_server::http::Server;
+use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+
+use crate::args::ServeArgs;
+use crate::commands;
+use crate::commands::serving;
+use crate::commands::serving::Serving;
+use crate::config::ServerTable;
+use crate::error::CommandError;
+use crate::exit::Exit;
+use crate::home::Home;
+use crate::output::Output;
+use crate::tokens;
+
+/// Where it listens if nothing says otherwise.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8790);
+
+pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, CommandError> {
+    let tokens = tokens::known(&home)?;
+    if tokens.is_empty() {
+        return Err(CommandError::no_tokens());
+    }
+    let table = home.config().server.clone();
+    let listen = args.listen.or(table.listen).unwrap_or(LISTEN);
+    if !listen.ip().is_loopback() && table.hosts.is_empty() {
+        return Err(CommandError::open_listener(&listen.to_string()));
+    }
+    let Serving { service, log } = serving::open(home, &[], output)?;
+    commands::block_on(async move {
+        let bound =
+            TcpListener::bind(listen).await.map_err(|error| CommandError::listener(&listen.to_string(), &error))?;
+        let address = bound.local_addr().map_err(|error| CommandError::listener(&listen.to_string(), &error))?;
+        let server = Arc::new(Server::new(service, tokens, origins(address, &table)));
+        let stop = serving::asked_to_stop()?;
+        let hang_up = serving::listen_for(SignalKind::hangup())?;
+        let minder = tokio::spawn(Arc::clone(&log).mind());
+        let reloader = tokio::spawn(reload(Arc::clone(&server), Arc::clone(&log), hang_up, output));
+        output.line(&format!("listening on http://{address}"));
+        http::serve(server, bound, stop).await;
+        reloader.abort();
+        minder.abort();
+        serving::let_go(log).await
+    })?;
+    Ok(Exit::Done)
+}
+
+/// What `Host` and `Origin` may be: this machine's own names where the listener is on loopback, and what is configured.
+fn origins(address: SocketAddr, table: &ServerTable) -> Origins {
+    let port = address.port();
+    let own = ["127.0.0.1", "localhost", "[::1]"].into_iter().filter(|_| address.ip().is_loopback());
+    let hosts =
+        own.map(|host| format!("{host}:{port}")).chain(table.hosts.iter().map(|host| host.to_ascii_lowercase()));
+    let origins = table.origins.iter().map(|origin| origin.to_ascii_lowercase());
+    Origins { hosts: hosts.collect(), origins: origins.collect() }
+}
+
+/// Reads policies, tools and tokens anew whenever it is told to. What can't be used leaves everything as it was.
+async fn reload(server: Arc<Server>, log: Arc<serving::SharedLog>, mut hang_up: Signal, output: Output) {
+    while hang_up.recv().await.is_some() {
+        let (server, log) = (Arc::clone(&server), Arc::clone(&log));
+        let reloaded = tokio::task::spawn_blocking(move || {
+            let (catalogue, tokens) = log.reload()?;
+            server.service().put_catalogue(catalogue);
+            server.put_tokens(tokens);
+            Ok::<_, CommandError>(())
+        });
+        match reloaded.await {
+            Ok(Ok(())) => output.note("note: policies, tools and tokens were read anew"),
+            Ok(Err(error)) => {
+                output.note(&format!("warning: nothing was read anew: {}", error.message));
+                output.hints(&error.hints);
+            }
+            Err(_) => output.note("warning: nothing was read anew: the host is shutting down"),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The tokens of this home: who may use its server, by the digest of what they hold.
+//!
+//! They stand in `tokens.toml`, one table each, readable by the home's owner alone. No token stands there: what is printed
+//! when one is made is all there ever is of it.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use ringfence_model::digest::Digest;
+use ringfence_model::principal::Principal;
+use ringfence_server::http::token;
+use ringfence_server::http::token::Holder;
+use ringfence_server::http::token::Scope;
+use ringfence_server::http::token::Tokens;
+
+use crate::config::tools::Name;
+use crate::error::CommandError;
+use crate::home;
+use crate::home::Home;
+
+/// Every holder of a token, by name.
+pub type Holders = BTreeMap<Name, Holder>;
+
+/// What stands in the file; nothing, if there is none.
+pub fn read(home: &Home) -> Result<Holders, CommandError> {
+    let path = path(home);
+    if std::fs::symlink_metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        return Ok(Holders::new());
+    }
+    let text = home::read_key(&path)?;
+    toml::from_str(&text).map_err(|error| CommandError::tokens(&path, error.message()))
+}
+
+/// The tokens as the server takes them.
+pub fn known(home: &Home) -> Result<Tokens, CommandError> {
+    Ok(Tokens::new(read(home)?.into_values()))
+}
+
+/// Makes a token, keeps its digest and gives its text.
+pub fn make(home: &Home, name: &Name, principal: Principal, mut scopes: Vec<Scope>) -> Result<String, CommandError> {
+    let mut holders = read(home)?;
+    if holders.contains_key(name) {
+        return Err(CommandError::token_taken(name.as_str()));
+    }
+    scopes.sort();
+    scopes.dedup();
+    let text = token::token(&home::random_bytes::<{ token::RANDOM_BYTES }>()?);
+    let digest = Digest::of(text.as_bytes());
+    holders.insert(name.clone(), Holder { digest, principal, scopes });
+    write(home, &holders)?;
+    Ok(text)
+}
+
+/// Takes a token back.
+pub fn revoke(home: &Home, name: &Name) -> Result<(), CommandError> {
+    let mut holders = read(home)?;
+    if holders.remove(name).is_none() {
+        return Err(CommandError::no_token(name.as_str()));
+    }
+    write(home, &holders)
+}
+
+/// In one step, as a file that nobody else reads.
+fn write(home: &Home, holders: &Holders) -> Result<(), CommandError> {
+    let path = path(home);
+    let text = toml::to_string(holders).map_err(|error| CommandError::tokens(&path, &error.to_string()))?;
+    let written = tempfile::NamedTempFile::new_in(home.folder()).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(&path).map_err(|error| error.error)
+    });
+    written.map(drop).map_err(|error| CommandError::file(&path, &error))
+}
+
+fn path(home: &Home) -> PathBuf {
+    home.folder().join("tokens.toml")
+}

@@ -1,0 +1,459 @@
+//! The handlers of the API: a body into what the service takes, what it gives into an answer.
+//!
+//! Who asks is known here, and sees what is their own: what is somebody else's is answered like what is not there
+//! (API-04). Bodies are read by the strict reader of all input, unknown fields refused.
+
+use http::StatusCode;
+use http::header;
+use ringfence_audit::receipt::Receipt;
+use ringfence_model::call::IdempotencyKey;
+use ringfence_model::call::Input;
+use ringfence_model::id::ApprovalId;
+use ringfence_model::id::CallId;
+use ringfence_model::id::SessionId;
+use ringfence_model::json;
+use ringfence_model::limits;
+use ringfence_model::outcome::Outcome;
+use ringfence_model::outcome::one_line;
+use ringfence_model::principal::Principal;
+use ringfence_model::principal::PrincipalKind;
+use ringfence_model::ring::Ring;
+use ringfence_runtime::host::Host;
+use ringfence_runtime::ledger::approvals::AnswerError;
+use ringfence_runtime::ledger::approvals::Approval;
+use ringfence_runtime::ledger::approvals::ApprovalState;
+use ringfence_runtime::ledger::backend::CallState;
+use ringfence_runtime::ledger::sessions::Session;
+use ringfence_runtime::ledger::sessions::SessionError;
+use ringfence_runtime::pipeline::Response as CallResponse;
+use ringfence_runtime::sandbox::Interrupt;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::advice;
+use crate::catalogue::Offer;
+use crate::http::Problem;
+use crate::http::Response;
+use crate::http::openapi;
+use crate::http::respond;
+use crate::http::routes::Admitted;
+use crate::http::token::Holder;
+use crate::http::token::Scope;
+use crate::service::Seat;
+use crate::service::ServiceError;
+use crate::service::Wish;
+
+type Handled = Result<Response, Problem>;
+
+/// A call that is wanted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CallBody {
+    /// The name that the tool is registered by.
+    tool: String,
+    /// The function; not needed for a command or where there is only one.
+    function: Option<String>,
+    /// The function's input.
+    input: Option<Value>,
+    /// Arguments of a command.
+    #[serde(default)]
+    arguments: Vec<String>,
+    /// Standard input of a command.
+    #[serde(default)]
+    stdin: String,
+    /// The session that the call belongs to.
+    session: Option<String>,
+}
+
+/// What came of a call.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct CallShown {
+    /// The call.
+    call: String,
+    /// How far it is: `begun`, `finished` or `refused`.
+    state: &'static str,
+    /// The index of the entry that tells of it.
+    entry: u64,
+    /// How it ended, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Value>,
+    /// What the tool reached for and was refused; the first few.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<String>,
+    /// What a caller keeps of it, if it is asked for by its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Value>,
+}
+
+/// A function that can be called.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ToolShown {
+    /// The tool.
+    tool: String,
+    /// The function.
+    function: String,
+    /// The name that it goes by in MCP.
+    name: String,
+    /// What it does, in its author's words.
+    description: String,
+    /// The digest of the tool's component.
+    digest: String,
+    /// What it may do to the world.
+    effect: String,
+    /// The ring that it runs in.
+    ring: u8,
+    /// JSON Schema of its input; none for a command.
+    input_schema: Option<Value>,
+    /// JSON Schema of what it returns, if it says.
+    output_schema: Option<Value>,
+}
+
+/// A session that is wanted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionBody {
+    /// A name for people and policies.
+    name: String,
+    /// Its ring, 0 to 3.
+    ring: Option<u8>,
+    /// Whose it is, if not one's own.
+    principal: Option<String>,
+}
+
+/// A session.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SessionShown {
+    session: String,
+    name: String,
+    principal: String,
+    /// The ring that it has now.
+    ring: u8,
+    opened: String,
+    closed: Option<String>,
+}
+
+/// An answer to what is held.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AnswerBody {
+    /// Why, for the record.
+    reason: Option<String>,
+}
+
+// --- How the server is ---
+
+pub(super) fn health() -> Response {
+    respond(StatusCode::OK, "text/plain", "ok\n")
+}
+
+pub(super) async fn ready(admitted: Admitted) -> Handled {
+    admitted.server.service().host().await?;
+    Ok(respond(StatusCode::OK, "text/plain", "ready\n"))
+}
+
+pub(super) fn describe() -> Response {
+    answer(&openapi::document())
+}
+
+pub(super) fn metrics(admitted: &Admitted) -> Response {
+    let text = admitted.server.metrics.text();
+    respond(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+}
+
+// --- Calls ---
+
+pub(super) async fn tools(admitted: Admitted) -> Handled {
+    let seat = seat(&admitted, None)?;
+    let (reach, catalogue) = (admitted.server.service().reach(&seat).await?, admitted.server.service().catalogue());
+    let shown: Vec<_> = catalogue.offers(None).filter(|offer| reach.covers(offer)).filter_map(shown_tool).collect();
+    Ok(answer(&shown))
+}
+
+pub(super) async fn call(admitted: Admitted) -> Handled {
+    let CallBody { tool, function, input, arguments, stdin, session } = body(&admitted)?;
+    let key = idempotency_key(&admitted)?;
+    let seat = seat(&admitted, session.as_deref())?;
+    let service = admitted.server.service();
+    let reach = service.reach(&seat).await?;
+    let catalogue = service.catalogue();
+    let offer = catalogue.function(&tool, function.as_deref()).filter(|offer| reach.covers(offer));
+    let offer = offer.cloned().ok_or_else(|| {
+        Problem::new(StatusCode::NOT_FOUND, "caller.unknown-function", "there is no such function that can be called")
+    })?;
+    let input = Input { value: input, arguments, stdin: stdin.into_bytes() };
+    // Whoever goes away finds the answer under its key, or by the call's id.
+    let wish = Wish { offer: offer.clone(), input, key, interrupt: Interrupt::never() };
+    let response = service.call(&seat, wish).await?;
+    admitted.server.metrics.called(&response.outcome);
+    called(&response, &offer)
+}
+
+fn called(response: &CallResponse, offer: &Offer) -> Handled {
+    if is_refusal(response) {
+        return Err(refusal(response, offer));
+    }
+    let refused = response.refused.iter().take(limits::REFUSED_SHOWN_MAX);
+    Ok(answer(&CallShown {
+        call: response.call.to_string(),
+        state: "finished",
+        entry: response.recorded.index,
+        outcome: Some(json!(response.outcome)),
+        refused: refused.map(|call| call.detail.clone().unwrap_or_else(|| call.import.clone())).collect(),
+        receipt: None,
+    }))
+}
+
+/// A call that did not run is a problem; one that ran is an answer, however it ended.
+fn is_refusal(response: &CallResponse) -> bool {
+    response.denial.is_some() || response.outcome.code().starts_with("host.")
+}
+
+fn refusal(response: &CallResponse, offer: &Offer) -> Problem {
+    let outcome = &response.outcome;
+    let error = outcome.error.as_ref();
+    let mut problem = Problem::new(status(outcome), outcome.code(), error.map_or("", |error| error.message.as_str()))
+        .with("call", json!(response.call))
+        .with("entry", json!(response.recorded.index));
+    if let Some(function) = offer.function() {
+        problem = problem.with("hints", json!(advice::of(response, function)));
+    }
+    let Some(value) = error.and_then(|error| error.value.as_ref()) else { return problem };
+    match value.get("retry_after_ms").and_then(Value::as_u64) {
+        Some(after_ms) => problem.retry(after_ms),
+        None => problem.with("value", value.clone()),
+    }
+}
+
+fn status(outcome: &Outcome) -> StatusCode {
+    match outcome.code() {
+        "caller.unknown-function" => StatusCode::NOT_FOUND,
+        "host.busy" | "denied.cap" => StatusCode::TOO_MANY_REQUESTS,
+        "denied.idempotency-conflict" | "denied.in-progress" | "denied.effect-unknown" => StatusCode::CONFLICT,
+        code if code.starts_with("caller.") => StatusCode::UNPROCESSABLE_ENTITY,
+        code if code.starts_with("host.") => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::FORBIDDEN,
+    }
+}
+
+pub(super) async fn show_call(admitted: Admitted) -> Handled {
+    let id: CallId = id(&admitted)?;
+    let holder = held(&admitted)?.clone();
+    on_host(&admitted, move |host| {
+        let found = host.ledger().find(&id).map_err(|_| failed())?;
+        let row = found.filter(|row| row.principal == holder.principal || holder.may(Scope::Audit));
+        let row = row.ok_or_else(Problem::not_found)?;
+        let (state, entry) = match row.state {
+            CallState::Begun { begun } => ("begun", begun),
+            CallState::Finished { finished, .. } => ("finished", finished),
+            CallState::Refused { refused } => ("refused", refused),
+        };
+        let ended = host.ledger().ended(&row).map_err(|_| failed())?;
+        let outcome = ended.and_then(|ended| serde_json::from_slice(&ended.outcome?).ok());
+        let receipt: Option<Receipt> = host.receipt(entry).ok();
+        let (call, receipt) = (id.to_string(), receipt.map(|receipt| json!(receipt)));
+        Ok(answer(&CallShown { call, state, entry, outcome, refused: Vec::new(), receipt }))
+    })
+    .await
+}
+
+// --- Sessions ---
+
+pub(super) async fn sessions(admitted: Admitted) -> Handled {
+    let holder = held(&admitted)?.clone();
+    on_host(&admitted, move |host| {
+        let mut sessions = host.ledger().sessions().map_err(|_| failed())?;
+        sessions.retain(|session| session.closed.is_none() && is_seen(&holder, session));
+        sessions.sort_by_key(|session| session.opened);
+        Ok(answer(&sessions.iter().map(|session| shown_session(session, host)).collect::<Vec<_>>()))
+    })
+    .await
+}
+
+pub(super) async fn open_session(admitted: Admitted) -> Handled {
+    let SessionBody { name, ring, principal } = body(&admitted)?;
+    let holder = held(&admitted)?.clone();
+    let whose = match principal {
+        None => holder.principal.clone(),
+        Some(text) => text.parse::<Principal>().map_err(|error| Problem::bad(one_line(&error.to_string())))?,
+    };
+    let is_own = whose == holder.principal;
+    if !is_own && (!holder.may(Scope::Operate) || whose.kind() == PrincipalKind::Operator) {
+        let why = "sessions for others take the scope `operate`, and are never an operator's";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "caller.scope", why));
+    }
+    let ring =
+        Ring::try_from(ring.unwrap_or(Ring::Sandbox.number())).map_err(|error| Problem::bad(error.to_string()))?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > limits::NAME_BYTES_MAX || !name.chars().all(fits) {
+        return Err(Problem::bad("`name` is made of ASCII letters, digits, `.`, `_` and `-`"));
+    }
+    on_host(&admitted, move |host| {
+        let opened = host.ledger().open_session(&name, &whose, ring, &holder.principal).map_err(|_| failed())?;
+        Ok(crate::http::json(StatusCode::CREATED, &shown_session(&opened, host)))
+    })
+    .await
+}
+
+pub(super) async fn show_session(admitted: Admitted) -> Handled {
+    let (id, holder): (SessionId, Holder) = (id(&admitted)?, held(&admitted)?.clone());
+    on_host(&admitted, move |host| {
+        let found = host.ledger().session(id).map_err(|_| failed())?;
+        let session = found.filter(|session| is_seen(&holder, session)).ok_or_else(Problem::not_found)?;
+        Ok(answer(&shown_session(&session, host)))
+    })
+    .await
+}
+
+pub(super) async fn close_session(admitted: Admitted) -> Handled {
+    let (id, holder): (SessionId, Holder) = (id(&admitted)?, held(&admitted)?.clone());
+    on_host(&admitted, move |host| {
+        let found = host.ledger().session(id).map_err(|_| failed())?;
+        if found.is_none_or(|session| !is_seen(&holder, &session)) {
+            return Err(Problem::not_found());
+        }
+        match host.ledger().close_session(id, &holder.principal) {
+            Ok(session) => Ok(answer(&shown_session(&session, host))),
+            Err(SessionError::Ledger(_)) => Err(failed()),
+            Err(error) => Err(Problem::new(StatusCode::CONFLICT, "denied.session", error.to_string())),
+        }
+    })
+    .await
+}
+
+/// Whether a session may be seen: it is one's own, or one operates the host.
+fn is_seen(holder: &Holder, session: &Session) -> bool {
+    session.principal == holder.principal || holder.may(Scope::Operate)
+}
+
+// --- Approvals ---
+
+pub(super) async fn approvals(admitted: Admitted) -> Handled {
+    on_host(&admitted, |host| {
+        let now = host.now();
+        let mut found = host.ledger().approvals().map_err(|_| failed())?;
+        found.retain(|approval| approval.state == ApprovalState::Pending && !approval.is_expired(now));
+        found.sort_by_key(|approval| approval.held);
+        Ok(answer(&found))
+    })
+    .await
+}
+
+pub(super) async fn approve(admitted: Admitted) -> Handled {
+    answered(admitted, true).await
+}
+
+pub(super) async fn reject(admitted: Admitted) -> Handled {
+    answered(admitted, false).await
+}
+
+async fn answered(admitted: Admitted, is_yes: bool) -> Handled {
+    let AnswerBody { reason } = if admitted.body.is_empty() { AnswerBody::default() } else { body(&admitted)? };
+    let (id, by): (ApprovalId, Principal) = (id(&admitted)?, held(&admitted)?.principal.clone());
+    on_host(&admitted, move |host| {
+        let reason = reason.as_deref().map(one_line);
+        match host.ledger().answer(id, &by, is_yes, reason.as_deref()) {
+            Ok((approval, entry)) => Ok(answer(&shown_answer(&approval, entry))),
+            Err(AnswerError::Ledger(_)) => Err(failed()),
+            Err(AnswerError::Unknown(_)) => Err(Problem::not_found()),
+            Err(error) => Err(Problem::new(StatusCode::CONFLICT, "denied.approval", error.to_string())),
+        }
+    })
+    .await
+}
+
+fn shown_answer(approval: &Approval, entry: u64) -> Value {
+    let mut shown = json!(approval);
+    if let Value::Object(fields) = &mut shown {
+        fields.insert("entry".to_owned(), json!(entry));
+    }
+    shown
+}
+
+// --- What they share ---
+
+fn answer(value: &impl Serialize) -> Response {
+    crate::http::json(StatusCode::OK, value)
+}
+
+fn failed() -> Problem {
+    ServiceError::Host.into()
+}
+
+/// Asks the host something on a thread that may block.
+async fn on_host(admitted: &Admitted, question: impl FnOnce(&Host) -> Handled + Send + 'static) -> Handled {
+    let host = admitted.server.service().host().await?;
+    tokio::task::spawn_blocking(move || question(&host)).await.unwrap_or_else(|_| Err(failed()))
+}
+
+/// Whoever sent the request; there is somebody on every route that asks.
+fn held(admitted: &Admitted) -> Result<&Holder, Problem> {
+    admitted.holder.as_ref().ok_or_else(Problem::unauthorized)
+}
+
+pub(super) fn seat(admitted: &Admitted, session: Option<&str>) -> Result<Seat, Problem> {
+    let session = session.map(str::parse::<SessionId>).transpose();
+    let session = session.map_err(|_| Problem::bad("`session` is not the id of a session"))?;
+    Ok(Seat { principal: held(admitted)?.principal.clone(), session, ring: None })
+}
+
+fn id<T: std::str::FromStr>(admitted: &Admitted) -> Result<T, Problem> {
+    admitted.id.as_deref().and_then(|id| id.parse().ok()).ok_or_else(Problem::not_found)
+}
+
+/// A body of JSON. Pages can send what they like as text, so it has to say what it is (API-05).
+pub(super) fn value(admitted: &Admitted) -> Result<Value, Problem> {
+    let kind = admitted.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        let why = "the body is JSON, and `content-type` says so";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "caller.content-type", why));
+    }
+    json::parse(&admitted.body).map_err(|error| {
+        Problem::bad(format!("the body is not JSON that can be read in one way: {}", one_line(&error.to_string())))
+    })
+}
+
+fn body<T: DeserializeOwned>(admitted: &Admitted) -> Result<T, Problem> {
+    serde_json::from_value(value(admitted)?).map_err(|error| Problem::bad(one_line(&error.to_string())))
+}
+
+fn idempotency_key(admitted: &Admitted) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut values = admitted.headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let wrong = |why: String| Problem::bad(format!("`idempotency-key`: {why}"));
+    if values.next().is_some() {
+        return Err(wrong("it stands there twice".to_owned()));
+    }
+    let text = value.to_str().map_err(|_| wrong("it is not ASCII".to_owned()))?;
+    IdempotencyKey::new(text).map(Some).map_err(|error| wrong(one_line(&error.to_string())))
+}
+
+fn shown_tool(offer: &Offer) -> Option<ToolShown> {
+    let (registered, function) = (offer.registered(), offer.function()?);
+    let reference = registered.tool.reference();
+    Some(ToolShown {
+        tool: reference.name.clone(),
+        function: function.name.clone(),
+        name: offer.name().to_owned(),
+        description: function.description.clone(),
+        digest: reference.digest.to_string(),
+        effect: function.effect.to_string(),
+        ring: registered.ring.number(),
+        input_schema: function.input_schema.clone(),
+        output_schema: function.output_schema.clone(),
+    })
+}
+
+fn shown_session(session: &Session, host: &Host) -> SessionShown {
+    SessionShown {
+        session: session.session.to_string(),
+        name: session.name.clone(),
+        principal: session.principal.to_string(),
+        ring: session.ring_at(host.now()).number(),
+        opened: session.opened.to_string(),
+        closed: session.closed.map(|closed| closed.to_string()),
+    }
+}

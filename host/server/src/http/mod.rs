@@ -1,0 +1,106 @@
+//! HTTP: an API for programs and MCP for agents, behind tokens, over one table of routes.
+//!
+//! ```text
+//! connection → listener (bounds) → gate (host, origin, route, token, scope, body) → routes → service → response
+//! ```
+//!
+//! Nothing is looked at in a body before its sender is known, and nobody is known without a token. A path has one
+//! spelling: what is not exactly that of a route is nowhere. HTTP/1.1 only, and no TLS: a proxy that speaks more stands in
+//! front, or nothing does and the listener is on loopback.
+
+mod api;
+mod gate;
+mod listener;
+mod mcp;
+pub mod metrics;
+pub mod openapi;
+mod problem;
+pub mod routes;
+pub mod token;
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header;
+use http_body_util::BodyExt as _;
+use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use ringfence_model::limits;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::http::metrics::Metrics;
+pub use crate::http::problem::Problem;
+use crate::http::token::Tokens;
+use crate::service::Service;
+
+pub use crate::http::listener::serve;
+
+/// What goes back.
+pub type Response = http::Response<UnsyncBoxBody<Bytes, std::io::Error>>;
+
+/// From where requests are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    /// What `Host` may be, with the port if it is not the scheme's own.
+    pub hosts: Vec<String>,
+    /// What `Origin` may be, if there is one: a page's scheme, host and port.
+    pub origins: Vec<String>,
+}
+
+/// A server of HTTP, without its listener.
+#[derive(Debug)]
+pub struct Server {
+    service: Arc<Service>,
+    tokens: RwLock<Arc<Tokens>>,
+    origins: Origins,
+    metrics: Metrics,
+    /// Requests that are worked on, beyond which others are told to come again.
+    requests: Arc<Semaphore>,
+}
+
+impl Server {
+    /// Puts a server together.
+    pub fn new(service: Arc<Service>, tokens: Tokens, origins: Origins) -> Self {
+        let requests = Arc::new(Semaphore::new(limits::HTTP_REQUESTS_MAX));
+        Self { service, tokens: RwLock::new(Arc::new(tokens)), origins, metrics: Metrics::default(), requests }
+    }
+
+    /// What makes calls.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Other tokens, from now on: one that is gone does not get in again.
+    pub fn put_tokens(&self, tokens: Tokens) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+    }
+
+    fn tokens(&self) -> Arc<Tokens> {
+        Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let body = Full::new(body.into()).map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // Nothing here is a page, and nothing is to be kept by whoever stands in between.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => respond(status, "application/json", body),
+        Err(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "host.failed", "the answer can't be written")
+            .into_response(),
+    }
+}

@@ -1,0 +1,110 @@
+//! The description of the API (`OpenAPI` 3.1), made from the table of routes and the types of its bodies.
+//!
+//! Nothing here is written by hand that the code says already; a golden file shows what has changed for whoever uses it.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::http::routes::Access;
+use crate::http::routes::ROUTES;
+use crate::http::routes::Route;
+
+/// The description.
+pub fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for route in ROUTES {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        if let Value::Object(methods) = path {
+            methods.insert(route.method.as_str().to_ascii_lowercase(), operation(route));
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Ringfence", "version": env!("CARGO_PKG_VERSION") },
+        "paths": paths,
+        "components": {
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "schemas": { "Problem": problem() },
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let (body, answer) = (route.shapes)();
+    let ok = match answer {
+        Some(schema) => json!({ "description": "the answer", "content": { "application/json": { "schema": schema } } }),
+        None => json!({ "description": "the answer" }),
+    };
+    let wrong = json!({
+        "description": "what went wrong",
+        "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+    });
+    let status = if route.name == "open_session" { "201" } else { "200" };
+    let security = match route.access {
+        Access::Anybody => None,
+        Access::Holder => Some(json!([{ "token": [] }])),
+        Access::Scope(scope) => Some(json!([{ "token": [scope] }])),
+    };
+    let body = body.map(|schema| json!({ "content": { "application/json": { "schema": schema } } }));
+    let parameters = Some(parameters(route)).filter(|parameters| !parameters.is_empty());
+    let mut fields = Map::new();
+    for (name, value) in [
+        ("operationId", Some(json!(route.name))),
+        ("summary", Some(json!(route.summary))),
+        ("parameters", parameters.map(Value::Array)),
+        ("requestBody", body),
+        ("responses", Some(json!({ status: ok, "default": wrong }))),
+        ("security", security),
+    ] {
+        fields.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    Value::Object(fields)
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let id = json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
+    let key = json!({ "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "maxLength": 256 } });
+    let has_id = route.path.contains("{id}").then_some(id);
+    has_id.into_iter().chain((route.name == "call").then_some(key)).collect()
+}
+
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "description": "RFC 9457, with a code that does not change",
+        "properties": {
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "code": { "type": "string" },
+            "detail": { "type": "string" },
+            "hints": { "type": "array", "items": { "type": "string" } },
+            "call": { "type": "string" },
+            "entry": { "type": "integer" },
+            "value": {},
+        },
+        "required": ["title", "status", "code", "detail"],
+    })
+}
+
+/// No body, and an answer that is no JSON.
+pub(super) const fn nothing() -> (Option<Value>, Option<Value>) {
+    (None, None)
+}
+
+/// The schemas of a body and an answer; `()` is none.
+pub(super) fn shapes<B: JsonSchema, A: JsonSchema>() -> (Option<Value>, Option<Value>) {
+    (schema::<B>(), schema::<A>())
+}
+
+fn schema<T: JsonSchema>() -> Option<Value> {
+    if T::schema_name() == <()>::schema_name() {
+        return None;
+    }
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    settings.meta_schema = None;
+    Some(settings.into_generator().into_root_schema_for::<T>().to_value())
+}

@@ -1,0 +1,103 @@
+//! Problems: what went wrong, as RFC 9457 has it, with a code that does not change.
+//!
+//! The status says whose turn it is: 4xx the caller's, 5xx the host's. The code is that of the outcome where there is
+//! one, so that the same refusal is called the same wherever it is met.
+
+use http::HeaderValue;
+use http::StatusCode;
+use http::header;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::http::Response;
+use crate::http::respond;
+use crate::service::ServiceError;
+
+/// A request that is not answered with what it asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    status: StatusCode,
+    code: String,
+    detail: String,
+    /// More that is known of it.
+    more: Vec<(&'static str, Value)>,
+    retry_after_ms: Option<u64>,
+}
+
+impl Problem {
+    /// A problem.
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self { status, code: code.to_owned(), detail: detail.into(), more: Vec::new(), retry_after_ms: None }
+    }
+
+    /// The request is not one.
+    pub fn bad(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "caller.bad-request", detail)
+    }
+
+    /// There is no such thing, or none that may be seen.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "caller.not-found", "there is nothing here")
+    }
+
+    /// There is no token, or none that is known.
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "caller.unauthorized", "a bearer token that is known is needed")
+    }
+
+    /// Not now.
+    pub fn busy(detail: impl Into<String>, retry_after_ms: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "host.busy", detail).retry(retry_after_ms)
+    }
+
+    /// Something more that is known of it.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.more.push((name, value));
+        self
+    }
+
+    /// After how long it makes sense to come again.
+    #[must_use]
+    pub fn retry(mut self, after_ms: u64) -> Self {
+        self.retry_after_ms = Some(after_ms);
+        self
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        let (status, code) = match error {
+            ServiceError::Grant => (StatusCode::SERVICE_UNAVAILABLE, "host.grant"),
+            ServiceError::Host => (StatusCode::INTERNAL_SERVER_ERROR, "host.failed"),
+            ServiceError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "host.unavailable"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl Problem {
+    /// As bytes.
+    pub fn into_response(self) -> Response {
+        let Self { status, code, detail, more, retry_after_ms } = self;
+        let title = status.canonical_reason().unwrap_or_default();
+        let mut fields = json!({ "title": title, "status": status.as_u16(), "code": code, "detail": detail });
+        if let Value::Object(fields) = &mut fields {
+            fields.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        }
+        let mut response = respond(status, "application/problem+json", fields.to_string());
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(after_ms) = retry_after_ms {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(after_ms.div_ceil(1_000).max(1)));
+        }
+        response
+    }
+}

@@ -1,0 +1,250 @@
+//! The routes: everything that is there, each with who may use it and what it may cost. One table, and no other way in.
+//!
+//! A test walks it with every kind of token; what is not in it does not exist, and [`crate::http::openapi`] describes what
+//! is. The methods of MCP, behind one of these routes, have a table of their own: [`crate::mcp::METHODS`].
+
+use std::future::ready;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::Method;
+use ringfence_model::limits;
+use serde_json::Value;
+
+use crate::http::Problem;
+use crate::http::Response;
+use crate::http::Server;
+use crate::http::api;
+use crate::http::mcp;
+use crate::http::openapi;
+use crate::http::token::Holder;
+use crate::http::token::Scope;
+
+/// The segment of a path that stands for any one.
+const ID: &str = "{id}";
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody: it says nothing that matters.
+    Anybody,
+    /// Whoever holds a token.
+    Holder,
+    /// Whoever holds a token with this scope.
+    Scope(Scope),
+}
+
+/// A request that may go to its handler.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) server: Arc<Server>,
+    pub(super) holder: Option<Holder>,
+    /// What stands in the path where the route has `{id}`.
+    pub(super) id: Option<String>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+pub(super) type Handled = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
+
+/// Something that can be asked for.
+pub struct Route {
+    /// How.
+    pub method: Method,
+    /// Where; a segment `{id}` stands for any one segment.
+    pub path: &'static str,
+    /// By whom.
+    pub access: Access,
+    /// What it is called in metrics and descriptions.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// Bytes that its body may have.
+    pub body_bytes_max: usize,
+    /// Milliseconds that it may take.
+    pub wall_ms: u64,
+    /// The schemas of its body and of its answer, where these are JSON.
+    pub(super) shapes: fn() -> (Option<Value>, Option<Value>),
+    pub(super) handler: fn(Admitted) -> Handled,
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+/// Where a request leads.
+#[derive(Debug)]
+pub(super) enum Found {
+    Route(&'static Route, Option<String>),
+    /// To something that is not done with its method.
+    Method,
+    Nothing,
+}
+
+/// The routes.
+pub static ROUTES: &[Route] = &[
+    quick(Method::GET, "/healthz", Access::Anybody, "health")
+        .says("whether the process answers")
+        .with(openapi::nothing, |_| Box::pin(ready(Ok(api::health())))),
+    quick(Method::GET, "/readyz", Access::Anybody, "ready")
+        .says("whether calls can be made now")
+        .with(openapi::nothing, |admitted| Box::pin(api::ready(admitted))),
+    quick(Method::GET, "/openapi.json", Access::Holder, "describe")
+        .says("this description")
+        .with(openapi::nothing, |_| Box::pin(ready(Ok(api::describe())))),
+    quick(Method::GET, "/metrics", Access::Scope(Scope::Operate), "metrics")
+        .says("numbers, as Prometheus reads them")
+        .with(openapi::nothing, |admitted| Box::pin(ready(Ok(api::metrics(&admitted))))),
+    quick(Method::GET, "/v1/tools", Access::Scope(Scope::Call), "list_tools")
+        .says("functions that can be called")
+        .with(openapi::shapes::<(), Vec<api::ToolShown>>, |admitted| Box::pin(api::tools(admitted))),
+    quick(Method::POST, "/v1/calls", Access::Scope(Scope::Call), "call")
+        .says("makes a call, to its end; once, under an `Idempotency-Key`")
+        .lasting(limits::HTTP_CALL_MS_MAX, limits::MESSAGE_BYTES_MAX)
+        .with(openapi::shapes::<api::CallBody, api::CallShown>, |admitted| Box::pin(api::call(admitted))),
+    quick(Method::GET, "/v1/calls/{id}", Access::Scope(Scope::Call), "show_call")
+        .says("what came of a call of one's own, with its receipt; of anybody's, with scope `audit`")
+        .with(openapi::shapes::<(), api::CallShown>, |admitted| Box::pin(api::show_call(admitted))),
+    quick(Method::GET, "/v1/sessions", Access::Scope(Scope::Session), "list_sessions")
+        .says("open sessions of one's own; everybody's, with scope `operate`")
+        .with(openapi::shapes::<(), Vec<api::SessionShown>>, |admitted| Box::pin(api::sessions(admitted))),
+    quick(Method::POST, "/v1/sessions", Access::Scope(Scope::Session), "open_session")
+        .says("opens a session of one's own; for others, with scope `operate`")
+        .with(openapi::shapes::<api::SessionBody, api::SessionShown>, |admitted| Box::pin(api::open_session(admitted))),
+    quick(Method::GET, "/v1/sessions/{id}", Access::Scope(Scope::Session), "show_session")
+        .says("a session")
+        .with(openapi::shapes::<(), api::SessionShown>, |admitted| Box::pin(api::show_session(admitted))),
+    quick(Method::DELETE, "/v1/sessions/{id}", Access::Scope(Scope::Session), "close_session")
+        .says("closes a session")
+        .with(openapi::shapes::<(), api::SessionShown>, |admitted| Box::pin(api::close_session(admitted))),
+    quick(Method::GET, "/v1/approvals", Access::Scope(Scope::Approve), "list_approvals")
+        .says("what waits for somebody's approval")
+        .with(openapi::shapes::<(), Vec<Value>>, |admitted| Box::pin(api::approvals(admitted))),
+    quick(Method::POST, "/v1/approvals/{id}/approve", Access::Scope(Scope::Approve), "approve")
+        .says("approves what is held, once, for exactly what was asked")
+        .with(openapi::shapes::<api::AnswerBody, Value>, |admitted| Box::pin(api::approve(admitted))),
+    quick(Method::POST, "/v1/approvals/{id}/reject", Access::Scope(Scope::Approve), "reject")
+        .says("rejects what is held; it stays rejected")
+        .with(openapi::shapes::<api::AnswerBody, Value>, |admitted| Box::pin(api::reject(admitted))),
+    quick(Method::POST, "/mcp", Access::Scope(Scope::Call), "mcp")
+        .says("the Model Context Protocol, without sessions of the protocol")
+        .lasting(limits::HTTP_CALL_MS_MAX, limits::MESSAGE_BYTES_MAX)
+        .with(openapi::shapes::<Value, Value>, |admitted| Box::pin(mcp::answer(admitted))),
+];
+
+/// A route that answers at once and takes next to no body.
+const fn quick(method: Method, path: &'static str, access: Access, name: &'static str) -> Route {
+    Route {
+        method,
+        path,
+        access,
+        name,
+        summary: "",
+        body_bytes_max: limits::HTTP_SMALL_BODY_BYTES_MAX,
+        wall_ms: limits::HTTP_QUICK_MS_MAX,
+        shapes: openapi::nothing,
+        handler: |_| Box::pin(async { Err(Problem::not_found()) }),
+    }
+}
+
+impl Route {
+    const fn says(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    const fn lasting(mut self, wall_ms: u64, body_bytes_max: usize) -> Self {
+        self.wall_ms = wall_ms;
+        self.body_bytes_max = body_bytes_max;
+        self
+    }
+
+    const fn with(mut self, shapes: fn() -> (Option<Value>, Option<Value>), handler: fn(Admitted) -> Handled) -> Self {
+        self.shapes = shapes;
+        self.handler = handler;
+        self
+    }
+
+    /// Whether a path is this route's.
+    fn leads(&self, path: &str) -> bool {
+        let (mut wanted, mut found) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (wanted.next(), found.next()) {
+                (None, None) => return true,
+                (Some(ID), Some(segment)) if !segment.is_empty() => {}
+                (Some(wanted), Some(found)) if wanted == found => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// What stands for `{id}` in a path that is this route's.
+    fn id(&self, path: &str) -> Option<String> {
+        let at = self.path.split('/').position(|segment| segment == ID)?;
+        path.split('/').nth(at).map(str::to_owned)
+    }
+}
+
+/// Where a method and a path lead. There is one spelling of each (API-08).
+pub(super) fn find(method: &Method, path: &str) -> Found {
+    let mut found = Found::Nothing;
+    for route in ROUTES.iter().filter(|route| route.leads(path)) {
+        if route.method == *method {
+            return Found::Route(route, route.id(path));
+        }
+        found = Found::Method;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_has_one_spelling() {
+        // API-08
+        let found = |method: Method, path: &str| match find(&method, path) {
+            Found::Route(route, id) => format!("{} {}", route.name, id.unwrap_or_default()).trim().to_owned(),
+            Found::Method => "method".to_owned(),
+            Found::Nothing => "nothing".to_owned(),
+        };
+        assert_eq!(found(Method::POST, "/v1/calls"), "call");
+        assert_eq!(found(Method::GET, "/v1/calls/call_1"), "show_call call_1");
+        assert_eq!(found(Method::POST, "/v1/approvals/apr_1/approve"), "approve apr_1");
+        assert_eq!(found(Method::GET, "/v1/calls"), "method");
+        for path in [
+            "//v1/calls",
+            "/v1//calls",
+            "/v1/calls/",
+            "/V1/calls",
+            "/v1/%63alls",
+            "/v1/./calls",
+            "/v1/x/../calls",
+            "/v1/calls;a=b",
+            "/v1/calls/a/b",
+            "",
+            "/",
+            "v1/calls",
+            "/v1/approvals//approve",
+            "*",
+        ] {
+            assert_eq!(found(Method::POST, path), "nothing", "{path}");
+        }
+    }
+
+    #[test]
+    fn routes_differ_and_say_what_they_do() {
+        let mut names = std::collections::BTreeSet::new();
+        for route in ROUTES {
+            assert!(names.insert(route.name) && !route.summary.is_empty(), "{route:?}");
+            assert!(route.body_bytes_max > 0 && route.wall_ms > 0, "{route:?}");
+            let open = matches!(route.name, "health" | "ready");
+            assert_eq!(route.access == Access::Anybody, open, "{route:?}");
+        }
+    }
+}

@@ -1,0 +1,591 @@
+//! `ringfence serve` as programs meet it: every route with every kind of token, and requests that no program would send.
+
+use std::fs;
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::io::Read as _;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::process::Child;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use ringfence_artifacts as guests;
+use ringfence_model::limits;
+use ringfence_server::http::openapi;
+use ringfence_server::http::routes::Access;
+use ringfence_server::http::routes::ROUTES;
+use ringfence_server::http::token::Scope;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::harness::Home;
+use crate::harness::command;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Spins until it is stopped.
+const SPINNER: &str = r#"(component
+    (core module $m (func (export "spin") (loop $forever (br $forever))))
+    (core instance $i (instantiate $m))
+    (func (export "spin") (canon lift (core func $i "spin"))))"#;
+
+/// A server that runs.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+/// An answer.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Server {
+    fn new(home: &Home) -> Self {
+        let mut command = command(&home.path(), ["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary runs");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("output")).read_line(&mut line).expect("a line");
+        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line}")).to_owned();
+        Self { child, address }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
+    }
+
+    /// Sends bytes and reads whatever comes until the end.
+    fn raw(&self, bytes: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        let _ = stream.write_all(bytes);
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        let end = said.windows(4).position(|four| four == b"\r\n\r\n").map_or(said.len(), |at| at + 4);
+        let head = String::from_utf8_lossy(&said[..end]).into_owned();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        Answer { status, head, body: said[end..].to_vec() }
+    }
+
+    fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> Answer {
+        let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+        self.ask_with(method, path, &format!("host: {}\r\n{authorization}", self.address), body)
+    }
+
+    fn ask_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
+        let length = body.len();
+        self.raw(
+            format!(
+                "{method} {path} HTTP/1.1\r\n{headers}{kind}accept: application/json, text/event-stream\r\n\
+             content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            )
+            .as_bytes(),
+        )
+    }
+
+    fn stop(mut self) -> i32 {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().expect("a status") {
+                return status.code().unwrap_or(-1);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the server does not end");
+    }
+
+    fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("a signal");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.head, String::from_utf8_lossy(&self.body)))
+    }
+
+    /// Asserts a status, and that it is a problem if it is not a success.
+    #[track_caller]
+    fn is(&self, status: u16) -> Value {
+        let shown = String::from_utf8_lossy(&self.body).into_owned();
+        assert_eq!(self.status, status, "{} {shown}", self.head);
+        if status < 400 {
+            return serde_json::from_slice(&self.body).unwrap_or(Value::Null);
+        }
+        assert!(self.head.contains("content-type: application/problem+json"), "{} {shown}", self.head);
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        assert!(
+            problem["code"].is_string() && problem["detail"].is_string() && problem["title"].is_string(),
+            "{problem}"
+        );
+        problem
+    }
+}
+
+/// Makes a token.
+fn token(home: &Home, name: &str, principal: &str, scopes: &str) -> String {
+    let made = home.run(["token", "new", name, "--as", principal, "--scope", scopes]);
+    made.code(0).text().trim().to_owned()
+}
+
+fn extend(home: &Home, lines: &str) {
+    let path = home.path().join("ringfence.toml");
+    home.configure(&format!("{}\n{lines}", fs::read_to_string(path).expect("the configuration")));
+}
+
+/// A home with `files` registered to read one folder.
+fn reading() -> Home {
+    let home = Home::new();
+    home.file("docs/a.txt", "hello");
+    home.run(["tool", "add", guests::TOOL_FILES]).code(0);
+    extend(&home, &format!("[tools.files.grant]\nfolders = ['{}']\n", home.dir("docs", "/docs", "ro")));
+    home
+}
+
+fn read() -> String {
+    json!({ "tool": "files", "function": "read", "input": { "path": "/docs/a.txt" } }).to_string()
+}
+
+#[test]
+fn every_route_wants_its_scope() {
+    // API-03, API-11, API-13: the table of routes, with no token, a wrong one, and one of each scope.
+    let home = reading();
+    let tokens: Vec<_> = Scope::ALL
+        .into_iter()
+        .map(|scope| (scope, token(&home, &scope.to_string(), "agent:a", &scope.to_string())))
+        .collect();
+    let server = Server::new(&home);
+    let wrong = tokens[0].1.replace(|c: char| c.is_ascii_digit(), "0");
+    let absent = server.ask("GET", "/v1/nothing", None, "").is(401);
+    for route in ROUTES {
+        let path = route.path.replace("{id}", "none");
+        let method = route.method.as_str();
+        for (scope, token) in &tokens {
+            let status = server.ask(method, &path, Some(token), "").status;
+            let is_let_in = match route.access {
+                Access::Anybody | Access::Holder => true,
+                Access::Scope(wanted) => wanted == *scope,
+            };
+            assert_eq!(status == 403, !is_let_in, "{route:?} with {scope}: {status}");
+            assert_ne!(status, 401, "{route:?} with {scope}");
+        }
+        let is_open = route.access == Access::Anybody;
+        for token in [None, Some(wrong.as_str()), Some("rft_"), Some("")] {
+            let answer = server.ask(method, &path, token, "");
+            assert_eq!(answer.status == 401, !is_open, "{route:?} with {token:?}");
+            // Without a token nobody learns what there is.
+            assert!(is_open || answer.json() == absent, "{route:?}");
+        }
+    }
+    let holder = Some(tokens[0].1.as_str());
+    for (method, path) in [("GET", "/v1/nothing"), ("GET", "/"), ("GET", "/debug/pprof"), ("GET", "/v1/tools/")] {
+        server.ask(method, path, holder, "").is(404);
+    }
+    server.ask("PUT", "/v1/calls", holder, "").is(405);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn tokens_are_known_by_one_header_only() {
+    // API-01, API-02, API-09
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "call");
+    let kept = fs::read_to_string(home.path().join("tokens.toml")).expect("the tokens");
+    assert!(!kept.contains(&mine) && kept.contains("sha256:"));
+    let server = Server::new(&home);
+    let host = format!("host: {}\r\n", server.address);
+    server.ask("GET", "/v1/tools", Some(&mine), "").is(200);
+    for headers in [
+        format!("{host}authorization: Basic {mine}\r\n"),
+        format!("{host}authorization: {mine}\r\n"),
+        format!("{host}authorization: Bearer {mine}\r\nauthorization: Bearer {mine}\r\n"),
+        format!("{host}authorization: Bearer  {mine}\r\n"),
+        format!("{host}x-api-key: {mine}\r\n"),
+        format!("{host}cookie: token={mine}\r\n"),
+        format!("{host}x-forwarded-for: 127.0.0.1\r\nx-forwarded-user: root\r\n"),
+    ] {
+        server.ask_with("GET", "/v1/tools", &headers, "").is(401);
+    }
+    server.ask("GET", &format!("/v1/tools?access_token={mine}"), None, "").is(401);
+    // A token that is taken back is gone once the server has been told.
+    let other = token(&home, "other", "agent:b", "call");
+    server.ask("GET", "/v1/tools", Some(&other), "").is(401);
+    home.run(["token", "revoke", "mine"]).code(0);
+    server.hang_up();
+    server.ask("GET", "/v1/tools", Some(&mine), "").is(401);
+    server.ask("GET", "/v1/tools", Some(&other), "").is(200);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn pages_and_borrowed_names_are_refused() {
+    // API-05
+    let home = reading();
+    let before = home.entries().len();
+    extend(&home, "[server]\norigins = ['https://console.example']\n");
+    let mine = token(&home, "mine", "agent:a", "call");
+    let server = Server::new(&home);
+    let authorized = format!("authorization: Bearer {mine}\r\n");
+    let own = format!("host: {}\r\n{authorized}", server.address);
+    let port = server.address.rsplit(':').next().expect("a port").to_owned();
+    server.ask_with("GET", "/v1/tools", &own, "").is(200);
+    server.ask_with("GET", "/v1/tools", &format!("host: localhost:{port}\r\n{authorized}"), "").is(200);
+    server.ask_with("GET", "/v1/tools", &format!("{own}origin: https://console.example\r\n"), "").is(200);
+    for headers in [
+        format!("host: evil.example\r\n{authorized}"),
+        format!("host: 127.0.0.1\r\n{authorized}"),
+        format!("host: evil.example:{port}\r\n{authorized}"),
+        format!("{own}host: localhost:{port}\r\n"),
+        format!("{own}origin: null\r\n"),
+        format!("{own}origin: https://evil.example\r\n"),
+        format!("{own}origin: https://console.example.evil\r\n"),
+        authorized.clone(),
+    ] {
+        for path in ["/v1/tools", "/healthz", "/mcp"] {
+            let answer = server.ask_with("GET", path, &headers, "");
+            assert!(answer.status == 403 || answer.status == 400, "{path} {headers}: {}", answer.status);
+        }
+    }
+    let absolute = format!("GET http://{}/v1/tools HTTP/1.1\r\n{own}connection: close\r\n\r\n", server.address);
+    assert_eq!(server.raw(absolute.as_bytes()).status, 403);
+    // What a page can send without asking first is no call.
+    let body = read();
+    let plain = format!(
+        "POST /v1/calls HTTP/1.1\r\n{own}content-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    assert_eq!(server.raw(plain.as_bytes()).status, 415);
+    assert_eq!(home.entries().len(), before, "something has run");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn call_answers_once_and_is_on_record() {
+    let home = reading();
+    let (mine, theirs) = (token(&home, "mine", "agent:a", "call"), token(&home, "theirs", "agent:b", "call"));
+    let auditor = token(&home, "auditor", "service:audit", "call,audit");
+    let server = Server::new(&home);
+    let headers = format!("host: {}\r\nauthorization: Bearer {mine}\r\nidempotency-key: one\r\n", server.address);
+    let first = server.ask_with("POST", "/v1/calls", &headers, &read()).is(200);
+    assert_eq!((&first["outcome"]["value"], &first["state"]), (&json!("hello"), &json!("finished")));
+    let again = server.ask_with("POST", "/v1/calls", &headers, &read()).is(200);
+    assert_eq!(first["call"], again["call"]);
+    let other = json!({ "tool": "files", "function": "list", "input": { "path": "/docs" } }).to_string();
+    assert_eq!(server.ask_with("POST", "/v1/calls", &headers, &other).is(409)["code"], "denied.idempotency-conflict");
+    // API-04: what is somebody else's is not there.
+    let path = format!("/v1/calls/{}", first["call"].as_str().expect("an id"));
+    let shown = server.ask("GET", &path, Some(&mine), "").is(200);
+    assert_eq!((&shown["outcome"]["value"], &shown["entry"]), (&json!("hello"), &first["entry"]));
+    assert_eq!(shown["receipt"]["entry"]["body"]["call"], first["call"]);
+    server.ask("GET", &path, Some(&theirs), "").is(404);
+    server.ask("GET", &path, Some(&auditor), "").is(200);
+    server.ask("GET", "/v1/calls/call_00000000000000000000000000000000", Some(&mine), "").is(404);
+    let listed = server.ask("GET", "/v1/tools", Some(&mine), "").is(200);
+    assert!(listed.as_array().expect("a list").iter().any(|tool| tool["name"] == "files_read"));
+    assert_eq!(server.stop(), 0);
+    let entries = home.entries();
+    let index = usize::try_from(first["entry"].as_u64().expect("an index")).expect("small");
+    let begun = &entries[index - 1]["body"];
+    assert_eq!(
+        (&begun["principal"], &begun["decision"]["rulings"][0]["name"]),
+        (&json!("agent:a"), &json!("ring-default"))
+    );
+    home.is_well();
+}
+
+#[test]
+fn refusals_are_problems_with_codes() {
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "call,session");
+    let server = Server::new(&home);
+    let ask = |body: &str| server.ask("POST", "/v1/calls", Some(&mine), body);
+    for (body, status, code) in [
+        (json!({ "tool": "files", "function": "read", "input": {} }).to_string(), 422, "caller.bad-input"),
+        (json!({ "tool": "none" }).to_string(), 404, "caller.unknown-function"),
+        (json!({ "tool": "files", "function": "write" }).to_string(), 404, "caller.unknown-function"),
+        (json!({ "tool": "files" }).to_string(), 404, "caller.unknown-function"),
+        (json!({ "tool": "files", "ring": 0 }).to_string(), 400, "caller.bad-request"),
+        ("{".to_owned(), 400, "caller.bad-request"),
+        (r#"{"tool":"files","tool":"files"}"#.to_owned(), 400, "caller.bad-request"),
+        ("[".repeat(100_000), 400, "caller.bad-request"),
+        (json!({ "tool": "files", "session": "ses_1" }).to_string(), 400, "caller.bad-request"),
+    ] {
+        let problem = ask(&body).is(status);
+        assert_eq!(problem["code"], code, "{problem}");
+    }
+    // A tool that fails has run: that is an answer.
+    let failed =
+        ask(&json!({ "tool": "files", "function": "read", "input": { "path": "/docs/b" } }).to_string()).is(200);
+    assert_eq!(failed["outcome"]["kind"], "tool_error");
+    let large = format!("\"{}\"", "x".repeat(limits::HTTP_SMALL_BODY_BYTES_MAX));
+    assert_eq!(server.ask("POST", "/v1/sessions", Some(&mine), &large).is(413)["code"], "caller.too-large");
+    ask(&read()).is(200);
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn sessions_belong_to_somebody() {
+    // API-04, POL-15
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "call,session");
+    let theirs = token(&home, "theirs", "agent:b", "call,session");
+    let operator = token(&home, "op", "operator:o", "session,operate");
+    let server = Server::new(&home);
+    let opened = server.ask("POST", "/v1/sessions", Some(&mine), r#"{"name":"s"}"#).is(201);
+    assert_eq!((&opened["principal"], &opened["ring"]), (&json!("agent:a"), &json!(3)));
+    let id = opened["session"].as_str().expect("an id");
+    let path = format!("/v1/sessions/{id}");
+    server.ask("GET", &path, Some(&mine), "").is(200);
+    server.ask("GET", &path, Some(&operator), "").is(200);
+    server.ask("GET", &path, Some(&theirs), "").is(404);
+    server.ask("DELETE", &path, Some(&theirs), "").is(404);
+    assert_eq!(server.ask("GET", "/v1/sessions", Some(&theirs), "").is(200), json!([]));
+    let body =
+        json!({ "tool": "files", "function": "read", "input": { "path": "/docs/a.txt" }, "session": id }).to_string();
+    server.ask("POST", "/v1/calls", Some(&mine), &body).is(200);
+    server.ask("POST", "/v1/calls", Some(&theirs), &body).is(404);
+    let for_another = r#"{"name":"s","principal":"agent:c","ring":2}"#;
+    server.ask("POST", "/v1/sessions", Some(&mine), for_another).is(403);
+    server.ask("POST", "/v1/sessions", Some(&operator), for_another).is(201);
+    server.ask("POST", "/v1/sessions", Some(&operator), r#"{"name":"s","principal":"operator:x"}"#).is(403);
+    for bad in [r#"{"name":""}"#, r#"{"name":"a b"}"#, r#"{"name":"s","ring":4}"#, r#"{"name":"s","principal":"x"}"#] {
+        server.ask("POST", "/v1/sessions", Some(&mine), bad).is(400);
+    }
+    server.ask("DELETE", &path, Some(&mine), "").is(200);
+    server.ask("DELETE", &path, Some(&mine), "").is(409);
+    server.ask("POST", "/v1/calls", Some(&mine), &body).is(404);
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn held_call_is_answered_by_somebody_else() {
+    // POL-16
+    let home = reading();
+    let component = guests::HOSTILE_POLICY_SCRIPTED;
+    let settings = r#"{ call = [{ is = "approve", by = ["operator:*"], valid-ms = 600000, reason = "x" }] }"#;
+    extend(&home, &format!("[policies.scripted]\ncomponent = \"{component}\"\nsettings = {settings}\n"));
+    let mine = token(&home, "mine", "agent:a", "call,approve");
+    let operator = token(&home, "op", "operator:o", "approve");
+    let server = Server::new(&home);
+    let held = server.ask("POST", "/v1/calls", Some(&mine), &read()).is(403);
+    assert_eq!(held["code"], "denied.approval");
+    let id = held["value"]["approval"].as_str().expect("an id");
+    let waiting = server.ask("GET", "/v1/approvals", Some(&operator), "").is(200);
+    assert_eq!(waiting[0]["approval"], id);
+    let path = format!("/v1/approvals/{id}/approve");
+    server.ask("POST", &path, Some(&mine), "").is(409);
+    server.ask("POST", &path, Some(&operator), r#"{"reason":"fine"}"#).is(200);
+    server.ask("POST", &path, Some(&operator), "").is(409);
+    assert_eq!(server.ask("POST", "/v1/calls", Some(&mine), &read()).is(200)["outcome"]["value"], "hello");
+    // Once: then somebody is asked again, and can say no.
+    let held = server.ask("POST", "/v1/calls", Some(&mine), &read()).is(403);
+    let path = format!("/v1/approvals/{}/reject", held["value"]["approval"].as_str().expect("an id"));
+    server.ask("POST", &path, Some(&operator), "").is(200);
+    assert_eq!(server.ask("POST", "/v1/calls", Some(&mine), &read()).is(403)["code"], "denied.rejected");
+    server.ask("POST", "/v1/approvals/apr_00000000000000000000000000000000/approve", Some(&operator), "").is(404);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn agents_use_the_protocol_over_http() {
+    // API-06: no session of the protocol, so none to guess; who calls is the token's holder, each time.
+    let home = reading();
+    let (mine, blind) = (token(&home, "mine", "agent:a", "call"), token(&home, "blind", "agent:b", "audit"));
+    let server = Server::new(&home);
+    let ask = |body: &Value| server.ask("POST", "/mcp", Some(&mine), &body.to_string());
+    let info =
+        json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
+    let hello = ask(&json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": info }));
+    assert_eq!(hello.is(200)["result"]["serverInfo"]["name"], "ringfence");
+    assert!(!hello.head.to_ascii_lowercase().contains("mcp-session-id"), "{}", hello.head);
+    let listed = ask(&json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/list" })).is(200);
+    assert!(listed["result"]["tools"].as_array().expect("a list").iter().any(|tool| tool["name"] == "files_read"));
+    let call = json!({ "jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": { "name": "files_read",
+        "arguments": { "path": "/docs/a.txt" } } });
+    assert_eq!(ask(&call).is(200)["result"]["structuredContent"], json!({ "result": "hello" }));
+    server.ask("POST", "/mcp", Some(&blind), &call.to_string()).is(403);
+    server.ask("POST", "/mcp", None, &call.to_string()).is(401);
+    server.ask("GET", "/mcp", Some(&mine), "").is(405);
+    server.ask("DELETE", "/mcp", Some(&mine), "").is(405);
+    for bad in ["{", "[]", r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, "[[[[", "7"] {
+        let answer = server.ask("POST", "/mcp", Some(&mine), bad);
+        assert!((400..500).contains(&answer.status), "{bad}: {}", answer.head);
+    }
+    assert_eq!(ask(&call).is(200)["result"]["isError"], false);
+    let begun = home.entries().into_iter().rev().find(|entry| entry["kind"] == "begun").expect("an entry");
+    assert_eq!(begun["body"]["principal"], "agent:a");
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn broken_requests_end_their_own_connection() {
+    // MAL-07
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "call");
+    let server = Server::new(&home);
+    let head = format!("host: {}\r\nauthorization: Bearer {mine}\r\n", server.address);
+    let many = "x: y\r\n".repeat(100_000);
+    let wide = format!("x: {}\r\n", "y".repeat(1 << 20));
+    for (request, statuses) in [
+        (format!("GET /v1/tools HTTP/1.1\r\n{head}{many}\r\n"), [431, 400, 0]),
+        (format!("GET /v1/tools HTTP/1.1\r\n{head}{wide}\r\n"), [431, 400, 0]),
+        (format!("GET /{} HTTP/1.1\r\n{head}\r\n", "a".repeat(1 << 20)), [414, 431, 0]),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), [400, 403, 0]),
+        ("nonsense\r\n\r\n".to_owned(), [400, 0, 0]),
+        (format!("GET /v1/tools HTTP/1.1\r\n{head}content-length: 5\r\ncontent-length: 6\r\n\r\n"), [400, 0, 0]),
+        (
+            format!("POST /v1/calls HTTP/1.1\r\n{head}transfer-encoding: chunked\r\nconnection: close\r\n\r\nZZ\r\n"),
+            [400, 415, 0],
+        ),
+    ] {
+        let answer = server.raw(request.as_bytes());
+        assert!(statuses.contains(&answer.status), "{}: {}", &request[..40.min(request.len())], answer.head);
+    }
+    // A head that never ends is hung up on; others are served meanwhile.
+    let mut slow = server.connect();
+    slow.write_all(b"GET /v1/tools HTTP/1.1\r\nhost:").expect("written");
+    let idle: Vec<_> = (0..200).map(|_| server.connect()).collect();
+    server.ask("GET", "/v1/tools", Some(&mine), "").is(200);
+    let started = Instant::now();
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest);
+    assert!(started.elapsed() < Duration::from_millis(limits::HTTP_HEAD_MS_MAX * 3), "{:?}", started.elapsed());
+    drop(idle);
+    server.ask("POST", "/v1/calls", Some(&mine), &read()).is(200);
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn full_host_says_when_to_come_again() {
+    // CON-08, CON-09
+    let home = Home::new();
+    home.run(["tool", "add", &home.component("spinner", SPINNER)]).code(0);
+    extend(&home, "[limits]\nqueued-calls-per-ring = 0\n[tools.spinner.grant.limits]\nwall-ms = 3000\n");
+    let mine = token(&home, "mine", "agent:a", "call,operate");
+    let server = Server::new(&home);
+    let body = json!({ "tool": "spinner" }).to_string();
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let ask = || server.ask("POST", "/v1/calls", Some(&mine), &body);
+        let asking: Vec<_> = (0..6).map(|_| scope.spawn(ask)).collect();
+        // Whoever spins does not keep the server from saying how it is.
+        std::thread::sleep(Duration::from_millis(500));
+        let started = Instant::now();
+        server.ask("GET", "/healthz", None, "").is(200);
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        asking.into_iter().map(|asked| asked.join().expect("an answer")).collect()
+    });
+    let busy: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert!(busy.len() >= 2 && busy.len() < 6, "{answers:?}");
+    assert!(busy.iter().all(|answer| answer.head.contains("retry-after: 1") && answer.json()["code"] == "host.busy"));
+    let ran = answers.iter().filter(|answer| answer.status == 200);
+    assert!(ran.into_iter().all(|answer| answer.json()["outcome"]["error"]["code"] == "tool.limit.time"));
+    let metrics = server.ask("GET", "/metrics", Some(&mine), "");
+    let text = String::from_utf8(metrics.body).expect("text");
+    assert!(text.contains("ringfence_http_requests_total{route=\"call\",status=\"429\"}"), "{text}");
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn stopped_server_settles_its_calls() {
+    let home = Home::new();
+    home.run(["tool", "add", &home.component("spinner", SPINNER)]).code(0);
+    extend(&home, "[tools.spinner.grant.limits]\nwall-ms = 2000\n");
+    let mine = token(&home, "mine", "agent:a", "call");
+    let server = Server::new(&home);
+    let (address, body) = (server.address.clone(), json!({ "tool": "spinner" }).to_string());
+    let asking = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(&address).expect("a connection");
+        let request = format!(
+            "POST /v1/calls HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {mine}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).expect("written");
+        let mut said = String::new();
+        let _ = stream.read_to_string(&mut said);
+        said
+    });
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(server.stop(), 0);
+    let said = asking.join().expect("an answer");
+    assert!(said.starts_with("HTTP/1.1 200") && said.contains("tool.limit.time"), "{said}");
+    home.is_well();
+}
+
+#[test]
+fn other_policies_take_force_on_the_fly() {
+    // POL-18
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "call");
+    let server = Server::new(&home);
+    let call = || server.ask("POST", "/v1/calls", Some(&mine), &read());
+    call().is(200);
+    let before = fs::read_to_string(home.path().join("ringfence.toml")).expect("the configuration");
+    home.configure(&format!(
+        "{before}\n[policies.ring-default]\n[policies.path-scope]\nsettings = {{ roots = [\"/other\"] }}\n"
+    ));
+    call().is(200);
+    server.hang_up();
+    assert_eq!(call().is(403)["code"], "denied.policy");
+    // What can't be read leaves everything as it was.
+    home.configure("[policies.none]\n");
+    server.hang_up();
+    assert_eq!(call().is(403)["code"], "denied.policy");
+    home.configure(&before);
+    server.hang_up();
+    call().is(200);
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn server_opens_to_nobody_by_itself() {
+    // API-12, SEC-04
+    let home = reading();
+    home.refuses(["serve"], 1);
+    token(&home, "mine", "agent:a", "call");
+    home.refuses(["serve", "--listen", "0.0.0.0:0"], 1);
+    home.refuses(["serve", "--listen", "192.0.2.1:8790"], 1);
+    home.refuses(["token", "new", "mine", "--as", "agent:a", "--scope", "call"], 1);
+    home.refuses(["token", "revoke", "none"], 2);
+    let listed = home.run(["token", "list", "--format", "json"]).code(0).json();
+    assert_eq!((&listed[0]["principal"], &listed[0]["scopes"]), (&json!("agent:a"), &json!(["call"])));
+    let path = home.path().join("tokens.toml");
+    let mut permissions = fs::metadata(&path).expect("the tokens").permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
+    fs::set_permissions(&path, permissions).expect("changed");
+    home.refuses(["serve"], 1);
+}
+
+#[test]
+fn description_is_the_golden_one() {
+    let found = serde_json::to_string_pretty(&openapi::document()).expect("JSON") + "\n";
+    let golden = include_str!("golden/openapi.json");
+    assert!(found == golden, "the API has changed; if that is meant, tests/golden/openapi.json is to be:\n{found}");
+}
