@@ -34,6 +34,7 @@ mod registry;
 mod replay;
 mod rotate;
 mod serve;
+mod settle;
 mod tools;
 mod wire;
 mod witness;

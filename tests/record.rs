@@ -858,36 +858,36 @@ fn refused_calls_are_one_entry_each() {
 }
 
 /// A tool that adds to `/work/effects`, and then does something else.
-fn effect(home: &Home, then: &str) -> String {
+pub fn effect(home: &Home, then: &str) -> String {
     let tool = wat::parse_str(EFFECT.replace("$then", then)).expect("a module");
     home.file("effect.wasm", tool).display().to_string()
 }
 
 /// How often that has happened.
-fn effects(work: &Path) -> u64 {
+pub fn effects(work: &Path) -> u64 {
     work.join("effects").metadata().map_or(0, |file| file.len())
 }
 
-fn rw(work: &Path) -> String {
+pub fn rw(work: &Path) -> String {
     format!("{}::/work:rw", work.display())
 }
 
-fn owned(args: &[&str]) -> Vec<String> {
+pub fn owned(args: &[&str]) -> Vec<String> {
     args.iter().map(|arg| (*arg).to_owned()).collect()
 }
 
-fn start(home: &Home, args: &[String]) -> Child {
+pub fn start(home: &Home, args: &[String]) -> Child {
     let mut command = command(&home.path(), args);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs")
 }
 
 /// SIGKILL, as when power or memory runs out.
-fn kill(mut child: Child) {
+pub fn kill(mut child: Child) {
     child.kill().expect("a process");
     child.wait().expect("an end");
 }
 
-fn wait_for(condition: impl Fn() -> bool) {
+pub fn wait_for(condition: impl Fn() -> bool) {
     for _ in 0..6_000 {
         if condition() {
             return;
@@ -899,7 +899,7 @@ fn wait_for(condition: impl Fn() -> bool) {
 
 /// The one entry of a kind.
 #[track_caller]
-fn only(home: &Home, kind: &str) -> Value {
+pub fn only(home: &Home, kind: &str) -> Value {
     let mut entries: Vec<_> = home.entries().into_iter().filter(|entry| entry["kind"] == kind).collect();
     assert_eq!(entries.len(), 1, "{entries:?}");
     entries.remove(0)

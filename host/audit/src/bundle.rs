@@ -19,10 +19,12 @@ use ringfence_model::digest::Nonce;
 use ringfence_model::encoding;
 use ringfence_model::encoding::EncodeError;
 use ringfence_model::entry::Body;
+use ringfence_model::entry::EffectState;
 use ringfence_model::entry::Entry;
 use ringfence_model::entry::Finished;
 use ringfence_model::entry::Removed;
 use ringfence_model::entry::RemovedContent;
+use ringfence_model::entry::Settled;
 use ringfence_model::id::ApprovalId;
 use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
@@ -450,7 +452,7 @@ impl Check {
 
     /// Whether the entries belong to what the bundle is about, and to each other.
     fn subject(&mut self) {
-        let mut ended = BTreeMap::new();
+        let (mut ended, mut settlements) = (BTreeMap::new(), BTreeMap::new());
         let approvals = self.approvals();
         for Proven { entry, .. } in &self.bundle.entries {
             let index = entry.index;
@@ -462,6 +464,10 @@ impl Check {
                 Body::Finished(finished) => match ended.insert(finished.begun, index) {
                     Some(before) => Some((Kind::Unpaired, format!("it ends what entry `{before}` has ended"))),
                     None => self.unpaired(finished),
+                },
+                Body::Settled(settled) => match settlements.insert(settled.call, index) {
+                    Some(before) => Some((Kind::Unpaired, format!("it settles what entry `{before}` has settled"))),
+                    None => self.unsettled(settled),
                 },
                 Body::Removed(removed) if removed.contents.iter().any(|content| content.entry >= index) => {
                     Some((Kind::Misplaced, "it removes what a later entry holds".to_owned()))
@@ -494,6 +500,18 @@ impl Check {
         }
     }
 
+    /// What is wrong with a settlement: it is of a call that ended with an unknown effect, or of nothing.
+    fn unsettled(&self, settled: &Settled) -> Option<(Kind, String)> {
+        let Settled { call, finished, .. } = settled;
+        match self.bundle.entry(*finished).map(|entry| &entry.body) {
+            Some(Body::Finished(end)) if end.call == *call && end.effect == EffectState::Unknown => None,
+            Some(_) => Some((Kind::Unpaired, format!("it settles `{call}`, whose effect entry `{finished}` knows"))),
+            // A range may begin in the middle of a call.
+            None if matches!(self.bundle.subject, Subject::Range { .. }) || self.unread.contains(finished) => None,
+            None => Some((Kind::Missing, format!("it settles `{call}`, whose end, entry `{finished}`, is missing"))),
+        }
+    }
+
     /// The approvals that the calls here have used.
     fn approvals(&self) -> BTreeSet<ApprovalId> {
         let used = self.bundle.entries.iter().filter_map(|proven| match &proven.entry.body {
@@ -516,6 +534,8 @@ impl Check {
             (Subject::Call(call), body) => body.call() == Some(call),
             // Its beginning tells.
             (Subject::Session(_), Body::Finished(_)) => true,
+            // The end it is about tells.
+            (Subject::Session(_), Body::Settled(settled)) => is_here(settled.finished),
             (Subject::Session(session), body) => body.session() == Some(session),
         }
     }

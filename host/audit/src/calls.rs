@@ -1,10 +1,12 @@
-//! What entries say of calls: an end has a beginning, and only one.
+//! What entries say of calls: an end has a beginning, and only one; what is settled was of unknown effect, and is settled
+//! once.
 //!
-//! Only calls that have begun and not finished are kept, so memory follows the calls that run at one time, not the
-//! length of the log.
+//! Only calls that have begun and not finished, and those of unknown effect that nobody has settled, are kept, so memory
+//! follows these and not the length of the log.
 
 use std::collections::HashMap;
 
+use ringfence_model::entry::EffectState;
 use ringfence_model::id::CallId;
 use ringfence_model::time::Timestamp;
 
@@ -16,12 +18,18 @@ use crate::scan::What;
 
 /// Calls that may be open at one time before pairing is given up: a log made to fill the reader's memory ends here.
 const OPEN_CALLS_MAX: usize = 1 << 16;
+/// Calls of unknown effect that may wait for somebody at one time before settlements are given up, for the same reason.
+const UNKNOWN_CALLS_MAX: usize = 1 << 16;
 
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     open: HashMap<CallId, u64>,
     /// Set when there were too many open calls; ends are no longer paired.
     gave_up: bool,
+    /// Calls of unknown effect that nobody has settled, and the entry that ended each.
+    unknown: HashMap<CallId, u64>,
+    /// Set when there were too many of those; settlements are no longer checked.
+    gave_up_settlements: bool,
     last: Option<(u64, Timestamp)>,
 }
 
@@ -46,10 +54,18 @@ impl Calls {
         }
         match &facts.what {
             What::Begun(call) => self.begin(index, *call, findings, is_damaged),
-            What::Finished { begun, call } if !is_damaged(*begun) => self.end(index, *begun, *call, findings),
-            What::Finished { call, .. } => {
-                self.open.remove(call);
+            What::Finished { begun, call, effect } => {
+                if is_damaged(*begun) {
+                    self.open.remove(call);
+                } else {
+                    self.end(index, *begun, *call, findings);
+                }
+                self.leave(index, *call, *effect, findings);
             }
+            What::Settled { call, finished } if is_damaged(*finished) => {
+                self.unknown.remove(call);
+            }
+            What::Settled { call, finished } => self.settle(index, *finished, *call, findings),
             What::Opened(_) | What::Other | What::Rotated(_) => {}
             What::Removed { last, .. } if *last >= index => {
                 findings.failure(Kind::Misplaced, index, format!("entry `{index}` removes what entry `{last}` holds"));
@@ -110,6 +126,38 @@ impl Calls {
             }
         }
     }
+
+    /// A call has ended: one of unknown effect may be settled from here on, no other.
+    fn leave(&mut self, index: u64, call: CallId, effect: EffectState, findings: &mut Findings) {
+        if effect != EffectState::Unknown || self.gave_up_settlements {
+            return;
+        }
+        if self.unknown.len() >= UNKNOWN_CALLS_MAX {
+            self.gave_up_settlements = true;
+            let text =
+                format!("more than {UNKNOWN_CALLS_MAX} calls are of unknown effect: settlements are not checked");
+            findings.warning(Kind::Unpaired, index, text);
+            return;
+        }
+        self.unknown.insert(call, index);
+    }
+
+    fn settle(&mut self, index: u64, finished: u64, call: CallId, findings: &mut Findings) {
+        match self.unknown.remove(&call) {
+            Some(at) if at == finished => {}
+            Some(at) => {
+                // The call is left for the entry that does settle it.
+                self.unknown.insert(call, at);
+                let text = format!("entry `{index}` says `{call}` ended at entry `{finished}`, but it ended at `{at}`");
+                findings.failure(Kind::Unpaired, index, text);
+            }
+            None if self.gave_up_settlements => {}
+            None => {
+                let text = format!("entry `{index}` settles `{call}`, whose effect is not unknown there");
+                findings.failure(Kind::Unpaired, index, text);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -136,7 +184,7 @@ mod tests {
             calls.check(index, &facts(index, What::Begun(call(index))), &mut findings, |_| false);
         }
         assert_eq!(calls.open.len(), OPEN_CALLS_MAX);
-        let end = What::Finished { begun: last - 1, call: call(last - 1) };
+        let end = What::Finished { begun: last - 1, call: call(last - 1), effect: EffectState::Committed };
         calls.check(last, &facts(last, end), &mut findings, |_| false);
         let (kept, _) = findings.into_parts();
         assert_eq!(
@@ -148,7 +196,7 @@ mod tests {
     #[test]
     fn end_names_its_own_beginning() {
         let (mut calls, mut findings) = (Calls::default(), Findings::default());
-        let finished = |begun| What::Finished { begun, call: call(7) };
+        let finished = |begun| What::Finished { begun, call: call(7), effect: EffectState::Committed };
         calls.check(1, &facts(1, What::Begun(call(7))), &mut findings, |_| false);
         calls.check(2, &facts(2, finished(0)), &mut findings, |_| false);
         calls.check(3, &facts(3, finished(1)), &mut findings, |_| false);
@@ -160,8 +208,48 @@ mod tests {
     #[test]
     fn damaged_beginning_is_no_news() {
         let (mut calls, mut findings) = (Calls::default(), Findings::default());
-        let finished = What::Finished { begun: 1, call: call(7) };
+        let finished = What::Finished { begun: 1, call: call(7), effect: EffectState::Committed };
         calls.check(2, &facts(2, finished), &mut findings, |index| index == 1);
         assert!(findings.into_parts().0.is_empty());
+    }
+
+    #[test]
+    fn settlement_needs_unknown_effect() {
+        // AUD-01: each settlement that has nothing to settle is named, whatever came before it.
+        let finished = |effect| What::Finished { begun: 1, call: call(7), effect };
+        let settled = |finished| What::Settled { call: call(7), finished };
+        let unknown = || finished(EffectState::Unknown);
+        let of = |whats: Vec<What>, damaged: Option<u64>| {
+            let (mut calls, mut findings) = (Calls::default(), Findings::default());
+            for (index, what) in (1..).zip([What::Begun(call(7))].into_iter().chain(whats)) {
+                calls.check(index, &facts(index, what), &mut findings, |index| Some(index) == damaged);
+            }
+            findings.into_parts().0.iter().map(|f| (f.kind, f.index)).collect::<Vec<_>>()
+        };
+        let at = |index| vec![(Kind::Unpaired, Some(index))];
+        assert_eq!(of(vec![unknown(), settled(2)], None), []);
+        assert_eq!(of(vec![unknown(), settled(2), settled(2)], None), at(4));
+        assert_eq!(of(vec![unknown(), settled(1), settled(2)], None), at(3));
+        assert_eq!(of(vec![settled(1), unknown(), settled(3)], None), at(2));
+        assert_eq!(of(vec![finished(EffectState::Committed), settled(2)], None), at(3));
+        assert_eq!(of(vec![finished(EffectState::Aborted), settled(2)], None), at(3));
+        // What follows from an entry that is damaged itself is no news.
+        assert_eq!(of(vec![What::Other, settled(2)], Some(2)), []);
+    }
+
+    #[test]
+    fn unsettled_calls_stay_bounded() {
+        // AUD-22
+        let (mut calls, mut findings) = (Calls::default(), Findings::default());
+        for index in 0..UNKNOWN_CALLS_MAX as u64 + 100 {
+            calls.leave(index, call(index), EffectState::Unknown, &mut findings);
+        }
+        assert_eq!(calls.unknown.len(), UNKNOWN_CALLS_MAX);
+        calls.settle(1 << 20, 0, call(1 << 20), &mut findings);
+        let (kept, _) = findings.into_parts();
+        assert_eq!(
+            kept.iter().map(|f| (f.severity, f.kind)).collect::<Vec<_>>(),
+            [(Severity::Warning, Kind::Unpaired)]
+        );
     }
 }

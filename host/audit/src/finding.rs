@@ -73,7 +73,7 @@ pub enum Kind {
     Unfinished,
     /// No given key has signed.
     UnknownKey,
-    /// An end without a beginning, or a second of either.
+    /// An end without a beginning, a settlement without an unknown effect, or a second of any.
     Unpaired,
     /// The entry that would vouch for it is damaged itself.
     Unvouched,

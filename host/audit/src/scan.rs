@@ -9,6 +9,7 @@ use ringfence_model::digest::Digest;
 use ringfence_model::encoding::DecodeError;
 use ringfence_model::encoding::decode;
 use ringfence_model::entry::Body;
+use ringfence_model::entry::EffectState;
 use ringfence_model::entry::Opened;
 use ringfence_model::entry::Removed;
 use ringfence_model::entry::Rotated;
@@ -33,9 +34,10 @@ pub(crate) enum What {
     Finished {
         begun: u64,
         call: CallId,
+        effect: EffectState,
     },
     Opened(Box<Opened>),
-    /// It begins and ends nothing.
+    /// It begins, ends and settles nothing.
     Other,
     /// What was removed, by the last entry that held any of it, in words.
     Removed {
@@ -43,6 +45,10 @@ pub(crate) enum What {
         what: String,
     },
     Rotated(Box<Rotated>),
+    Settled {
+        call: CallId,
+        finished: u64,
+    },
 }
 
 /// Reads an entry strictly.
@@ -51,15 +57,22 @@ pub(crate) fn facts(bytes: &[u8]) -> Result<Facts, DecodeError> {
         return Ok(facts);
     }
     let entry = decode(bytes)?;
-    let what = match entry.body {
+    let what = what(entry.body);
+    Ok(Facts { index: entry.index, prev: entry.prev, time: entry.time, what })
+}
+
+fn what(body: Body) -> What {
+    match body {
         Body::Begun(begun) => What::Begun(begun.call),
-        Body::Finished(finished) => What::Finished { begun: finished.begun, call: finished.call },
+        Body::Finished(finished) => {
+            What::Finished { begun: finished.begun, call: finished.call, effect: finished.effect }
+        }
         Body::Opened(opened) => What::Opened(Box::new(opened)),
         Body::Removed(removed) => removed_of(&removed),
         Body::Rotated(rotated) => What::Rotated(rotated),
+        Body::Settled(settled) => What::Settled { call: settled.call, finished: settled.finished },
         _ => What::Other,
-    };
-    Ok(Facts { index: entry.index, prev: entry.prev, time: entry.time, what })
+    }
 }
 
 /// Contents of so many entries are named, and the rest is counted.
@@ -112,7 +125,7 @@ impl Scan<'_> {
         self.text(b"\",\"code\":")?;
         self.string()?;
         self.text(b",\"effect\":")?;
-        self.one_of(&["\"aborted\"", "\"committed\"", "\"unknown\""])?;
+        let effect = self.effect()?;
         self.text(b",\"outcome\":")?;
         self.one_of(&["\"returned\"", "\"cancelled\"", "\"denied\"", "\"limit\"", "\"tool_error\"", "\"trapped\""])?;
         self.text(b",\"output\":\"")?;
@@ -126,7 +139,16 @@ impl Scan<'_> {
             self.number()?;
         }
         self.text(b"}")?;
-        Some(What::Finished { begun, call })
+        Some(What::Finished { begun, call, effect })
+    }
+
+    fn effect(&mut self) -> Option<EffectState> {
+        let words: [(&[u8], _); 3] = [
+            (b"\"committed\"", EffectState::Committed),
+            (b"\"aborted\"", EffectState::Aborted),
+            (b"\"unknown\"", EffectState::Unknown),
+        ];
+        words.into_iter().find_map(|(word, effect)| self.text(word).map(|()| effect))
     }
 
     fn begun_or_refused(&mut self) -> Option<(What, &'static [u8])> {
@@ -405,15 +427,7 @@ mod tests {
     /// What [`decode`] finds.
     fn slow(bytes: &[u8]) -> Option<Facts> {
         let entry = decode(bytes).ok()?;
-        let what = match entry.body {
-            Body::Begun(begun) => What::Begun(begun.call),
-            Body::Finished(finished) => What::Finished { begun: finished.begun, call: finished.call },
-            Body::Opened(opened) => What::Opened(Box::new(opened)),
-            Body::Removed(removed) => removed_of(&removed),
-            Body::Rotated(rotated) => What::Rotated(rotated),
-            _ => What::Other,
-        };
-        Some(Facts { index: entry.index, prev: entry.prev, time: entry.time, what })
+        Some(Facts { index: entry.index, prev: entry.prev, time: entry.time, what: what(entry.body) })
     }
 
     fn agree(bytes: &[u8]) {

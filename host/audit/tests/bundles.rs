@@ -4,6 +4,7 @@
 
 mod harness;
 
+use harness::chain;
 use harness::checkpoint;
 use harness::failures;
 use harness::key;
@@ -30,8 +31,11 @@ use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
 use ringfence_model::encoding::decode;
 use ringfence_model::entry::Body;
+use ringfence_model::entry::EffectState;
 use ringfence_model::entry::Removed;
 use ringfence_model::entry::RemovedContent;
+use ringfence_model::entry::Settled;
+use ringfence_model::entry::Settlement;
 use ringfence_model::id::SessionId;
 use ringfence_model::limits;
 use ringfence_model::principal::Principal;
@@ -375,4 +379,31 @@ fn what_is_said_of_a_bundle_is_bounded() {
         let longest = report.findings.iter().map(|finding| finding.text.len()).max();
         assert!(longest <= Some(limits::FINDING_TEXT_BYTES_MAX + '…'.len_utf8()), "{from}: {longest:?}");
     }
+}
+
+#[test]
+fn settlement_in_a_bundle_needs_its_end() {
+    // AUD-03: signed, and still of an effect that is known, said twice, or of an end that is not here.
+    let with = |effect, settlements: &[u64]| {
+        let mut bodies = sample::bodies(3, &key().to_string());
+        let Body::Finished(finished) = &mut bodies[2] else { panic!("no ending") };
+        finished.effect = effect;
+        let call = finished.call;
+        let settled = |finished: &u64| {
+            let reason = Nonce::from_random([6; 16]).commit(b"reason");
+            let by = Principal::new(PrincipalKind::Operator, "uid-0").expect("a principal");
+            Body::Settled(Settled { by, call, finished: *finished, how: Settlement::Committed, reason })
+        };
+        bodies.extend(settlements.iter().map(settled));
+        (chain(bodies), Subject::Call(call))
+    };
+    let of = |effect, settlements: &[u64], indexes: &[u64]| {
+        let (entries, subject) = with(effect, settlements);
+        failures(&check(&bytes(&bundle_of(&entries, subject, indexes.iter().copied()))))
+    };
+    assert_eq!(of(EffectState::Unknown, &[2], &[1, 2, 3]), []);
+    assert_eq!(of(EffectState::Unknown, &[2, 2], &[1, 2, 3, 4]), [(Kind::Unpaired, Some(4))]);
+    assert_eq!(of(EffectState::Unknown, &[1], &[1, 2, 3]), [(Kind::Unpaired, Some(3))]);
+    assert_eq!(of(EffectState::Committed, &[2], &[1, 2, 3]), [(Kind::Unpaired, Some(3))]);
+    assert_eq!(of(EffectState::Unknown, &[2], &[1, 3]), [(Kind::Missing, Some(3))]);
 }

@@ -4,6 +4,7 @@
 
 mod harness;
 
+use harness::chain;
 use harness::checkpoint;
 use harness::edit;
 use harness::failures;
@@ -26,6 +27,10 @@ use ringfence_audit::verify::Options;
 use ringfence_audit::verify::Severity;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::Body;
+use ringfence_model::entry::EffectState;
+use ringfence_model::entry::Settled;
+use ringfence_model::entry::Settlement;
+use ringfence_model::id::CallId;
 use ringfence_model::time::Timestamp;
 
 const COUNT: u64 = 12;
@@ -504,4 +509,55 @@ fn any_single_change_is_reported() {
         let report = verify(&entries, std::slice::from_ref(&note));
         assert_eq!(report.is_intact(), entries == whole, "round {round}: {:?}", report.findings);
     }
+}
+
+/// A log in which entry 2 ends a call of unknown effect, and then what `more` makes of that call.
+fn unknown_then(more: impl Fn(CallId) -> Vec<Body>) -> Vec<Vec<u8>> {
+    let mut bodies = sample::bodies(3, &key().to_string());
+    let Body::Finished(finished) = &mut bodies[2] else { panic!("no ending") };
+    finished.effect = EffectState::Unknown;
+    let call = finished.call;
+    chain(bodies.into_iter().chain(more(call)).collect())
+}
+
+fn settled(call: CallId, finished: u64) -> Body {
+    Body::Settled(Settled {
+        by: "operator:uid-0".parse().expect("a principal"),
+        call,
+        finished,
+        how: Settlement::Committed,
+        reason: sample::OUTPUT_NONCE.commit(b"reason"),
+    })
+}
+
+#[test]
+fn settlement_that_settles_nothing_is_named() {
+    // AUD-01, AUD-03: by whoever has the key too, so a second settlement can't turn the first round.
+    let intact = unknown_then(|call| vec![settled(call, 2)]);
+    let report = verify(&intact, &[checkpoint(&intact)]);
+    assert!(report.is_intact(), "{:?}", report.findings);
+    let other = CallId::from_random([1; 16]);
+    for entries in [unknown_then(|call| vec![settled(call, 1)]), unknown_then(|_| vec![settled(other, 2)])] {
+        let report = verify(&entries, &[checkpoint(&entries)]);
+        assert_eq!(failures(&report), [(Kind::Unpaired, Some(3))], "{:?}", report.findings);
+    }
+    let twice = unknown_then(|call| vec![settled(call, 2), settled(call, 2)]);
+    assert_eq!(failures(&verify(&twice, &[checkpoint(&twice)])), [(Kind::Unpaired, Some(4))]);
+    let mut known = sample::bodies(3, &key().to_string());
+    let call = known[2].call().expect("a call");
+    known.push(settled(call, 2));
+    let known = chain(known);
+    assert_eq!(failures(&verify(&known, &[checkpoint(&known)])), [(Kind::Unpaired, Some(3))]);
+}
+
+#[test]
+fn edited_settlement_is_named() {
+    // AUD-01: one word makes of a call that was done one that was not.
+    let mut entries = unknown_then(|call| vec![settled(call, 2)]);
+    let note = checkpoint(&entries);
+    edit(&mut entries, 3, |entry| {
+        let Body::Settled(settled) = &mut entry.body else { panic!("no settlement") };
+        settled.how = Settlement::NotExecuted;
+    });
+    assert_eq!(failures(&verify(&entries, &[note])), [(Kind::Rewritten, Some(0))]);
 }

@@ -134,6 +134,9 @@ pub enum Command {
     /// Have policies judge an agent's messages before they go on
     #[command(subcommand)]
     Transcript(TranscriptCommand),
+    /// List calls whose effect is unknown, and say what became of them
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Read, verify and export the log
     #[command(subcommand)]
     Log(LogCommand),
@@ -679,6 +682,43 @@ pub enum TranscriptCommand {
         #[arg(long, value_name = "ID")]
         session: Option<SessionId>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// List the calls whose effect was found to be unknown, and what has been said of them since
+    List {
+        /// Only those that nobody has settled
+        #[arg(long)]
+        unknown: bool,
+    },
+    /// Say what became of a call whose effect is unknown: once, on record, for good
+    Settle(SettleArgs),
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct SettleArgs {
+    /// What `ringfence ledger list` lists
+    pub call: CallId,
+    #[command(flatten)]
+    pub how: SettlementFlags,
+    /// How you know
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reason: String,
+    /// The operator who looked [default: you]
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<Principal>,
+}
+
+#[derive(ClapArgs, Debug)]
+#[group(required = true, multiple = false)]
+pub struct SettlementFlags {
+    /// It had its effect: the same call under its key is told so, and never runs again
+    #[arg(long)]
+    pub committed: bool,
+    /// It had none: the same call under its key runs the next time
+    #[arg(long)]
+    pub not_executed: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -26,6 +26,7 @@ use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::approvals::AnswerError;
 use ringfence_runtime::ledger::backend::BackendError;
 use ringfence_runtime::ledger::sessions::SessionError;
+use ringfence_runtime::ledger::settlements::SettleError;
 use ringfence_runtime::pipeline::CallFailure;
 use ringfence_runtime::pipeline::Denial;
 use ringfence_runtime::policy::PolicyError;
@@ -578,6 +579,23 @@ impl From<AnswerError> for CommandError {
     }
 }
 
+impl From<SettleError> for CommandError {
+    fn from(error: SettleError) -> Self {
+        let message = one_line(&error.to_string());
+        match error {
+            SettleError::Ledger(error) => error.into(),
+            SettleError::NoCall(_) => {
+                Self::command_line(message).hint("`ringfence ledger list --unknown` lists what can be settled")
+            }
+            SettleError::NotOperator(_) => {
+                Self::denied("denied.settle", &message).hint("leave `--as` out, or name an operator: `operator:NAME`")
+            }
+            SettleError::NotUnknown(..) | SettleError::Settled(..) => Self::denied("denied.settle", &message)
+                .hint("`ringfence ledger list` says what was settled; what is on record stays as it is"),
+        }
+    }
+}
+
 impl From<PublishedError> for CommandError {
     fn from(error: PublishedError) -> Self {
         let message = one_line(&error.to_string());
@@ -741,6 +759,11 @@ pub fn denial_hints(denial: &Denial, ring: Ring, key: RingKey<'_>, config: &Path
             vec!["narrow where the policy is asked, or what it demands, under [policies]".to_owned()]
         }
         Denial::Session(_) => vec!["`ringfence session list` shows what is open, and in which ring".to_owned()],
+        Denial::Key { code: "denied.effect-unknown", .. } => vec![
+            "find out what it did, then say so: `ringfence ledger settle CALL --committed`, or `--not-executed`"
+                .to_owned(),
+            "`ringfence ledger list --unknown` lists what waits for that".to_owned(),
+        ],
         Denial::Key { .. } => vec!["another `--idempotency-key` makes another call".to_owned()],
         Denial::Policy(reasons) => {
             // Two reasons often have one way out: it is said once.

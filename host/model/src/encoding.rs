@@ -106,6 +106,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, DecodeError> {
         "session-closed" => Body::SessionClosed(serde_json::from_str(body)?),
         "session-opened" => Body::SessionOpened(serde_json::from_str(body)?),
         "removed" => Body::Removed(serde_json::from_str(body)?),
+        "settled" => Body::Settled(serde_json::from_str(body)?),
         other => return Err(DecodeError::UnknownKind(other.chars().take(64).collect())),
     };
     let entry = Entry { body, index: wire.index, prev: wire.prev, time: wire.time };
@@ -138,6 +139,8 @@ mod tests {
     use crate::entry::RulingRecord;
     use crate::entry::SessionClosed;
     use crate::entry::SessionOpened;
+    use crate::entry::Settled;
+    use crate::entry::Settlement;
     use crate::entry::Stage;
     use crate::entry::Used;
     use crate::entry::VerdictKind;
@@ -317,6 +320,13 @@ mod tests {
                 session,
             }),
             Body::SessionClosed(SessionClosed { by: principal(), session }),
+            Body::Settled(Settled {
+                by: principal(),
+                call,
+                finished: 2,
+                how: Settlement::NotExecuted,
+                reason: commitment,
+            }),
         ]
     }
 

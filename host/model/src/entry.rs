@@ -72,6 +72,8 @@ pub enum Body {
     SessionClosed(SessionClosed),
     /// A session was opened.
     SessionOpened(SessionOpened),
+    /// Somebody said what became of a call whose effect was unknown.
+    Settled(Settled),
 }
 
 impl Body {
@@ -92,6 +94,7 @@ impl Body {
             Self::Rotated(_) => "rotated",
             Self::SessionClosed(_) => "session-closed",
             Self::SessionOpened(_) => "session-opened",
+            Self::Settled(_) => "settled",
         }
     }
 
@@ -111,7 +114,8 @@ impl Body {
             | Self::Opened(_)
             | Self::Rejected(_)
             | Self::Removed(_)
-            | Self::Rotated(_) => None,
+            | Self::Rotated(_)
+            | Self::Settled(_) => None,
         }
     }
 
@@ -123,6 +127,7 @@ impl Body {
             Self::Finished(finished) => Some(finished.call),
             Self::Held(held) => held.call,
             Self::Refused(refused) => Some(refused.call),
+            Self::Settled(settled) => Some(settled.call),
             Self::Approved(_)
             | Self::Decided(_)
             | Self::Elevated(_)
@@ -159,7 +164,8 @@ impl Body {
             | Self::Removed(_)
             | Self::Rotated(_)
             | Self::SessionClosed(_)
-            | Self::SessionOpened(_) => Vec::new(),
+            | Self::SessionOpened(_)
+            | Self::Settled(_) => Vec::new(),
         }
     }
 }
@@ -304,6 +310,42 @@ pub enum EffectState {
     Committed,
     /// It may have had one. It never runs again by itself.
     Unknown,
+}
+
+/// What somebody says became of a call whose effect was unknown. The entry that ended the call stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settled {
+    /// Who says so: an operator.
+    pub by: Principal,
+    /// The call.
+    pub call: CallId,
+    /// Index of the entry that ended it.
+    pub finished: u64,
+    /// What became of it.
+    pub how: Settlement,
+    /// Commitment to the reason given.
+    pub reason: Commitment,
+}
+
+/// What became of a call whose effect was unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Settlement {
+    /// It had its effect. It never runs again.
+    Committed,
+    /// It had none, and can run again.
+    NotExecuted,
+}
+
+impl Settlement {
+    /// How it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::NotExecuted => "not-executed",
+        }
+    }
 }
 
 /// What a call used.

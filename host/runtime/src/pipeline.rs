@@ -345,6 +345,12 @@ async fn begin<'t>(parts: &Parts, placed: PlacedCall<'t>) -> Result<BegunCall<'t
             "denied.effect-unknown",
             format!("`{call}`, begun by entry {begun}, was cut off and may have had its effect; it does not run again"),
         ),
+        Begin::Settled { call, by, time, settled } => key_denial(
+            "denied.settled",
+            format!(
+                "`{call}` was done: `{by}` settled it as committed on {time}, by entry {settled}; it does not run again"
+            ),
+        ),
     };
     let AdmittedCall { request, tool, function, .. } = &admitted;
     Err(Stop::refused(request, tool, Some(function), Stage::Begin, denial).with_decision(decision))

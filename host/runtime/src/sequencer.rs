@@ -370,7 +370,8 @@ fn openable(body: &Body) -> Vec<(&'static str, Commitment)> {
         | Body::Removed(_)
         | Body::Rotated(_)
         | Body::SessionClosed(_)
-        | Body::SessionOpened(_) => Vec::new(),
+        | Body::SessionOpened(_)
+        | Body::Settled(_) => Vec::new(),
     }
 }
 

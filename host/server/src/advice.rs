@@ -46,6 +46,9 @@ fn of_denial(denial: &Denial, function: &Function) -> Vec<String> {
         Denial::Key { code: "denied.effect-unknown", .. } => {
             one("it may have had its effect, so it does not run again; a person has to find out what happened")
         }
+        Denial::Key { code: "denied.settled", .. } => {
+            one("it was done already, though its result is lost: go on as after a success, and don't make it again")
+        }
         Denial::Key { code: "denied.approval", .. } => {
             one("the approval was used or has expired; make the call again to ask for another")
         }

@@ -85,6 +85,7 @@ pub(super) fn pick(ledger: &Ledger, subject: Subject) -> Result<Vec<u64>, Comman
                 Some(CallState::Begun { begun }) => vec![begun],
                 Some(CallState::Finished { begun, finished, .. }) => vec![begun, finished],
                 Some(CallState::Refused { refused }) => vec![refused],
+                Some(CallState::Settled { begun, finished, settled, .. }) => vec![begun, finished, settled],
                 None => Vec::new(),
             };
             (with_answers(ledger, with_question(ledger, picked)?)?, format!("call `{call}`"))
@@ -136,7 +137,7 @@ fn with_answers(ledger: &Ledger, picked: Vec<u64>) -> Result<Vec<u64>, CommandEr
     Ok(all.into_iter().collect())
 }
 
-/// Ends of calls name no session: their beginnings do.
+/// Ends and settlements of calls name no session: their beginnings do.
 fn pick_session(ledger: &Ledger, session: SessionId) -> Result<Vec<u64>, CommandError> {
     let (mut picked, mut calls) = (Vec::new(), BTreeSet::new());
     for_each_entry(ledger, 0, |stored| {
@@ -145,6 +146,7 @@ fn pick_session(ledger: &Ledger, session: SessionId) -> Result<Vec<u64>, Command
         let is_ours = match &entry.body {
             Body::Begun(begun) => begun.session == Some(session) && calls.insert(begun.call),
             Body::Finished(finished) => calls.contains(&finished.call),
+            Body::Settled(settled) => calls.contains(&settled.call),
             body => body.session() == Some(session),
         };
         picked.extend(is_ours.then_some(stored.index));

@@ -16,6 +16,7 @@ mod extension;
 mod init;
 mod inspect;
 mod invoke;
+mod ledger;
 mod log;
 mod mcp;
 mod new;
@@ -93,6 +94,7 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::Approve(answer) => approval::answer(&Home::open(&folder()?)?, &answer, true, output),
         Command::Reject(answer) => approval::answer(&Home::open(&folder()?)?, &answer, false, output),
         Command::Transcript(transcript) => transcript::run(&Home::open(&folder()?)?, transcript, output),
+        Command::Ledger(ledger) => ledger::run(&Home::open(&folder()?)?, &ledger, output),
         Command::Log(log) => log::run(folder().ok().as_deref(), log, output),
         Command::Receipt(receipt) => receipt::run(folder().ok().as_deref(), receipt, output),
         Command::Bundle(bundle) => bundle::run(&Home::open(&folder()?)?, &bundle, output),

@@ -30,6 +30,7 @@ use ringfence_model::outcome::OutcomeKind;
 use ringfence_model::outcome::Trace;
 use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
+use ringfence_model::time::Timestamp;
 use ringfence_model::tool::Effect;
 use ringfence_model::tool::ToolRef;
 use serde::Serialize;
@@ -198,6 +199,18 @@ pub enum Begin {
     },
     /// The call has been made; this is what came of it.
     Known(Box<StoredCall>),
+    /// The call was cut off, and somebody who has looked says that it was done. What it returned is lost. It never runs
+    /// again.
+    Settled {
+        /// The call.
+        call: CallId,
+        /// Who says so.
+        by: Principal,
+        /// When.
+        time: Timestamp,
+        /// Index of the entry that says so.
+        settled: u64,
+    },
 }
 
 /// A call that has begun and not ended. Dropping it leaves the call open: if it could touch anything, the next recovery

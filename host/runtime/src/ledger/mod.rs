@@ -18,6 +18,7 @@ pub mod random;
 pub mod record;
 pub mod recovery;
 pub mod sessions;
+pub mod settlements;
 pub mod usage;
 
 mod claim;

@@ -25,6 +25,7 @@ use ringfence_model::entry::Refused;
 use ringfence_model::entry::Removed;
 use ringfence_model::entry::RemovedContent;
 use ringfence_model::entry::Rotated;
+use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
 use ringfence_model::limits;
@@ -67,10 +68,10 @@ pub struct Ledger {
     pub(in crate::ledger) holds: Holds,
     opened: Opened,
     /// How many entries there were when it was opened: calls begun before that belong to recovery.
-    opened_len: u64,
+    pub(in crate::ledger) opened_len: u64,
     pub(in crate::ledger) queue: Queue,
     pub(in crate::ledger) random: Arc<dyn Random>,
-    /// Held while recovery runs, so that no call is settled twice.
+    /// Held while recovery runs, and while somebody settles a call, so that no call is settled twice.
     pub(in crate::ledger) settling: Mutex<()>,
     pub(in crate::ledger) usages: Mutex<Usages>,
 }
@@ -323,7 +324,9 @@ impl Ledger {
     /// What came of a call that has ended; none of one that runs, or did not run.
     pub fn ended(&self, row: &CallRow) -> Result<Option<StoredCall>, LedgerError> {
         match row.state {
-            CallState::Finished { finished, .. } => self.stored(row.call, finished).map(Some),
+            CallState::Finished { finished, .. } | CallState::Settled { finished, .. } => {
+                self.stored(row.call, finished).map(Some)
+            }
             CallState::Begun { .. } | CallState::Refused { .. } => Ok(None),
         }
     }
@@ -433,9 +436,11 @@ impl Ledger {
             // Begun, not finished, and nobody holds the key: whoever ran it is gone. What it did is anybody's guess,
             // unless it could change nothing.
             CallState::Begun { begun } if row.reach == Reach::Writes => Some(Begin::EffectUnknown { call, begun }),
+            CallState::Settled { how: Settlement::Committed, settled, .. } => Some(self.settled(call, settled)?),
             CallState::Begun { .. }
             | CallState::Finished { effect: EffectState::Aborted, .. }
-            | CallState::Refused { .. } => None,
+            | CallState::Refused { .. }
+            | CallState::Settled { how: Settlement::NotExecuted, .. } => None,
         })
     }
 
@@ -457,7 +462,7 @@ impl Ledger {
         Ok(StoredCall { recorded, finished: *finished, outcome: content.map(|content| content.bytes) })
     }
 
-    fn checked_entry(&self, index: u64) -> Result<Entry, LedgerError> {
+    pub(in crate::ledger) fn checked_entry(&self, index: u64) -> Result<Entry, LedgerError> {
         let missing = || LedgerError::Corrupt { index, why: "it is missing".to_owned() };
         Ok(checked(&self.entry(index)?.ok_or_else(missing)?, index)?.1)
     }

@@ -12,13 +12,16 @@ use ringfence_model::entry::Body;
 use ringfence_model::entry::EffectState;
 use ringfence_model::entry::Finished;
 use ringfence_model::entry::RemovedContent;
+use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
 use ringfence_model::outcome::OutcomeKind;
+use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
 
 use super::backend::BackendError;
 use super::backend::Batch;
+use super::backend::CallRow;
 use super::backend::CallState;
 use super::backend::MemoryBackend;
 use super::backend::SqliteBackend;
@@ -27,6 +30,7 @@ use super::backend::faulty::FaultyBackend;
 use super::fixture::*;
 use super::random::RandomError;
 use super::recovery::settle;
+use super::settlements::SettleError;
 use super::*;
 
 const REACHES: [Reach; 3] = [Reach::Nothing, Reach::Reads, Reach::Writes];
@@ -376,6 +380,207 @@ fn recovery_leaves_live_calls_alone() {
     verified(&ledger);
 }
 
+fn operator() -> Principal {
+    "operator:uid-0".parse().expect("a principal")
+}
+
+const SETTLEMENTS: [Settlement; 2] = [Settlement::Committed, Settlement::NotExecuted];
+
+/// Makes a call under the key `k` whose effect is unknown.
+fn make_unknown(ledger: &Ledger, number: u64) {
+    let begun = begin(ledger, keyed(number, Reach::Writes, "k"));
+    ledger.finish(begun, ending(EffectState::Unknown, "x")).expect("an ending");
+}
+
+/// Where a call can be when somebody settles it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Absent,
+    Intended,
+    Attempting,
+    Aborted,
+    Committed,
+    Unknown,
+    Refused,
+    Settled(Settlement),
+}
+
+/// Brings call 1 there. What comes back keeps it there.
+fn bring(ledger: &Ledger, at: At) -> Option<Begun> {
+    let end = |effect| {
+        let begun = begin(ledger, keyed(1, Reach::Writes, "k"));
+        ledger.finish(begun, ending(effect, "x")).expect("an ending");
+    };
+    match at {
+        At::Absent => {}
+        At::Intended => return Some(begin(ledger, keyed(1, Reach::Nothing, "k"))),
+        At::Attempting => return Some(begin(ledger, keyed(1, Reach::Writes, "k"))),
+        At::Aborted => end(EffectState::Aborted),
+        At::Committed => end(EffectState::Committed),
+        At::Unknown => end(EffectState::Unknown),
+        At::Refused => {
+            ledger.refuse(refusal(1)).expect("a refusal");
+        }
+        At::Settled(how) => {
+            end(EffectState::Unknown);
+            ledger.settle(call(1), how, &operator(), "seen").expect("a settlement");
+        }
+    }
+    None
+}
+
+#[test]
+fn only_unknown_effects_are_settled() {
+    // IDM-07: the whole table. Whatever is refused leaves no entry, and the call where it was.
+    let [committed, not_executed] = SETTLEMENTS.map(At::Settled);
+    let table = [
+        (At::Absent, Some("there is no call")),
+        (At::Intended, Some("there is no call")),
+        (At::Attempting, Some("it has begun and not ended")),
+        (At::Aborted, Some("it is on record that it had no effect")),
+        (At::Committed, Some("it is on record that it ran to its end")),
+        (At::Unknown, None),
+        (At::Refused, Some("it did not run")),
+        (committed, Some("has been settled already, by entry 3")),
+        (not_executed, Some("has been settled already, by entry 3")),
+    ];
+    for ((at, refused), how) in table.into_iter().flat_map(|row| SETTLEMENTS.map(|how| (row, how))) {
+        let disk = disk();
+        let ledger = create(disk.clone());
+        let kept = bring(&ledger, at);
+        let (len, row) = (ledger.len(), ledger.find(&call(1)).expect("an answer"));
+        let settled = ledger.settle(call(1), how, &operator(), "seen");
+        match refused {
+            None => assert_eq!(settled.expect("a settlement"), len),
+            Some(why) => {
+                let message = settled.expect_err("a refusal").to_string();
+                assert!(message.contains(why), "{at:?}: {message}");
+                assert_eq!((ledger.len(), ledger.find(&call(1)).expect("an answer")), (len, row), "{at:?}");
+            }
+        }
+        drop(kept);
+        verified(&ledger);
+    }
+}
+
+#[test]
+fn only_operators_settle() {
+    let ledger = create(MemoryBackend::new());
+    make_unknown(&ledger, 1);
+    for who in ["agent:a", "agent:b", "service:a"] {
+        let who: Principal = who.parse().expect("a principal");
+        let message = ledger.settle(call(1), Settlement::NotExecuted, &who, "seen").expect_err("a refusal").to_string();
+        assert_eq!(message, format!("`{who}` can't settle a call: only an operator can"));
+    }
+    assert_eq!(ledger.len(), 3);
+    ledger.settle(call(1), Settlement::NotExecuted, &operator(), "seen").expect("a settlement");
+}
+
+#[test]
+fn settlement_frees_or_closes_the_key() {
+    // IDM-07; IDM-01: whatever is said, the call that was cut off does not run again by itself.
+    for how in SETTLEMENTS {
+        let disk = disk();
+        let ledger = create(disk.clone());
+        make_unknown(&ledger, 1);
+        ledger.settle(call(1), how, &operator(), "seen").expect("a settlement");
+        let Some(Body::Settled(settled)) = bodies(&ledger).pop() else { panic!("no settlement") };
+        assert_eq!((settled.call, settled.finished, settled.how), (call(1), 2, how));
+        let reason = ledger.content(&settled.reason).expect("an answer").expect("a reason");
+        assert_eq!(reason.bytes, b"seen");
+        // A restart changes nothing: there is nothing to recover, and the key stands for the same.
+        drop(ledger);
+        let ledger = open(disk.restart());
+        assert_eq!(settle(&ledger).expect("a recovery"), []);
+        let other = Intent { input: b"{}".to_vec(), ..keyed(2, Reach::Writes, "k") };
+        assert!(matches!(ledger.begin(other), Ok(Begin::Conflict { .. })), "IDM-02");
+        let doubtful = ledger.doubtful().expect("an answer");
+        assert_eq!(doubtful.iter().map(|d| (d.call, d.begun, d.finished)).collect::<Vec<_>>(), [(call(1), 1, Some(2))]);
+        assert_eq!(doubtful[0].settlement.as_ref().map(|said| (said.how, said.index)), Some((how, 3)));
+        let again = ledger.begin(keyed(3, Reach::Writes, "k")).expect("an answer");
+        match (how, again) {
+            (Settlement::NotExecuted, Begin::Begun(begun)) => {
+                ledger.finish(begun, ending(EffectState::Committed, "x")).expect("an ending");
+                known(ledger.begin(keyed(4, Reach::Writes, "k")).expect("an answer"));
+            }
+            (Settlement::Committed, Begin::Settled { call: held, by, settled, .. }) => {
+                assert_eq!((held, by, settled), (call(1), operator(), 3));
+                assert!(ledger.recall(&keyed(5, Reach::Writes, "k")).expect("an answer").is_none());
+            }
+            (how, again) => panic!("{again:?} after {how:?}"),
+        }
+        verified(&ledger);
+    }
+}
+
+#[test]
+fn calls_cut_off_are_listed_before_recovery() {
+    let disk = disk();
+    let ledger = create(disk.clone());
+    drop((begin(&ledger, keyed(1, Reach::Writes, "k")), begin(&ledger, intent(2, Reach::Reads)), ledger));
+    let ledger = open(disk.restart());
+    let live = begin(&ledger, intent(3, Reach::Writes));
+    let found = ledger.doubtful().expect("an answer");
+    assert_eq!(found.iter().map(|d| (d.call, d.finished, d.has_key)).collect::<Vec<_>>(), [(call(1), None, true)]);
+    settle(&ledger).expect("a recovery");
+    drop(live);
+    let found = ledger.doubtful().expect("an answer");
+    assert_eq!(found.iter().map(|d| (d.call, d.finished.is_some())).collect::<Vec<_>>(), [(call(1), true)]);
+}
+
+#[test]
+fn fault_at_a_settlement_leaves_all_or_nothing() {
+    // CR-05 to CR-14, CR-23: entry and row are one commit.
+    for (how, fault) in SETTLEMENTS.into_iter().flat_map(|how| faults().map(|fault| (how, fault))) {
+        let disk = disk();
+        let ledger = create(disk.clone());
+        make_unknown(&ledger, 1);
+        disk.fail(0, fault.clone());
+        ledger.settle(call(1), how, &operator(), "seen").expect_err("a fault");
+        drop(ledger);
+        let ledger = open(disk.restart());
+        verified(&ledger);
+        let again = ledger.settle(call(1), how, &operator(), "seen");
+        match fault {
+            Fault::FailedButPersisted => assert!(matches!(again, Err(SettleError::Settled(_, 3))), "{again:?}"),
+            _ => assert_eq!(again.expect("a settlement"), 3),
+        }
+        assert_eq!(kinds(&ledger), ["opened", "begun", "finished", "settled"]);
+        verified(&ledger);
+    }
+}
+
+#[test]
+fn row_alone_settles_nothing() {
+    // AUD-14: a row that calls a known effect unknown is found out by the entry.
+    let disk = disk();
+    let ledger = create(disk.clone());
+    make(&ledger, keyed(1, Reach::Writes, "k"));
+    let row = ledger.find(&call(1)).expect("an answer").expect("a call");
+    let state = CallState::Finished { begun: 1, finished: 2, effect: EffectState::Unknown };
+    let forged = CallRow { state, ..row };
+    ledger.commit_aside(Batch { calls: vec![forged], ..Batch::default() }).expect("a commit");
+    let refused = ledger.settle(call(1), Settlement::NotExecuted, &operator(), "seen").expect_err("a refusal");
+    assert!(matches!(refused, SettleError::Ledger(LedgerError::Corrupt { index: 2, .. })), "{refused}");
+    assert_eq!(ledger.len(), 3);
+}
+
+#[test]
+fn one_of_many_who_settle_does() {
+    let ledger = create(MemoryBackend::new());
+    make_unknown(&ledger, 1);
+    let settled = thread::scope(|scope| {
+        let one = |number: usize| {
+            let ledger = &ledger;
+            scope.spawn(move || ledger.settle(call(1), SETTLEMENTS[number % 2], &operator(), "seen").is_ok())
+        };
+        let all: Vec<_> = (0..16).map(one).collect();
+        all.into_iter().map(|one| usize::from(one.join().expect("an answer"))).sum::<usize>()
+    });
+    assert_eq!((settled, ledger.len()), (1, 4));
+    verified(&ledger);
+}
+
 /// What a caller was told.
 #[derive(Debug, Default)]
 struct Told {
@@ -642,6 +847,7 @@ enum Act {
     Finish(EffectState),
     Refuse,
     Restart,
+    Settle { key: u8, how: Settlement },
 }
 
 fn any_act() -> impl Strategy<Value = Act> {
@@ -653,6 +859,7 @@ fn any_act() -> impl Strategy<Value = Act> {
         5 => effect.prop_map(Act::Finish),
         1 => Just(Act::Refuse),
         1 => Just(Act::Restart),
+        3 => (0..3_u8, prop::sample::select(SETTLEMENTS.to_vec())).prop_map(|(key, how)| Act::Settle { key, how }),
     ]
 }
 
@@ -663,6 +870,7 @@ enum Slot {
     /// Begun by nobody who still runs.
     Left(Reach),
     Ended(EffectState),
+    Settled(Settlement),
 }
 
 /// A key's input, the call it stands for, and how far that has come.
@@ -706,6 +914,25 @@ impl Model {
                 self.entries += 1;
             }
             Act::Restart => std::mem::take(&mut self.running).into_iter().for_each(|running| self.leave(running)),
+            Act::Settle { key, how } => self.settle(ledger, *key, *how),
+        }
+    }
+
+    fn settle(&mut self, ledger: &Ledger, key: u8, how: Settlement) {
+        let Some((_, held, slot)) = self.keys.get_mut(&key) else { return };
+        match (*slot, ledger.settle(*held, how, &operator(), "seen")) {
+            (Slot::Ended(EffectState::Unknown), Ok(index)) => {
+                assert_eq!(index, self.entries);
+                *slot = Slot::Settled(how);
+                self.entries += 1;
+            }
+            (Slot::Settled(_), Err(SettleError::Settled(call, _)))
+            | (Slot::Running, Err(SettleError::NoCall(call) | SettleError::NotUnknown(call, _)))
+            | (
+                Slot::Left(_) | Slot::Ended(EffectState::Aborted | EffectState::Committed),
+                Err(SettleError::NotUnknown(call, _)),
+            ) => assert_eq!(*held, call),
+            (slot, answer) => panic!("{answer:?} where the model has {slot:?}"),
         }
     }
 
@@ -729,12 +956,16 @@ impl Model {
         match (slot, answer) {
             (_, Begin::Conflict { call }) if known != input => assert_eq!(held, call),
             (_, answer) if known != input => panic!("{answer:?} for another input"),
-            (Slot::Running, Begin::InProgress { call }) => assert_eq!(held, call),
+            (Slot::Running, Begin::InProgress { call })
+            | (Slot::Settled(Settlement::Committed), Begin::Settled { call, .. }) => assert_eq!(held, call),
             (Slot::Ended(EffectState::Committed), Begin::Known(stored)) => assert_eq!(held, stored.recorded.call),
             (Slot::Ended(EffectState::Unknown) | Slot::Left(Reach::Writes), Begin::EffectUnknown { call, .. }) => {
                 assert_eq!(held, call);
             }
-            (Slot::Ended(EffectState::Aborted) | Slot::Left(Reach::Reads), answer) => {
+            (
+                Slot::Ended(EffectState::Aborted) | Slot::Left(Reach::Reads) | Slot::Settled(Settlement::NotExecuted),
+                answer,
+            ) => {
                 self.run(key, input, reach, answer);
             }
             (slot, answer) => panic!("{answer:?} where the model has {slot:?}"),

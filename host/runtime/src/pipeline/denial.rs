@@ -41,7 +41,7 @@ pub enum Denial {
     Obligation(String),
     /// The session it names.
     Session(String),
-    /// The idempotency key: it stands for another call, one that runs, or one whose effect is unknown.
+    /// The idempotency key: it stands for another call, one that runs, one whose effect is unknown, or one that was done.
     Key {
         /// A stable code.
         code: &'static str,

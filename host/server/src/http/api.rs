@@ -74,7 +74,7 @@ pub(super) struct CallBody {
 pub(super) struct CallShown {
     /// The call.
     call: String,
-    /// How far it is: `begun`, `finished` or `refused`.
+    /// How far it is: `begun`, `finished`, `refused` or `settled`.
     state: &'static str,
     /// The index of the entry that tells of it.
     entry: u64,
@@ -232,7 +232,9 @@ fn status(outcome: &Outcome) -> StatusCode {
     match outcome.code() {
         "caller.unknown-function" => StatusCode::NOT_FOUND,
         "host.busy" | "denied.cap" => StatusCode::TOO_MANY_REQUESTS,
-        "denied.idempotency-conflict" | "denied.in-progress" | "denied.effect-unknown" => StatusCode::CONFLICT,
+        "denied.idempotency-conflict" | "denied.in-progress" | "denied.effect-unknown" | "denied.settled" => {
+            StatusCode::CONFLICT
+        }
         code if code.starts_with("caller.") => StatusCode::UNPROCESSABLE_ENTITY,
         code if code.starts_with("host.") => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::FORBIDDEN,
@@ -250,6 +252,7 @@ pub(super) async fn show_call(admitted: Admitted) -> Handled {
             CallState::Begun { begun } => ("begun", begun),
             CallState::Finished { finished, .. } => ("finished", finished),
             CallState::Refused { refused } => ("refused", refused),
+            CallState::Settled { settled, .. } => ("settled", settled),
         };
         let ended = host.ledger().ended(&row).map_err(|_| failed())?;
         let outcome = ended.and_then(|ended| serde_json::from_slice(&ended.outcome?).ok());

@@ -6,6 +6,7 @@ use ringfence_audit::tree::Node;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
 use ringfence_model::entry::EffectState;
+use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 
 use super::*;
@@ -30,6 +31,7 @@ const CONTRACT: &[(&str, Check)] = &[
     ("calls move on", calls_move_on),
     ("newest call holds the key", newest_call_holds_the_key),
     ("open calls are the oldest first", open_calls_are_the_oldest_first),
+    ("unknown calls stay when settled", unknown_calls_stay_when_settled),
     ("nodes and checkpoints come back", nodes_and_checkpoints_come_back),
     ("removed contents are gone", removed_contents_are_gone),
     ("bytes of any kind survive", bytes_of_any_kind_survive),
@@ -137,6 +139,8 @@ fn calls_move_on(backend: &mut dyn Backend) {
         finished(EffectState::Committed),
         finished(EffectState::Unknown),
         CallState::Refused { refused: 3 },
+        CallState::Settled { begun: 1, finished: 2, settled: 3, how: Settlement::Committed },
+        CallState::Settled { begun: 1, finished: 2, settled: 3, how: Settlement::NotExecuted },
     ]) {
         for reach in [Reach::Nothing, Reach::Reads, Reach::Writes] {
             let row = CallRow { reach, ..row(number, state) };
@@ -168,6 +172,21 @@ fn open_calls_are_the_oldest_first(backend: &mut dyn Backend) {
     let state = CallState::Finished { begun: 3, finished: 12, effect: EffectState::Unknown };
     backend.commit(calls([row(3, state)])).expect("a commit");
     assert_eq!(backend.open_calls(), Ok([1, 5, 9].map(begun).to_vec()));
+}
+
+fn unknown_calls_stay_when_settled(backend: &mut dyn Backend) {
+    let finished = |number, effect| row(number, CallState::Finished { begun: number, finished: number + 1, effect });
+    let unknown = |number| finished(number, EffectState::Unknown);
+    assert_eq!(backend.unknown_calls(0, 10), Ok(Vec::new()));
+    backend.commit(calls([7, 2, 4].map(unknown))).expect("a commit");
+    backend.commit(calls([finished(1, EffectState::Committed), finished(3, EffectState::Aborted)])).expect("a commit");
+    backend.commit(calls([row(9, CallState::Begun { begun: 9 })])).expect("a commit");
+    let state = CallState::Settled { begun: 4, finished: 5, settled: 11, how: Settlement::Committed };
+    let settled = row(4, state);
+    backend.commit(calls([settled.clone()])).expect("a commit");
+    assert_eq!(backend.unknown_calls(0, 10), Ok(vec![unknown(2), settled.clone(), unknown(7)]));
+    assert_eq!(backend.unknown_calls(3, 1), Ok(vec![settled]));
+    assert_eq!(backend.unknown_calls(8, 10), Ok(Vec::new()));
 }
 
 fn nodes_and_checkpoints_come_back(backend: &mut dyn Backend) {

@@ -166,6 +166,10 @@ impl Backend for FaultyBackend {
         self.ask(|inner| inner.open_calls())
     }
 
+    fn unknown_calls(&self, from: u64, limit: usize) -> Result<Vec<CallRow>, BackendError> {
+        self.ask(|inner| inner.unknown_calls(from, limit))
+    }
+
     fn fact(&self, kind: FactKind, key: &str) -> Result<Option<Vec<u8>>, BackendError> {
         self.ask(|backend| backend.fact(kind, key))
     }

@@ -10,6 +10,7 @@ use std::ops::Bound;
 use ringfence_audit::tree::Node;
 use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
+use ringfence_model::entry::EffectState;
 use ringfence_model::id::CallId;
 use ringfence_model::principal::Principal;
 
@@ -34,6 +35,8 @@ pub struct MemoryBackend {
     keys: HashMap<(Principal, Digest), (u64, CallId)>,
     /// Calls that have not ended, by where they were begun.
     open: BTreeMap<u64, CallId>,
+    /// Calls that ended with an unknown effect, by where they were begun.
+    unknown: BTreeMap<u64, CallId>,
     nodes: HashMap<(u32, u64), Digest>,
     checkpoints: BTreeMap<u64, String>,
     facts: BTreeMap<(FactKind, String), Vec<u8>>,
@@ -52,11 +55,19 @@ impl MemoryBackend {
                 self.open.insert(begun, call);
                 self.put_key(&row, begun);
             }
-            CallState::Finished { begun, .. } => {
+            CallState::Finished { begun, effect, .. } => {
                 self.open.remove(&begun);
+                if effect == EffectState::Unknown {
+                    self.unknown.insert(begun, call);
+                }
                 self.put_key(&row, begun);
             }
             CallState::Refused { .. } => {}
+            CallState::Settled { begun, .. } => {
+                self.open.remove(&begun);
+                self.unknown.insert(begun, call);
+                self.put_key(&row, begun);
+            }
         }
         self.calls.insert(call, row);
     }
@@ -134,6 +145,11 @@ impl Backend for MemoryBackend {
 
     fn open_calls(&self) -> Result<Vec<CallRow>, BackendError> {
         Ok(self.open.values().filter_map(|call| self.calls.get(call)).cloned().collect())
+    }
+
+    fn unknown_calls(&self, from: u64, limit: usize) -> Result<Vec<CallRow>, BackendError> {
+        let calls = self.unknown.range(from..).filter_map(|(_, call)| self.calls.get(call));
+        Ok(calls.take(limit).cloned().collect())
     }
 
     fn fact(&self, kind: FactKind, key: &str) -> Result<Option<Vec<u8>>, BackendError> {

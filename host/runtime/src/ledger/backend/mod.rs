@@ -10,6 +10,7 @@ use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
 use ringfence_model::entry::EffectState;
+use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
 use ringfence_model::principal::Principal;
@@ -87,6 +88,17 @@ pub enum CallState {
     Refused {
         /// Index of the entry that says so.
         refused: u64,
+    },
+    /// It has ended, its effect was unknown, and somebody has said what became of it.
+    Settled {
+        /// Index of the entry that began it.
+        begun: u64,
+        /// Index of the entry that ended it.
+        finished: u64,
+        /// Index of the entry that settles it.
+        settled: u64,
+        /// What became of it.
+        how: Settlement,
     },
 }
 
@@ -284,6 +296,10 @@ pub trait Backend: fmt::Debug + Send {
 
     /// The calls that were begun and have not ended, oldest first.
     fn open_calls(&self) -> Result<Vec<CallRow>, BackendError>;
+
+    /// At most `limit` calls that ended with an unknown effect, settled since or not, begun at entry `from` or later, oldest
+    /// first.
+    fn unknown_calls(&self, from: u64, limit: usize) -> Result<Vec<CallRow>, BackendError>;
 
     /// A fact.
     fn fact(&self, kind: FactKind, key: &str) -> Result<Option<Vec<u8>>, BackendError>;

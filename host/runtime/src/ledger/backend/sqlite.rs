@@ -9,8 +9,8 @@
 //! leaves none behind.
 //!
 //! A file is opened only if it is a log by its `application_id` and of a schema this version knows. An older schema is
-//! brought up in one transaction when the log is opened to be written, by statements that only add; nothing is ever
-//! truncated or repaired here.
+//! brought up when the log is opened to be written, a transaction for each version, by statements that only add; nothing
+//! is ever truncated or repaired here.
 
 use std::fmt::Display;
 use std::fs;
@@ -26,6 +26,7 @@ use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
 use ringfence_model::entry::EffectState;
+use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
 use ringfence_model::principal::Principal;
@@ -109,9 +110,7 @@ impl SqliteBackend {
         let connection = connect(path, mode)?;
         let version = check_kind(&connection, path)?;
         configure(&connection, mode).map_err(|error| failed(&error))?;
-        if mode == Mode::Write && version == sql::SCHEMA_WITHOUT_FACTS {
-            connection.execute_batch(sql::ADD_FACTS).map_err(|error| failed(&error))?;
-        }
+        bring_up(&connection, mode, version).map_err(|error| failed(&error))?;
         if mode == Mode::Write {
             // Durability: SQLite syncs the name of its write-ahead file as well, but says nothing if that fails.
             sync_folder(path).map_err(|error| io_failed(path, &error))?;
@@ -120,7 +119,7 @@ impl SqliteBackend {
             connection.query_row(sql::LAST_INDEX, [], |row| row.get(0)).map_err(|error| failed(&error))?;
         let next = last.map_or(Ok(0), from_sql).map_err(BackendError::Corrupt)?;
         let next = if last.is_some() { next.saturating_add(1) } else { 0 };
-        Ok(Self { connection, next, has_facts: mode == Mode::Write || version == sql::SCHEMA_VERSION })
+        Ok(Self { connection, next, has_facts: mode == Mode::Write || version >= sql::SCHEMA_WITH_FACTS })
     }
 
     /// Writes a copy of the log to a file that is not there yet: what has been committed, and nothing that was removed.
@@ -216,6 +215,11 @@ impl Backend for SqliteBackend {
         self.many(sql::OPEN_CALLS, [], call_of)?.into_iter().collect()
     }
 
+    fn unknown_calls(&self, from: u64, limit: usize) -> Result<Vec<CallRow>, BackendError> {
+        let range = [to_sql(from), to_sql(super::length(limit))];
+        self.many(sql::UNKNOWN_CALLS, range, call_of)?.into_iter().collect()
+    }
+
     fn fact(&self, kind: FactKind, key: &str) -> Result<Option<Vec<u8>>, BackendError> {
         if !self.has_facts {
             return Ok(None);
@@ -283,6 +287,11 @@ fn put_call(connection: &Connection, row: &CallRow) -> rusqlite::Result<()> {
         CallState::Begun { begun } => (Some(begun), None, None),
         CallState::Finished { begun, finished, effect } => (Some(begun), Some(finished), Some(effect)),
         CallState::Refused { refused } => (None, Some(refused), None),
+        CallState::Settled { begun, finished, .. } => (Some(begun), Some(finished), Some(EffectState::Unknown)),
+    };
+    let settlement = match row.state {
+        CallState::Settled { settled, how, .. } => Some((settled, how)),
+        CallState::Begun { .. } | CallState::Finished { .. } | CallState::Refused { .. } => None,
     };
     connection.prepare_cached(sql::PUT_CALL)?.execute(params![
         row.call.to_string(),
@@ -293,6 +302,8 @@ fn put_call(connection: &Connection, row: &CallRow) -> rusqlite::Result<()> {
         begun.map(to_sql),
         ended.map(to_sql),
         effect.map(effect_word),
+        settlement.map(|(settled, _)| to_sql(settled)),
+        settlement.map(|(_, how)| how.as_str()),
     ])?;
     Ok(())
 }
@@ -313,6 +324,7 @@ fn call_of(row: &Row<'_>) -> rusqlite::Result<Result<CallRow, BackendError>> {
     let key: (Option<[u8; 32]>, Option<[u8; 32]>) = (row.get(2)?, row.get(3)?);
     let reach: String = row.get(4)?;
     let state: (Option<i64>, Option<i64>, Option<String>) = (row.get(5)?, row.get(6)?, row.get(7)?);
+    let settlement: (Option<i64>, Option<String>) = (row.get(8)?, row.get(9)?);
     let read = || -> Result<CallRow, String> {
         let key = key.0.zip(key.1).map(|(key, fingerprint)| KeyRow {
             key: Digest::from_bytes(key),
@@ -323,7 +335,7 @@ fn call_of(row: &Row<'_>) -> rusqlite::Result<Result<CallRow, BackendError>> {
             principal: principal.parse().map_err(|error| format!("{error}"))?,
             key,
             reach: reach_of(&reach)?,
-            state: state_of(state.0, state.1, state.2.as_deref())?,
+            state: settled_of(state_of(state.0, state.1, state.2.as_deref())?, settlement.0, settlement.1.as_deref())?,
         })
     };
     Ok(read().map_err(|why| BackendError::Corrupt(format!("the row of call `{}`: {why}", call.escape_debug()))))
@@ -338,6 +350,26 @@ fn state_of(begun: Option<i64>, ended: Option<i64>, effect: Option<&str>) -> Res
         (None, Some(refused), None) => CallState::Refused { refused: from_sql(refused)? },
         _ => return Err("it has no such state".to_owned()),
     })
+}
+
+/// The state of a call, with what somebody has said of it since.
+fn settled_of(state: CallState, settled: Option<i64>, how: Option<&str>) -> Result<CallState, String> {
+    let (settled, how) = match (settled, how) {
+        (None, None) => return Ok(state),
+        (Some(settled), Some(how)) => (from_sql(settled)?, settlement_of(how)?),
+        _ => return Err("it is settled in part".to_owned()),
+    };
+    match state {
+        CallState::Finished { begun, finished, effect: EffectState::Unknown } => {
+            Ok(CallState::Settled { begun, finished, settled, how })
+        }
+        _ => Err("it is settled, and its effect was not unknown".to_owned()),
+    }
+}
+
+fn settlement_of(word: &str) -> Result<Settlement, String> {
+    let known = [Settlement::Committed, Settlement::NotExecuted].into_iter().find(|how| how.as_str() == word);
+    known.ok_or_else(|| format!("`{}` is no settlement", word.escape_debug()))
 }
 
 fn reach_word(reach: Reach) -> &'static str {
@@ -443,6 +475,18 @@ fn configure(connection: &Connection, mode: Mode) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Brings a schema of an older version up, or, where nothing may be written, shows it as this version asks for it.
+fn bring_up(connection: &Connection, mode: Mode, version: i64) -> rusqlite::Result<()> {
+    if mode == Mode::Write {
+        let mut due = sql::MIGRATIONS.iter().filter(|(to, _)| version < *to);
+        return due.try_for_each(|(_, statements)| connection.execute_batch(statements));
+    }
+    if version < sql::SCHEMA_WITH_SETTLEMENTS {
+        connection.execute_batch(sql::SHOW_SETTLEMENTS)?;
+    }
+    Ok(())
+}
+
 /// Trust boundary: a path from the operator may name any file; only a log is touched.
 fn check_kind(connection: &Connection, path: &Path) -> Result<i64, BackendError> {
     let number = |pragma: &str| connection.pragma_query_value::<i64, _>(None, pragma, |row| row.get(0));
@@ -452,7 +496,7 @@ fn check_kind(connection: &Connection, path: &Path) -> Result<i64, BackendError>
     })?;
     let version = number("user_version").map_err(|error| failed(&error))?;
     match (id, version) {
-        (sql::APPLICATION_ID, sql::SCHEMA_VERSION | sql::SCHEMA_WITHOUT_FACTS) => Ok(version),
+        (sql::APPLICATION_ID, 1..=sql::SCHEMA_VERSION) => Ok(version),
         (sql::APPLICATION_ID, version) => {
             let known = sql::SCHEMA_VERSION;
             Err(unusable(path, &format!("its schema has version `{version}`, and this host knows version `{known}`")))

@@ -6,12 +6,32 @@
 /// `RFL1`: what marks a `SQLite` file as a log.
 pub(super) const APPLICATION_ID: i64 = 0x5246_4c31;
 /// The version of the schema.
-pub(super) const SCHEMA_VERSION: i64 = 2;
-/// The one before, which had no facts.
-pub(super) const SCHEMA_WITHOUT_FACTS: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 3;
+/// The first one that has facts.
+pub(super) const SCHEMA_WITH_FACTS: i64 = 2;
+/// The first one that has settlements.
+pub(super) const SCHEMA_WITH_SETTLEMENTS: i64 = 3;
 
-/// From that one to this.
-pub(super) const ADD_FACTS: &str = "
+/// What brings a schema up, by the version it leads to, in order. Each is one transaction.
+pub(super) const MIGRATIONS: [(i64, &str); 2] =
+    [(SCHEMA_WITH_FACTS, ADD_FACTS), (SCHEMA_WITH_SETTLEMENTS, ADD_SETTLEMENTS)];
+
+/// Gives a log without settlements, which is only read, the columns that the questions ask for. It is not written to.
+pub(super) const SHOW_SETTLEMENTS: &str = "
+PRAGMA temp_store = memory;
+CREATE TEMP VIEW calls AS SELECT *, NULL AS settled, NULL AS settlement FROM main.calls;
+";
+
+const ADD_SETTLEMENTS: &str = "
+BEGIN EXCLUSIVE;
+ALTER TABLE calls ADD COLUMN settled INTEGER;
+ALTER TABLE calls ADD COLUMN settlement TEXT;
+CREATE INDEX calls_unknown ON calls (begun) WHERE effect = 'unknown';
+PRAGMA user_version = 3;
+COMMIT;
+";
+
+const ADD_FACTS: &str = "
 BEGIN EXCLUSIVE;
 CREATE TABLE facts (
     kind TEXT NOT NULL,
@@ -43,10 +63,13 @@ CREATE TABLE calls (
     reach TEXT NOT NULL,
     begun INTEGER,
     ended INTEGER,
-    effect TEXT
+    effect TEXT,
+    settled INTEGER,
+    settlement TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX calls_by_key ON calls (principal, key, begun) WHERE key IS NOT NULL;
 CREATE INDEX calls_open ON calls (begun) WHERE ended IS NULL;
+CREATE INDEX calls_unknown ON calls (begun) WHERE effect = 'unknown';
 CREATE TABLE nodes (
     level INTEGER NOT NULL,
     idx INTEGER NOT NULL,
@@ -64,7 +87,7 @@ CREATE TABLE facts (
     PRIMARY KEY (kind, key)
 ) STRICT, WITHOUT ROWID;
 PRAGMA application_id = 0x52464c31;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 COMMIT;
 ";
 
@@ -75,13 +98,17 @@ pub(super) const ENTRIES: &str = "SELECT idx, hash, bytes FROM entries WHERE idx
 pub(super) const CONTENT: &str = "SELECT nonce, bytes FROM contents WHERE commitment = ?1";
 pub(super) const CONTENT_LENGTH: &str = "SELECT length(bytes) FROM contents WHERE commitment = ?1";
 pub(super) const CALL: &str = "\
-    SELECT call, principal, key, fingerprint, reach, begun, ended, effect FROM calls WHERE call = ?1";
+    SELECT call, principal, key, fingerprint, reach, begun, ended, effect, settled, settlement FROM calls \
+    WHERE call = ?1";
 pub(super) const CALL_BY_KEY: &str = "\
-    SELECT call, principal, key, fingerprint, reach, begun, ended, effect FROM calls \
+    SELECT call, principal, key, fingerprint, reach, begun, ended, effect, settled, settlement FROM calls \
     WHERE principal = ?1 AND key = ?2 ORDER BY begun DESC LIMIT 1";
 pub(super) const OPEN_CALLS: &str = "\
-    SELECT call, principal, key, fingerprint, reach, begun, ended, effect FROM calls \
+    SELECT call, principal, key, fingerprint, reach, begun, ended, effect, settled, settlement FROM calls \
     WHERE ended IS NULL ORDER BY begun";
+pub(super) const UNKNOWN_CALLS: &str = "\
+    SELECT call, principal, key, fingerprint, reach, begun, ended, effect, settled, settlement FROM calls \
+    WHERE effect = 'unknown' AND begun >= ?1 ORDER BY begun LIMIT ?2";
 pub(super) const FACT: &str = "SELECT value FROM facts WHERE kind = ?1 AND key = ?2";
 pub(super) const FACTS: &str = "\
     SELECT key, value FROM facts WHERE kind = ?1 AND key > ?2 ORDER BY key LIMIT ?3";
@@ -95,10 +122,11 @@ pub(super) const PUT_CONTENT: &str = "\
     INSERT INTO contents (commitment, nonce, bytes) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 pub(super) const REMOVE_CONTENT: &str = "DELETE FROM contents WHERE commitment = ?1";
 pub(super) const PUT_CALL: &str = "\
-    INSERT INTO calls (call, principal, key, fingerprint, reach, begun, ended, effect) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (call) DO UPDATE SET \
+    INSERT INTO calls (call, principal, key, fingerprint, reach, begun, ended, effect, settled, settlement) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (call) DO UPDATE SET \
     principal = excluded.principal, key = excluded.key, fingerprint = excluded.fingerprint, \
-    reach = excluded.reach, begun = excluded.begun, ended = excluded.ended, effect = excluded.effect";
+    reach = excluded.reach, begun = excluded.begun, ended = excluded.ended, effect = excluded.effect, \
+    settled = excluded.settled, settlement = excluded.settlement";
 pub(super) const PUT_NODE: &str = "INSERT INTO nodes (level, idx, hash) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 pub(super) const PUT_FACT: &str = "\
     INSERT INTO facts (kind, key, value) VALUES (?1, ?2, ?3) ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value";
@@ -118,6 +146,7 @@ pub(super) const QUESTIONS: &[&str] = &[
     CALL,
     CALL_BY_KEY,
     OPEN_CALLS,
+    UNKNOWN_CALLS,
     FACT,
     FACTS,
     NODE,

@@ -9,7 +9,10 @@ use crate::ledger::Begin;
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
 use crate::ledger::fixture;
+use crate::ledger::fixture::begin;
+use crate::ledger::fixture::call;
 use crate::ledger::fixture::create;
+use crate::ledger::fixture::ending;
 use crate::ledger::fixture::intent;
 use crate::ledger::fixture::keyed;
 use crate::ledger::fixture::make;
@@ -200,7 +203,7 @@ fn file_that_is_no_log_is_refused_untouched() {
     let cases: [(&dyn Fn(), &str); 7] = [
         (&|| foreign(0, 0), "it is a database, but not a log"),
         (&|| foreign(7, 1), "it is a database, but not a log"),
-        (&|| foreign(sql::APPLICATION_ID, 3), "its schema has version `3`, and this host knows version `2`"),
+        (&|| foreign(sql::APPLICATION_ID, 4), "its schema has version `4`, and this host knows version `3`"),
         (&unfinished, "it was not finished being made, holds nothing, and can be removed"),
         (&|| text(&[b'x'; 5000]), "it is not a log"),
         (&|| text(b""), "it is empty"),
@@ -391,7 +394,8 @@ fn older_schema_is_brought_up() {
     let path = folder.path().join("log");
     let mut backend = SqliteBackend::create(&path).expect("a log");
     backend.commit(crate::ledger::backend::contract::entries(0..3)).expect("a commit");
-    backend.connection.execute_batch("DROP TABLE facts; PRAGMA user_version = 1").expect("the schema before");
+    let before = format!("{WITHOUT_SETTLEMENTS}; DROP TABLE facts; PRAGMA user_version = 1");
+    backend.connection.execute_batch(&before).expect("the first schema");
     drop(backend);
     let read = SqliteBackend::open_read_only(&path).expect("the log as it was");
     assert_eq!((read.fact(FactKind::Session, "a"), read.next), (Ok(None), 3));
@@ -402,4 +406,55 @@ fn older_schema_is_brought_up() {
     drop(backend);
     let again = SqliteBackend::open(&path).expect("the log again");
     assert_eq!((again.fact(FactKind::Session, "a"), again.next), (Ok(Some(b"1".to_vec())), 3));
+}
+
+/// From this schema to the one before.
+const WITHOUT_SETTLEMENTS: &str = "DROP INDEX calls_unknown; ALTER TABLE calls DROP COLUMN settled; \
+    ALTER TABLE calls DROP COLUMN settlement; PRAGMA user_version = 2";
+
+#[test]
+fn unknown_calls_of_older_schema_are_settled() {
+    let scene = Scene::new();
+    let ledger = scene.create();
+    let begun = begin(&ledger, keyed(1, Reach::Writes, "k"));
+    ledger.finish(begun, ending(EffectState::Unknown, "x")).expect("an ending");
+    drop(ledger);
+    let backend = SqliteBackend::open(&scene.path()).expect("a log");
+    backend.connection.execute_batch(WITHOUT_SETTLEMENTS).expect("the schema before");
+    drop(backend);
+    // Read as it is, and nothing is changed by that.
+    let bytes = fs::read(scene.path()).expect("a file");
+    let ledger = try_open(SqliteBackend::open_read_only(&scene.path()).expect("the log as it was")).expect("a log");
+    assert_eq!(ledger.doubtful().expect("an answer").len(), 1);
+    drop(ledger);
+    assert_eq!(fs::read(scene.path()).expect("a file"), bytes);
+    let operator = "operator:uid-0".parse().expect("a principal");
+    let ledger = scene.open();
+    ledger.settle(call(1), Settlement::NotExecuted, &operator, "no row in the bank").expect("a settlement");
+    drop(ledger);
+    let ledger = scene.open();
+    assert!(matches!(ledger.find(&call(1)), Ok(Some(CallRow { state: CallState::Settled { settled: 3, .. }, .. }))));
+    make(&ledger, keyed(2, Reach::Writes, "k"));
+    verified(&ledger);
+}
+
+#[test]
+fn half_a_settlement_is_damage() {
+    let scene = Scene::new();
+    let ledger = scene.create();
+    let begun = begin(&ledger, keyed(1, Reach::Writes, "k"));
+    ledger.finish(begun, ending(EffectState::Unknown, "x")).expect("an ending");
+    drop(ledger);
+    for damage in [
+        "settled = 9, settlement = NULL",
+        "settled = NULL, settlement = 'committed'",
+        "settled = 9, settlement = 'done'",
+        "settled = -1, settlement = 'committed'",
+        "settled = 9, settlement = 'not-executed', effect = 'committed'",
+    ] {
+        let backend = SqliteBackend::open(&scene.path()).expect("a log");
+        backend.connection.execute_batch(&format!("UPDATE calls SET {damage}")).expect("the damage");
+        assert!(matches!(backend.call(&call(1)), Err(BackendError::Corrupt(_))), "{damage}");
+        backend.connection.execute_batch("UPDATE calls SET effect = 'unknown'").expect("the effect");
+    }
 }
