@@ -185,7 +185,7 @@ fn every_route_wants_its_scope() {
             let status = server.ask(method, &path, Some(token), "").status;
             let is_let_in = match route.access {
                 Access::Anybody | Access::Holder => true,
-                Access::Scope(wanted) => wanted == *scope,
+                Access::Scope(wanted) => wanted.0.contains(scope),
             };
             assert_eq!(status == 403, !is_let_in, "{route:?} with {scope}: {status}");
             assert_ne!(status, 401, "{route:?} with {scope}");
@@ -236,6 +236,47 @@ fn tokens_are_known_by_one_header_only() {
     server.ask("GET", "/v1/tools", Some(&mine), "").is(401);
     server.ask("GET", "/v1/tools", Some(&other), "").is(200);
     assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn revoked_token_is_gone_whatever_else_is_wrong() {
+    // API-01
+    let home = reading();
+    let (mine, other) = (token(&home, "mine", "agent:a", "call"), token(&home, "other", "agent:b", "call"));
+    let server = Server::new(&home);
+    server.ask("GET", "/v1/tools", Some(&mine), "").is(200);
+    home.run(["token", "revoke", "mine"]).code(0);
+    for broken in ["[policies.none]\n", "[[["] {
+        home.configure(broken);
+        server.hang_up();
+        server.ask("GET", "/v1/tools", Some(&mine), "").is(401);
+        server.ask("GET", "/v1/tools", Some(&other), "").is(200);
+    }
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn tokens_made_at_once_are_all_kept() {
+    // API-01
+    let home = reading();
+    let kept_in = &home;
+    let names: Vec<_> = (0..12).map(|index| format!("t{index:02}")).collect();
+    std::thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(move || token(kept_in, name, "agent:a", "call"));
+        }
+    });
+    let listed = home.run(["token", "list", "--format", "json"]).code(0).json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(names.len()));
+    std::thread::scope(|scope| {
+        for name in &names[1..] {
+            scope.spawn(move || {
+                kept_in.run(["token", "revoke", name.as_str()]).code(0);
+            });
+        }
+    });
+    let listed = home.run(["token", "list", "--format", "json"]).code(0).json();
+    assert_eq!((listed.as_array().map(Vec::len), &listed[0]["name"]), (Some(1), &json!("t00")));
 }
 
 #[test]
@@ -376,6 +417,153 @@ fn sessions_belong_to_somebody() {
     server.ask("DELETE", &path, Some(&mine), "").is(200);
     server.ask("DELETE", &path, Some(&mine), "").is(409);
     server.ask("POST", "/v1/calls", Some(&mine), &body).is(404);
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn session_opens_in_no_ring_unasked() {
+    // API-04, POL-15: a token without a ring opens ring 3, one with a ring its own; beyond that takes `operate`.
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "session");
+    let ringed = ["token", "new", "ringed", "--as", "agent:b", "--scope", "session", "--ring", "2"];
+    let ringed = home.run(ringed).code(0).text().trim().to_owned();
+    let operator = token(&home, "op", "operator:o", "operate");
+    let server = Server::new(&home);
+    for (token, least) in [(&mine, 3), (&ringed, 2), (&operator, 0)] {
+        for ring in 0..4 {
+            let body = json!({ "name": "s", "ring": ring }).to_string();
+            let answer = server.ask("POST", "/v1/sessions", Some(token), &body);
+            if ring >= least {
+                assert_eq!(answer.is(201)["ring"], ring);
+            } else {
+                assert_eq!(answer.is(403)["code"], "caller.scope", "{ring}");
+            }
+        }
+    }
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn token_narrows_to_its_ring() {
+    // API-04, POL-15
+    let home = reading();
+    let before = fs::read_to_string(home.path().join("ringfence.toml")).expect("the configuration");
+    home.configure(&before.replace("[tools.files]\n", "[tools.files]\nring = 2\n"));
+    let ringed = |name: &str, ring: &str| {
+        let args = ["token", "new", name, "--as", "agent:a", "--scope", "call", "--ring", ring];
+        home.run(args).code(0).text().trim().to_owned()
+    };
+    home.refuses(["token", "new", "none", "--as", "agent:a", "--scope", "call", "--ring", "4"], 2);
+    let (wide, narrow) = (ringed("wide", "2"), ringed("narrow", "3"));
+    let listed = home.run(["token", "list", "--format", "json"]).code(0).json();
+    assert_eq!((&listed[0]["ring"], &listed[1]["ring"]), (&json!(3), &json!(2)));
+    let server = Server::new(&home);
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
+    for (token, status, is_listed) in [(&wide, 200, true), (&narrow, 404, false)] {
+        server.ask("POST", "/v1/calls", Some(token), &read()).is(status);
+        let tools = server.ask("GET", "/v1/tools", Some(token), "").is(200);
+        assert_eq!(tools != json!([]), is_listed);
+        let tools = server.ask("POST", "/mcp", Some(token), &list).is(200);
+        assert_eq!(tools["result"]["tools"] != json!([]), is_listed);
+    }
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn session_and_key_are_named_once() {
+    // API-04
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "call,session");
+    let server = Server::new(&home);
+    let open = || server.ask("POST", "/v1/sessions", Some(&mine), r#"{"name":"s"}"#).is(201)["session"].clone();
+    let (one, other) = (open(), open());
+    let (one, other) = (one.as_str().expect("an id"), other.as_str().expect("an id"));
+    let head = format!("host: {}\r\nauthorization: Bearer {mine}\r\n", server.address);
+    let within = |session: &str| format!("{head}ringfence-session: {session}\r\n");
+    let mut body: Value = serde_json::from_str(&read()).expect("JSON");
+    server.ask_with("POST", "/v1/calls", &within(one), &body.to_string()).is(200);
+    let begun = home.entries().into_iter().rev().find(|entry| entry["kind"] == "begun").expect("an entry");
+    assert_eq!(begun["body"]["session"], one);
+    body["session"] = json!(one);
+    server.ask_with("POST", "/v1/calls", &within(one), &body.to_string()).is(200);
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
+    server.ask_with("POST", "/mcp", &within(one), &list).is(200);
+    let twice = format!("{}ringfence-session: {one}\r\n", within(one));
+    for (path, headers, body) in [
+        ("/v1/calls", within(other), body.to_string()),
+        ("/v1/calls", within("x"), read()),
+        ("/v1/calls", twice.clone(), read()),
+        ("/mcp", twice, list.clone()),
+        ("/mcp", format!("{head}idempotency-key: one\r\n"), list),
+    ] {
+        let problem = server.ask_with("POST", path, &headers, &body).is(400);
+        assert_eq!(problem["code"], "caller.bad-request", "{problem}");
+    }
+    server.ask("DELETE", &format!("/v1/sessions/{one}"), Some(&mine), "").is(200);
+    server.ask_with("POST", "/v1/calls", &within(one), &read()).is(404);
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn agents_learn_no_path_of_the_host() {
+    // API-13: a layer refuses; which folder it was is for the operator.
+    let home = reading();
+    let folder = home.path().join("docs-that-are-not-allowed");
+    fs::create_dir(&folder).expect("a folder");
+    let before = fs::read_to_string(home.path().join("ringfence.toml")).expect("the configuration");
+    let host = folder.display().to_string();
+    home.configure(&before.replace("folders = ['", &format!("folders = ['{host}::/docs:ro', '")));
+    let mine = token(&home, "mine", "agent:a", "call");
+    let server = Server::new(&home);
+    let answer = server.ask("POST", "/v1/calls", Some(&mine), &read());
+    let problem = answer.is(403);
+    assert!(problem["code"].as_str().is_some_and(|code| code.starts_with("denied.")), "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("/docs")), "{problem}");
+    let call = json!({ "jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": { "name": "files_read",
+        "arguments": { "path": "/docs/a.txt" } } });
+    let over_mcp = server.ask("POST", "/mcp", Some(&mine), &call.to_string());
+    assert_eq!(over_mcp.is(200)["result"]["isError"], true);
+    let home_path = home.path().display().to_string();
+    for answer in [answer, over_mcp] {
+        let text = String::from_utf8(answer.body).expect("text");
+        assert!(!text.contains(&host) && !text.contains(&home_path), "{text}");
+    }
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn sessions_are_bounded_and_leave_nothing() {
+    // FS-25
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "session");
+    let operator = token(&home, "op", "operator:o", "operate");
+    let theirs = token(&home, "theirs", "operator:p", "session");
+    let server = Server::new(&home);
+    let open = |token: &str| server.ask("POST", "/v1/sessions", Some(token), r#"{"name":"s"}"#);
+    let ids: Vec<_> = (0..limits::SESSIONS_PER_PRINCIPAL_MAX).map(|_| open(&mine).is(201)["session"].clone()).collect();
+    assert_eq!(open(&mine).is(409)["code"], "denied.session");
+    // Another operator's is not there, to be seen or closed.
+    let other = open(&theirs).is(201)["session"].clone();
+    let path = format!("/v1/sessions/{}", other.as_str().expect("an id"));
+    server.ask("DELETE", &path, Some(&operator), "").is(404);
+    server.ask("GET", &path, Some(&theirs), "").is(200);
+    let folder = |id: &Value| home.path().join("scratch").join(format!("session-{}", id.as_str().expect("an id")));
+    for id in &ids[..2] {
+        fs::create_dir_all(folder(id)).expect("a folder");
+    }
+    let path = format!("/v1/sessions/{}", ids[0].as_str().expect("an id"));
+    server.ask("DELETE", &path, Some(&operator), "").is(200);
+    let started = Instant::now();
+    while folder(&ids[0]).exists() && started.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!folder(&ids[0]).exists() && folder(&ids[1]).exists());
+    open(&mine).is(201);
     assert_eq!(server.stop(), 0);
     home.is_well();
 }
@@ -588,4 +776,150 @@ fn description_is_the_golden_one() {
     let found = serde_json::to_string_pretty(&openapi::document()).expect("JSON") + "\n";
     let golden = include_str!("golden/openapi.json");
     assert!(found == golden, "the API has changed; if that is meant, tests/golden/openapi.json is to be:\n{found}");
+}
+
+/// The head of a request whose body is still to come.
+fn head(server: &Server, method: &str, path: &str, token: Option<&str>, length: usize) -> String {
+    let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: {}\r\n{authorization}content-type: application/json\r\n\
+         content-length: {length}\r\n\r\n",
+        server.address
+    )
+}
+
+/// A connection that has sent bytes and says no more.
+fn stalled(server: &Server, bytes: &[u8]) -> TcpStream {
+    let mut stream = server.connect();
+    stream.write_all(bytes).expect("written");
+    stream
+}
+
+/// Waits until a request gets a status.
+#[track_caller]
+fn eventually(status: u16, ask: impl Fn() -> Answer) {
+    let started = Instant::now();
+    while ask().status != status {
+        assert!(started.elapsed() < PATIENCE, "{:?}", ask());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn room_is_taken_with_a_token_only() {
+    // API-10: bodies that never come, at what needs no token, and at what needs one.
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "call");
+    let server = Server::new(&home);
+    for path in ["/healthz", "/readyz"] {
+        server.ask("GET", path, None, "").is(200);
+        let mut asking = stalled(&server, head(&server, "GET", path, None, 10).as_bytes());
+        let mut said = [0; 12];
+        asking.read_exact(&mut said).expect("an answer");
+        assert_eq!(&said, b"HTTP/1.1 413", "{path}");
+    }
+    let slow = head(&server, "GET", "/healthz", None, 10);
+    let held: Vec<_> = (0..limits::HTTP_REQUESTS_MAX).map(|_| stalled(&server, slow.as_bytes())).collect();
+    server.ask("GET", "/v1/tools", Some(&mine), "").is(200);
+    server.ask("GET", "/healthz", None, "").is(200);
+    drop(held);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn slow_senders_shut_out_themselves_only() {
+    // MAL-07: a body that never comes holds a place of its sender's share, and of nobody else's.
+    let home = reading();
+    let tokens: Vec<_> =
+        (0..5).map(|number| token(&home, &format!("t{number}"), &format!("agent:a{number}"), "call")).collect();
+    let server = Server::new(&home);
+    let (last, slow) = tokens.split_last().expect("tokens");
+    let stall = |token: &String| {
+        let request = head(&server, "POST", "/v1/calls", Some(token), 10);
+        (0..limits::HTTP_REQUESTS_PER_PRINCIPAL_MAX).map(|_| stalled(&server, request.as_bytes())).collect::<Vec<_>>()
+    };
+    let held: Vec<_> = slow.iter().map(stall).collect();
+    for token in slow {
+        eventually(429, || server.ask("GET", "/v1/tools", Some(token), ""));
+    }
+    server.ask("POST", "/v1/calls", Some(last), &read()).is(200);
+    drop(held);
+    for token in slow {
+        eventually(200, || server.ask("GET", "/v1/tools", Some(token), ""));
+    }
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn bodies_of_one_sender_are_bounded() {
+    // MAL-05: as bytes that have come, and as the values that they would be.
+    let home = reading();
+    let (mine, theirs) = (token(&home, "mine", "agent:a", "call"), token(&home, "theirs", "agent:b", "call"));
+    let server = Server::new(&home);
+    let count = limits::HTTP_BODIES_BYTES_PER_PRINCIPAL_MAX / limits::MESSAGE_BYTES_MAX;
+    let mut request = head(&server, "POST", "/v1/calls", Some(&mine), limits::MESSAGE_BYTES_MAX).into_bytes();
+    request.resize(request.len() + limits::MESSAGE_BYTES_MAX - 1, b' ');
+    let held: Vec<_> = (0..count).map(|_| stalled(&server, &request)).collect();
+    let small = || server.ask("POST", "/v1/calls", Some(&mine), "[0]");
+    eventually(429, small);
+    server.ask("POST", "/v1/calls", Some(&theirs), &read()).is(200);
+    drop(held);
+    eventually(400, small);
+    let many = format!("[{}0]", "{\"\":0},".repeat(limits::JSON_VALUES_MAX));
+    for path in ["/v1/calls", "/mcp"] {
+        let answer = server.ask("POST", path, Some(&mine), &many);
+        let said = String::from_utf8_lossy(&answer.body);
+        assert!(answer.status == 400 && said.contains("more than 200000 values"), "{path}: {} {said}", answer.head);
+    }
+    server.ask("POST", "/v1/calls", Some(&mine), &read()).is(200);
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn client_that_never_reads_is_left() {
+    // MAL-09
+    let home = reading();
+    token(&home, "mine", "agent:a", "call");
+    let server = Server::new(&home);
+    let mut stream = server.connect();
+    stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+    let many = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\n\r\n", server.address).repeat(1_000);
+    let started = Instant::now();
+    let error = loop {
+        if let Err(error) = stream.write_all(many.as_bytes()) {
+            break error;
+        }
+    };
+    let kind = error.kind();
+    assert!(matches!(kind, std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe), "{error}");
+    assert!(started.elapsed() >= Duration::from_millis(limits::HTTP_WRITE_MS_MAX), "{:?}", started.elapsed());
+    server.ask("GET", "/healthz", None, "").is(200);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn stopped_server_waits_for_calls_alone() {
+    // Whoever asked is gone, and its call ends as it would have; whoever idles holds nothing up.
+    let home = Home::new();
+    home.run(["tool", "add", &home.component("spinner", SPINNER)]).code(0);
+    extend(&home, "[tools.spinner.grant.limits]\nwall-ms = 3000\n");
+    let mine = token(&home, "mine", "agent:a", "call");
+    let server = Server::new(&home);
+    let body = json!({ "tool": "spinner" }).to_string();
+    let request = head(&server, "POST", "/v1/calls", Some(&mine), body.len()) + &body;
+    let gone = stalled(&server, request.as_bytes());
+    std::thread::sleep(Duration::from_secs(1));
+    drop(gone);
+    let _slow = stalled(&server, head(&server, "POST", "/v1/calls", Some(&mine), 10).as_bytes());
+    std::thread::sleep(Duration::from_millis(200));
+    let started = Instant::now();
+    assert_eq!(server.stop(), 0);
+    let took = started.elapsed();
+    assert!(took < Duration::from_millis(limits::HTTP_STOP_MS_MAX / 2), "{took:?}");
+    let entries = home.entries();
+    let finished = entries.iter().rev().find(|entry| entry["kind"] == "finished").expect("an entry");
+    assert_eq!(finished["body"]["code"], "tool.limit.time", "{finished}");
+    home.is_well();
 }

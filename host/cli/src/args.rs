@@ -327,6 +327,9 @@ pub enum TokenCommand {
         /// Whom it stands for, as in `agent:claims-7`
         #[arg(long = "as", value_name = "PRINCIPAL")]
         principal: Principal,
+        /// Nothing that it calls runs in a more privileged ring than this, 0 to 3
+        #[arg(long, value_name = "N")]
+        ring: Option<u8>,
         /// What it may be used for: `call`, `session`, `approve`, `operate`, `audit`
         #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', required = true)]
         scopes: Vec<Scope>,

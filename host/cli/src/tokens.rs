@@ -4,11 +4,17 @@
 //! when one is made is all there ever is of it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::fs::TryLockError;
+use std::io;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
 
 use ringfence_model::digest::Digest;
 use ringfence_model::principal::Principal;
+use ringfence_model::ring::Ring;
 use ringfence_server::http::token;
 use ringfence_server::http::token::Holder;
 use ringfence_server::http::token::Scope;
@@ -18,6 +24,11 @@ use crate::config::tools::Name;
 use crate::error::CommandError;
 use crate::home;
 use crate::home::Home;
+
+/// How long another command may hold the file.
+const HELD_WAIT: Duration = Duration::from_secs(10);
+/// How long to wait before looking again.
+const HELD_PAUSE: Duration = Duration::from_millis(10);
 
 /// Every holder of a token, by name.
 pub type Holders = BTreeMap<Name, Holder>;
@@ -38,7 +49,14 @@ pub fn known(home: &Home) -> Result<Tokens, CommandError> {
 }
 
 /// Makes a token, keeps its digest and gives its text.
-pub fn make(home: &Home, name: &Name, principal: Principal, mut scopes: Vec<Scope>) -> Result<String, CommandError> {
+pub fn make(
+    home: &Home,
+    name: &Name,
+    principal: Principal,
+    ring: Option<Ring>,
+    mut scopes: Vec<Scope>,
+) -> Result<String, CommandError> {
+    let held = hold(home)?;
     let mut holders = read(home)?;
     if holders.contains_key(name) {
         return Err(CommandError::token_taken(name.as_str()));
@@ -47,30 +65,46 @@ pub fn make(home: &Home, name: &Name, principal: Principal, mut scopes: Vec<Scop
     scopes.dedup();
     let text = token::token(&home::random_bytes::<{ token::RANDOM_BYTES }>()?);
     let digest = Digest::of(text.as_bytes());
-    holders.insert(name.clone(), Holder { digest, principal, scopes });
-    write(home, &holders)?;
+    holders.insert(name.clone(), Holder { digest, principal, ring, scopes });
+    write(home, &held, &holders)?;
     Ok(text)
 }
 
 /// Takes a token back.
 pub fn revoke(home: &Home, name: &Name) -> Result<(), CommandError> {
+    let held = hold(home)?;
     let mut holders = read(home)?;
     if holders.remove(name).is_none() {
         return Err(CommandError::no_token(name.as_str()));
     }
-    write(home, &holders)
+    write(home, &held, &holders)
 }
 
-/// In one step, as a file that nobody else reads.
-fn write(home: &Home, holders: &Holders) -> Result<(), CommandError> {
+/// The home's folder, locked from reading the file to writing it: of two commands at a time, neither undoes the other's.
+fn hold(home: &Home) -> Result<File, CommandError> {
+    let failed = |error: io::Error| CommandError::file(&path(home), &error);
+    let folder = File::open(home.folder()).map_err(failed)?;
+    let started = Instant::now();
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(TryLockError::WouldBlock) if started.elapsed() < HELD_WAIT => std::thread::sleep(HELD_PAUSE),
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+}
+
+/// In one step, as a file that nobody else reads, and that is there after a loss of power: `held` is its folder.
+fn write(home: &Home, held: &File, holders: &Holders) -> Result<(), CommandError> {
     let path = path(home);
     let text = toml::to_string(holders).map_err(|error| CommandError::tokens(&path, &error.to_string()))?;
     let written = tempfile::NamedTempFile::new_in(home.folder()).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
-        file.persist(&path).map_err(|error| error.error)
+        file.persist(&path).map_err(|error| error.error)?;
+        held.sync_all()
     });
-    written.map(drop).map_err(|error| CommandError::file(&path, &error))
+    written.map_err(|error| CommandError::file(&path, &error))
 }
 
 fn path(home: &Home) -> PathBuf {

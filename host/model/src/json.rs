@@ -1,10 +1,11 @@
 //! JSON, read once and strictly, written in one way.
 //!
 //! [`parse`] refuses what two readers could understand differently: duplicate keys, numbers that would lose digits or
-//! size, text after the end, nesting without end. A number that is whole is read as an integer, however
+//! size, text after the end, nesting without end, more values than memory is meant for. A number that is whole is read as an integer, however
 //! it is spelled. [`canonical`] is RFC 8785 (JCS), with one difference: an integer
 //! beyond ±2^53 keeps all its digits, where JCS would round it and give two inputs one digest.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::DeserializeSeed;
@@ -18,6 +19,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::limits::JSON_DEPTH_MAX;
+use crate::limits::JSON_VALUES_MAX;
 use crate::outcome::is_unprintable;
 
 /// Up to here every integer has a float of its own.
@@ -43,10 +45,16 @@ impl From<serde_json::Error> for JsonError {
     }
 }
 
-/// Parses one JSON text.
+/// Parses one JSON text of at most [`JSON_VALUES_MAX`] values.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
+    parse_within(text, JSON_VALUES_MAX)
+}
+
+/// Parses one JSON text of at most so many values.
+pub fn parse_within(text: &[u8], values_max: usize) -> Result<Value, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: 0, at: None }.deserialize(&mut deserializer)?;
+    let values = Values { found: Cell::new(0), max: values_max };
+    let value = Strict { depth: 0, at: None, values: &values }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     refuse_rounded_integers(text)?;
     Ok(value)
@@ -173,10 +181,17 @@ impl At<'_> {
     }
 }
 
-/// Builds a [`Value`] and refuses duplicate keys and bottomless nesting.
+/// The values of one text, counted before each is built.
+struct Values {
+    found: Cell<usize>,
+    max: usize,
+}
+
+/// Builds a [`Value`] and refuses duplicate keys, bottomless nesting and more values than there may be.
 struct Strict<'a> {
     depth: usize,
     at: Option<&'a At<'a>>,
+    values: &'a Values,
 }
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
@@ -185,6 +200,10 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         if self.depth > JSON_DEPTH_MAX {
             return Err(D::Error::custom(format!("more than {JSON_DEPTH_MAX} levels of nesting")));
+        }
+        let Values { found, max } = self.values;
+        if found.replace(found.get() + 1) >= *max {
+            return Err(D::Error::custom(format!("more than {max} values")));
         }
         deserializer.deserialize_any(self)
     }
@@ -234,7 +253,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut array = Vec::new();
         loop {
             let at = At { parent: self.at, token: Token::Index(array.len()) };
-            let below = Strict { depth: self.depth + 1, at: Some(&at) };
+            let below = Strict { depth: self.depth + 1, at: Some(&at), values: self.values };
             match items.next_element_seed(below)? {
                 Some(item) => array.push(item),
                 None => break,
@@ -250,7 +269,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
             if object.contains_key(&key) {
                 return Err(A::Error::custom(format!("duplicate key at `{}`", at.pointer())));
             }
-            let value = members.next_value_seed(Strict { depth: self.depth + 1, at: Some(&at) })?;
+            let below = Strict { depth: self.depth + 1, at: Some(&at), values: self.values };
+            let value = members.next_value_seed(below)?;
             object.insert(key, value);
         }
         Ok(Value::Object(object))
@@ -313,9 +333,25 @@ mod tests {
 
     #[test]
     fn long_keys_cost_nothing_below() {
-        // A path that is written out at every element would make a terabyte of this.
-        let text = format!("{{\"{}\":[{}0]}}", "k".repeat(1 << 20), "0,".repeat(1 << 20));
+        // A path that is written out at every element would make a hundred gigabytes of this.
+        let text = format!("{{\"{}\":[{}0]}}", "k".repeat(1 << 20), "0,".repeat(1 << 17));
         assert!(parse(text.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn values_beyond_the_bound_are_refused() {
+        // MAL-05: as values, some texts take a hundred times their bytes.
+        for one in ["0", "[]", "{}", "\"\"", "null"] {
+            let text = |count: usize| format!("[{}{one}]", format!("{one},").repeat(count - 1));
+            assert!(parse(text(JSON_VALUES_MAX - 1).as_bytes()).is_ok(), "{one}");
+            let problem = problem(&text(JSON_VALUES_MAX));
+            assert!(problem.starts_with("more than 200000 values at line 1"), "{one}: {problem}");
+        }
+        let members = |count: usize| format!("[{}{{\"\":0}}]", "{\"\":0},".repeat(count - 1));
+        assert!(parse(members(JSON_VALUES_MAX / 2 - 1).as_bytes()).is_ok());
+        assert!(problem(&members(JSON_VALUES_MAX / 2)).contains("more than 200000 values"));
+        assert!(parse_within(b"[[1,2]]", 4).is_ok());
+        assert!(parse_within(b"[[1,2]]", 3).is_err());
     }
 
     #[test]

@@ -119,6 +119,10 @@ pub const ARGUMENTS_MAX: usize = 1_024;
 pub const ARGUMENT_BYTES_MAX: usize = 256 * 1024;
 /// Levels of nesting of a JSON text; deeper than any sensible input, shallower than any stack.
 pub const JSON_DEPTH_MAX: usize = 96;
+/// Values in a JSON text: one that is next to nothing as a text takes a hundred times as much as a value.
+pub const JSON_VALUES_MAX: usize = 200_000;
+/// Values in a JSON text that is on record, or that an operator reads: it holds what came in, and more.
+pub const JSON_RECORDED_VALUES_MAX: usize = 10 * JSON_VALUES_MAX;
 /// Folders in one grant.
 pub const FOLDERS_MAX: usize = 64;
 /// Patterns that one folder of a grant denies.
@@ -253,6 +257,12 @@ pub const CHECKPOINT_MS: u64 = 1_000;
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 /// Requests that it works on at the same time.
 pub const HTTP_REQUESTS_MAX: usize = 512;
+/// Requests of one principal that it reads or works on at the same time.
+pub const HTTP_REQUESTS_PER_PRINCIPAL_MAX: usize = HTTP_REQUESTS_MAX / 4;
+/// Bytes of bodies that it holds at the same time.
+pub const HTTP_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of bodies of one principal that it holds at the same time.
+pub const HTTP_BODIES_BYTES_PER_PRINCIPAL_MAX: usize = HTTP_BODIES_BYTES_MAX / 4;
 /// Bytes of the head of a request.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Headers of a request.
@@ -267,8 +277,14 @@ pub const HTTP_SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
 pub const HTTP_QUICK_MS_MAX: u64 = 30_000;
 /// Milliseconds that a request may take that makes a call: longer than any ring lets one run and wait.
 pub const HTTP_CALL_MS_MAX: u64 = 660_000;
-/// Milliseconds that requests have to end in when a server is told to stop.
+/// Sessions of one principal that are open at the same time, where a server opens one.
+pub const SESSIONS_PER_PRINCIPAL_MAX: usize = 64;
+/// Milliseconds after which a connection ends whose client takes nothing of what it is sent.
+pub const HTTP_WRITE_MS_MAX: u64 = 20_000;
+/// Milliseconds that calls have to end in when a server is told to stop.
 pub const HTTP_STOP_MS_MAX: u64 = 20_000;
+/// Milliseconds that connections have to end in after the calls.
+pub const HTTP_CLOSE_MS_MAX: u64 = 2_000;
 
 /// Bytes of one ledger entry: what an auditor has to hold in memory at a time. In a bundle of published entries the
 /// length is written in two bytes.
@@ -338,5 +354,6 @@ const _: () = {
     assert!(TOOL_NAME_BYTES_MAX <= NAME_BYTES_MAX, "a registered tool's name is written in entries");
     assert!(INPUT_BYTES_MAX * 2 <= 8 * MIB && MESSAGE_BYTES_MAX == 8 * 1024 * 1024, "an input must fit a message");
     assert!(TOOL_NAME_BYTES_MAX <= OFFER_NAME_BYTES_MAX);
+    assert!(MESSAGE_BYTES_MAX <= HTTP_BODIES_BYTES_PER_PRINCIPAL_MAX, "the largest message has room");
     assert!(SCHEMA_NODES_MAX < SCHEMA_WORK_MAX, "a small value can be checked against any schema");
 };

@@ -4,6 +4,8 @@
 //! here speaks of them but as somebody else's matter; the ways out of an operator are written in the command line's own
 //! place. One line each, for a reader that takes them literally.
 
+use ringfence_model::grant::Refusal;
+use ringfence_model::grant::Wanted;
 use ringfence_model::limits;
 use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::OutcomeKind;
@@ -11,6 +13,27 @@ use ringfence_runtime::pipeline::Denial;
 use ringfence_runtime::pipeline::Response;
 use ringfence_runtime::toolbox::Function;
 use ringfence_runtime::toolbox::InputProblem;
+
+/// What went wrong, as an agent is told. Where folders lie on the host is for the operator alone.
+pub fn message(response: &Response) -> String {
+    match (&response.denial, &response.outcome.error) {
+        (Some(Denial::Layer(refusal)), _) => of_layer(refusal),
+        (_, Some(error)) => error.message.clone(),
+        (_, None) => "the call did not return".to_owned(),
+    }
+}
+
+/// The layer and the capability, by the name that the guest has for it. What the layer would allow names the host's own.
+fn of_layer(refusal: &Refusal) -> String {
+    let wanted = match &refusal.wanted {
+        Wanted::Folder(folder) => format!("folder `{}` ({})", folder.guest, folder.access),
+        Wanted::FolderPair(one, other) => {
+            format!("folder `{}` ({}) together with `{}` ({})", one.guest, one.access, other.guest, other.access)
+        }
+        other => other.to_string(),
+    };
+    format!("{wanted} was asked for, but the {} layer does not allow it", refusal.layer)
+}
 
 /// What to do about a response; nothing, if it is the result that was asked for.
 pub fn of(response: &Response, function: &Function) -> Vec<String> {

@@ -18,6 +18,7 @@ use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::pipeline::CallFailure;
+use ringfence_runtime::pipeline::Denial;
 use ringfence_runtime::pipeline::Response;
 use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::sandbox::Interrupt;
@@ -181,7 +182,12 @@ impl Service {
             claimed: Vec::new(),
         };
         let made = host.call_until(&registered.tool, request, &PolicySet::default(), &interrupt).await;
-        made.map_err(|failure| self.failed(&failure))
+        let made = made.map_err(|failure| self.failed(&failure))?;
+        // The caller is told less: where a folder lies on the host is not theirs to know.
+        if let (Some(Denial::Layer(_)), Some(error)) = (&made.denial, &made.outcome.error) {
+            self.note(&format!("note: `{}` was denied: {}", offer.name(), error.message));
+        }
+        Ok(made)
     }
 
     fn failed(&self, failure: &CallFailure) -> ServiceError {

@@ -65,23 +65,28 @@ fn origins(address: SocketAddr, table: &ServerTable) -> Origins {
     Origins { hosts: hosts.collect(), origins: origins.collect() }
 }
 
-/// Reads policies, tools and tokens anew whenever it is told to. What can't be used leaves everything as it was.
+/// Reads tokens anew whenever it is told to, and then policies and tools: of each, what can't be used leaves what was.
 async fn reload(server: Arc<Server>, log: Arc<serving::SharedLog>, mut hang_up: Signal, output: Output) {
     while hang_up.recv().await.is_some() {
         let (server, log) = (Arc::clone(&server), Arc::clone(&log));
         let reloaded = tokio::task::spawn_blocking(move || {
-            let (catalogue, tokens) = log.reload()?;
-            server.service().put_catalogue(catalogue);
-            server.put_tokens(tokens);
-            Ok::<_, CommandError>(())
+            let tokens = log.tokens().map(|tokens| server.put_tokens(tokens));
+            tell("tokens", tokens, output);
+            let catalogue = log.reload().map(|catalogue| server.service().put_catalogue(catalogue));
+            tell("policies and tools", catalogue, output);
         });
-        match reloaded.await {
-            Ok(Ok(())) => output.note("note: policies, tools and tokens were read anew"),
-            Ok(Err(error)) => {
-                output.note(&format!("warning: nothing was read anew: {}", error.message));
-                output.hints(&error.hints);
-            }
-            Err(_) => output.note("warning: nothing was read anew: the host is shutting down"),
+        if reloaded.await.is_err() {
+            output.note("warning: not everything was read anew: the host is shutting down");
+        }
+    }
+}
+
+fn tell(what: &str, read: Result<(), CommandError>, output: Output) {
+    match read {
+        Ok(()) => output.note(&format!("note: {what} were read anew")),
+        Err(error) => {
+            output.note(&format!("warning: {what} were not read anew, and stay: {}", error.message));
+            output.hints(&error.hints);
         }
     }
 }

@@ -17,6 +17,7 @@ use ringfence_runtime::engine::Engine;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::pipeline::Admission;
 use ringfence_runtime::policy::PolicySet;
+use ringfence_runtime::sandbox::scratch;
 use ringfence_server::catalogue::Catalogue;
 use ringfence_server::catalogue::Grants;
 use ringfence_server::catalogue::Registered;
@@ -190,19 +191,24 @@ impl SharedLog {
         Ok(host)
     }
 
-    /// Reads policies, tools and tokens anew, and puts the policies in force: a call that has begun keeps those it has.
-    pub(super) fn reload(&self) -> Result<(Catalogue, Tokens), CommandError> {
+    /// Reads the tokens anew, and nothing else: no fault in a configuration keeps one that was revoked.
+    pub(super) fn tokens(&self) -> Result<Tokens, CommandError> {
+        tokens::known(&self.settings().home)
+    }
+
+    /// Reads policies and tools anew, and puts the policies in force: a call that has begun keeps those it has.
+    pub(super) fn reload(&self) -> Result<Catalogue, CommandError> {
         let home = Home::open(self.settings().home.folder())?;
-        let tokens = tokens::known(&home)?;
         let (settings, catalogue) = read(home, &self.engine, &[], self.output)?;
         // The log is neither opened nor let go in between.
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = open.as_ref() {
-            open.host.put_in_force(settings.policies.clone());
+            // What can fail comes first: then nothing is in force that is not settled.
             settle(&open.host, &settings.admissions)?;
+            open.host.put_in_force(settings.policies.clone());
         }
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
-        Ok((catalogue, tokens))
+        Ok(catalogue)
     }
 
     /// Lets the log go whenever nothing uses it, and signs a checkpoint now and then while something does.
@@ -232,7 +238,19 @@ impl SharedLog {
             }
         }
         if is_idle {
+            self.clear_scratch(host);
             *open = None;
+        }
+    }
+
+    /// Removes the folders of sessions that were closed. No call runs, here or anywhere: the log is held, and idle.
+    fn clear_scratch(&self, host: &Host) {
+        let ledger = host.ledger();
+        // One that can't be told is left for the next time.
+        let is_open = |id| ledger.session(id).map_or(true, |found| found.is_some_and(|it| it.closed.is_none()));
+        if let Err(error) = scratch::clear(&self.settings().home.scratch_path(), is_open) {
+            let error = one_line(&error.to_string());
+            self.output.note(&format!("warning: the scratch folders of closed sessions could not be removed: {error}"));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `ringfence token`: make tokens for the server, list who holds one, take one back.
 
+use ringfence_model::ring::Ring;
 use serde_json::Value;
 use serde_json::json;
 
@@ -14,8 +15,10 @@ use ringfence_server::http::token::Holder;
 
 pub fn run(home: &Home, command: TokenCommand, output: Output) -> Result<Exit, CommandError> {
     match command {
-        TokenCommand::New { name, principal, scopes } => {
-            let token = tokens::make(home, &name, principal, scopes)?;
+        TokenCommand::New { name, principal, ring, scopes } => {
+            let ring = ring.map(Ring::try_from).transpose();
+            let ring = ring.map_err(|error| CommandError::command_line(error.to_string()))?;
+            let token = tokens::make(home, &name, principal, ring, scopes)?;
             if output.is_json() {
                 output.json(&json!({ "name": name, "token": token }));
             } else {
@@ -30,7 +33,8 @@ pub fn run(home: &Home, command: TokenCommand, output: Output) -> Result<Exit, C
             } else {
                 for (name, holder) in &holders {
                     let scopes: Vec<_> = holder.scopes.iter().map(ToString::to_string).collect();
-                    output.line(&format!("{name}  {}  {}", holder.principal, scopes.join(",")));
+                    let ring = holder.ring.map(|ring| format!("  ring {ring}")).unwrap_or_default();
+                    output.line(&format!("{name}  {}  {}{ring}", holder.principal, scopes.join(",")));
                 }
             }
         }
@@ -48,5 +52,6 @@ pub fn run(home: &Home, command: TokenCommand, output: Output) -> Result<Exit, C
 }
 
 fn row(name: &Name, holder: &Holder) -> Value {
-    json!({ "name": name, "principal": holder.principal, "scopes": holder.scopes, "digest": holder.digest })
+    let Holder { digest, principal, ring, scopes } = holder;
+    json!({ "name": name, "principal": principal, "ring": ring, "scopes": scopes, "digest": digest })
 }

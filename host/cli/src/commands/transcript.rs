@@ -55,7 +55,7 @@ fn messages(file: &Path) -> Result<Value, CommandError> {
         CommandError::command_line(format!("`{}` is not a transcript: {why}", file.display()))
             .hint("a transcript is a JSON array of messages, each an object")
     };
-    match json::parse(&bytes).map_err(|error| wrong(error.to_string()))? {
+    match json::parse_within(&bytes, limits::JSON_RECORDED_VALUES_MAX).map_err(|error| wrong(error.to_string()))? {
         Value::Array(messages) if messages.iter().all(Value::is_object) => Ok(Value::Array(messages)),
         _ => Err(wrong("it is no array of objects".to_owned())),
     }

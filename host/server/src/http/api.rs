@@ -3,6 +3,9 @@
 //! Who asks is known here, and sees what is their own: what is somebody else's is answered like what is not there
 //! (API-04). Bodies are read by the strict reader of all input, unknown fields refused.
 
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
 use http::StatusCode;
 use http::header;
 use ringfence_audit::receipt::Receipt;
@@ -48,6 +51,14 @@ use crate::service::ServiceError;
 use crate::service::Wish;
 
 type Handled = Result<Response, Problem>;
+
+/// The header that names a session of ours.
+const SESSION: &str = "ringfence-session";
+/// The header that makes a call happen once.
+pub(super) const KEY: &str = "idempotency-key";
+
+/// Held from counting the sessions that are open to opening one.
+static OPENING: Mutex<()> = Mutex::new(());
 
 /// A call that is wanted.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -215,7 +226,7 @@ fn is_refusal(response: &CallResponse) -> bool {
 fn refusal(response: &CallResponse, offer: &Offer) -> Problem {
     let outcome = &response.outcome;
     let error = outcome.error.as_ref();
-    let mut problem = Problem::new(status(outcome), outcome.code(), error.map_or("", |error| error.message.as_str()))
+    let mut problem = Problem::new(status(outcome), outcome.code(), advice::message(response))
         .with("call", json!(response.call))
         .with("entry", json!(response.recorded.index));
     if let Some(function) = offer.function() {
@@ -290,11 +301,22 @@ pub(super) async fn open_session(admitted: Admitted) -> Handled {
     }
     let ring =
         Ring::try_from(ring.unwrap_or(Ring::Sandbox.number())).map_err(|error| Problem::bad(error.to_string()))?;
+    if !holder.opens(ring) {
+        let why = format!("a session in ring {ring}, more privileged than the token, takes the scope `operate`");
+        return Err(Problem::new(StatusCode::FORBIDDEN, "caller.scope", why));
+    }
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > limits::NAME_BYTES_MAX || !name.chars().all(fits) {
         return Err(Problem::bad("`name` is made of ASCII letters, digits, `.`, `_` and `-`"));
     }
     on_host(&admitted, move |host| {
+        let _alone = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = host.ledger().sessions().map_err(|_| failed())?;
+        let open = sessions.iter().filter(|session| session.closed.is_none() && session.principal == whose);
+        if open.count() >= limits::SESSIONS_PER_PRINCIPAL_MAX {
+            let why = format!("`{whose}` has {} open sessions: close one first", limits::SESSIONS_PER_PRINCIPAL_MAX);
+            return Err(Problem::new(StatusCode::CONFLICT, "denied.session", why));
+        }
         let opened = host.ledger().open_session(&name, &whose, ring, &holder.principal).map_err(|_| failed())?;
         Ok(crate::http::json(StatusCode::CREATED, &shown_session(&opened, host)))
     })
@@ -327,9 +349,10 @@ pub(super) async fn close_session(admitted: Admitted) -> Handled {
     .await
 }
 
-/// Whether a session may be seen: it is one's own, or one operates the host.
+/// Whether a session may be seen and closed: it is one's own, or one operates the host and it is no other operator's.
 fn is_seen(holder: &Holder, session: &Session) -> bool {
-    session.principal == holder.principal || holder.may(Scope::Operate)
+    let is_operators = session.principal.kind() == PrincipalKind::Operator;
+    session.principal == holder.principal || (holder.may(Scope::Operate) && !is_operators)
 }
 
 // --- Approvals ---
@@ -397,10 +420,29 @@ fn held(admitted: &Admitted) -> Result<&Holder, Problem> {
     admitted.holder.as_ref().ok_or_else(Problem::unauthorized)
 }
 
-pub(super) fn seat(admitted: &Admitted, session: Option<&str>) -> Result<Seat, Problem> {
-    let session = session.map(str::parse::<SessionId>).transpose();
-    let session = session.map_err(|_| Problem::bad("`session` is not the id of a session"))?;
-    Ok(Seat { principal: held(admitted)?.principal.clone(), session, ring: None })
+/// Who calls: the holder of the token, in its ring, in the session that the header or the body names.
+pub(super) fn seat(admitted: &Admitted, in_body: Option<&str>) -> Result<Seat, Problem> {
+    let read = |name: &str, text: Option<&str>| {
+        let session = text.map(str::parse::<SessionId>).transpose();
+        session.map_err(|_| Problem::bad(format!("`{name}` is not the id of a session")))
+    };
+    let in_body = read("session", in_body)?;
+    let in_head = read(SESSION, one_header(admitted, SESSION)?)?;
+    if in_body.zip(in_head).is_some_and(|(body, head)| body != head) {
+        return Err(Problem::bad(format!("`{SESSION}` and `session` name two sessions")));
+    }
+    let holder = held(admitted)?;
+    Ok(Seat { principal: holder.principal.clone(), session: in_body.or(in_head), ring: holder.ring })
+}
+
+/// A header that stands there once, or not at all.
+fn one_header<'a>(admitted: &'a Admitted, name: &str) -> Result<Option<&'a str>, Problem> {
+    let mut values = admitted.headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::bad(format!("`{name}`: it stands there twice")));
+    }
+    value.to_str().map(Some).map_err(|_| Problem::bad(format!("`{name}`: it is not ASCII")))
 }
 
 fn id<T: std::str::FromStr>(admitted: &Admitted) -> Result<T, Problem> {
@@ -424,14 +466,8 @@ fn body<T: DeserializeOwned>(admitted: &Admitted) -> Result<T, Problem> {
 }
 
 fn idempotency_key(admitted: &Admitted) -> Result<Option<IdempotencyKey>, Problem> {
-    let mut values = admitted.headers.get_all("idempotency-key").iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let wrong = |why: String| Problem::bad(format!("`idempotency-key`: {why}"));
-    if values.next().is_some() {
-        return Err(wrong("it stands there twice".to_owned()));
-    }
-    let text = value.to_str().map_err(|_| wrong("it is not ASCII".to_owned()))?;
-    IdempotencyKey::new(text).map(Some).map_err(|error| wrong(one_line(&error.to_string())))
+    let key = one_header(admitted, KEY)?.map(IdempotencyKey::new).transpose();
+    key.map_err(|error| Problem::bad(format!("`{KEY}`: {}", one_line(&error.to_string()))))
 }
 
 fn shown_tool(offer: &Offer) -> Option<ToolShown> {

@@ -1,14 +1,16 @@
 //! The gate: what a request has to get past before anybody reads its body.
 //!
-//! In this order: it comes from where it may, its path is a route's, its sender holds a token with the route's scope, the
-//! server has room, the body is no larger than the route takes and comes in time. A refusal says nothing that the one
-//! before it would not have said: without a token there is one answer, whatever was asked for (API-13).
+//! In this order: it comes from where it may, its path is a route's, its sender holds a token with the route's scope and
+//! has not all that one principal may have, the body is no larger than the route takes and comes in time, the server has
+//! room. A refusal says nothing that the one before it would not have said: without a token there is one answer, whatever
+//! was asked for (API-13). Whoever needs no token takes no room, and nothing is read of what they send (API-10).
 
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
+use bytes::BytesMut;
 use http::HeaderMap;
 use http::Request;
 use http::StatusCode;
@@ -16,16 +18,20 @@ use http::header;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use http_body_util::Limited;
+use hyper::body::Body as _;
 use hyper::body::Incoming;
 use ringfence_model::limits;
 
 use crate::http::Problem;
 use crate::http::Response;
 use crate::http::Server;
+use crate::http::room::Full;
+use crate::http::room::Place;
 use crate::http::routes;
 use crate::http::routes::Access;
 use crate::http::routes::Admitted;
 use crate::http::routes::Found;
+use crate::http::routes::Route;
 use crate::http::token::Holder;
 
 pub(super) async fn answer(server: &Arc<Server>, request: Request<Incoming>) -> Response {
@@ -59,29 +65,48 @@ async fn admitted(server: &Arc<Server>, request: Request<Incoming>, found: Found
         Found::Route(route, id) => (route, id),
         other => return Err(missing(server, &parts.headers, &other)),
     };
-    let holder = match route.access {
-        Access::Anybody => None,
-        Access::Holder => Some(holder(server, &parts.headers)?),
-        Access::Scope(scope) => {
-            let holder = holder(server, &parts.headers)?;
-            if !holder.may(scope) {
-                let why = format!("the token has no scope `{scope}`");
-                return Err(Problem::new(StatusCode::FORBIDDEN, "caller.scope", why));
-            }
-            Some(holder)
+    let holder = entitled(server, route, &parts.headers)?;
+    let (body, place) = match &holder {
+        None if body.is_end_stream() => (Bytes::new(), None),
+        None => return Err(too_large(0)),
+        Some(holder) => {
+            let mut place = server.room.place(&holder.principal).map_err(busy)?;
+            let body = read(body, route.body_bytes_max, &mut place).await?;
+            // After the body: whoever is slow to send it keeps nobody from being worked on.
+            place.work().map_err(busy)?;
+            (body, Some(place))
         }
     };
-    let Ok(room) = Arc::clone(&server.requests).try_acquire_owned() else {
-        let why = format!("{} requests are worked on", limits::HTTP_REQUESTS_MAX);
-        return Err(Problem::busy(why, limits::RETRY_AFTER_MS));
-    };
-    let body = read(body, route.body_bytes_max).await?;
     let admitted = Admitted { server: Arc::clone(server), holder, id, headers: parts.headers, body };
     let run = Box::pin(async move {
-        let _room = room;
+        let _place = place;
         (route.handler)(admitted).await
     });
     Ok((run, route.wall_ms))
+}
+
+/// Who may use a route, if that takes a token.
+fn entitled(server: &Server, route: &Route, headers: &HeaderMap) -> Result<Option<Holder>, Problem> {
+    if route.access == Access::Anybody {
+        return Ok(None);
+    }
+    let holder = holder(server, headers)?;
+    match route.access {
+        Access::Scope(scope) if !holder.may(scope) => {
+            let why = format!("the token has no scope `{scope}`");
+            Err(Problem::new(StatusCode::FORBIDDEN, "caller.scope", why))
+        }
+        _ => Ok(Some(holder)),
+    }
+}
+
+fn busy(_: Full) -> Problem {
+    Problem::busy("as many requests are worked on as there is room for", limits::RETRY_AFTER_MS)
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    let why = format!("the body is larger than {bytes_max} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "caller.too-large", why)
 }
 
 /// What is asked for is not there. Whoever holds no token is told that first.
@@ -131,17 +156,24 @@ fn holder(server: &Server, headers: &HeaderMap) -> Result<Holder, Problem> {
     server.tokens().holder(token).cloned().ok_or_else(Problem::unauthorized)
 }
 
-async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Problem> {
+async fn read(body: Incoming, bytes_max: usize, place: &mut Place) -> Result<Bytes, Problem> {
     let wait = Duration::from_millis(limits::HTTP_BODY_MS_MAX);
-    let read = tokio::time::timeout(wait, Limited::new(body, bytes_max).collect()).await;
-    let too_large = || {
-        let why = format!("the body is larger than {bytes_max} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "caller.too-large", why)
-    };
-    match read {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::bad("the body can't be read")),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "caller.slow", "the body did not come in time")),
+    let slow = || Problem::new(StatusCode::REQUEST_TIMEOUT, "caller.slow", "the body did not come in time");
+    tokio::time::timeout(wait, collected(body, bytes_max, place)).await.unwrap_or_else(|_| Err(slow()))
+}
+
+async fn collected(body: Incoming, bytes_max: usize, place: &mut Place) -> Result<Bytes, Problem> {
+    let mut body = Limited::new(body, bytes_max);
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            let is_too_large = error.is::<http_body_util::LengthLimitError>();
+            if is_too_large { too_large(bytes_max) } else { Problem::bad("the body can't be read") }
+        })?;
+        // What is no data is a trailer, and nobody asked for one.
+        let Ok(data) = frame.into_data() else { continue };
+        place.take(data.len()).map_err(busy)?;
+        read.extend_from_slice(&data);
     }
+    Ok(read.freeze())
 }

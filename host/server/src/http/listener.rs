@@ -1,8 +1,11 @@
-//! The listener: connections, each bounded in number, in the size of its heads and in how long it may take over them.
+//! The listener: connections, bounded in number, in the size of their heads, in how long these may take to come and in how
+//! long an answer may wait for its reader.
 //!
-//! Told to stop, it takes no more connections, lets requests that are worked on end, and leaves.
+//! Told to stop, it takes no more connections, lets calls end whether or not somebody still waits for them, and leaves
+//! when the record tells of each. It doesn't wait long for anybody to read.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,51 +22,77 @@ use tokio::sync::watch;
 
 use crate::http::Server;
 use crate::http::gate;
+use crate::http::patience::Impatient;
 
 /// How long is waited after a connection could not be taken: there may be no more files to be had.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` ends; then requests that are worked on have `HTTP_STOP_MS_MAX` to end, and calls are interrupted
-/// after that. When this returns, every call is on record.
+/// How far a server is from its end, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    /// Each connection ends with the request that it is at.
+    Ending,
+    /// Each connection ends at once.
+    Over,
+}
+
+/// Serves until `stop` ends; then calls have `HTTP_STOP_MS_MAX` to end, and are interrupted after that. When this returns,
+/// every call is on record, and no other can begin.
 pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: impl Future<Output = ()>) {
     let connections = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS_MAX));
-    let (stopping, stopped) = watch::channel(false);
+    let (stage, at) = watch::channel(Stage::Serving);
     let mut stop = std::pin::pin!(stop);
-    loop {
-        // Ownership: no connection is taken that there is no place for; the others wait in the system's queue.
-        let Ok(place) = Arc::clone(&connections).acquire_owned().await else { break };
-        let taken = tokio::select! {
-            biased;
-            () = &mut stop => break,
-            taken = listener.accept() => taken,
-        };
+    while let Some((taken, place)) = next(&listener, &connections, stop.as_mut()).await {
         match taken {
-            Ok((stream, _)) => {
-                tokio::spawn(connection(Arc::clone(&server), stream, stopped.clone(), place));
+            Ok(stream) => {
+                tokio::spawn(connection(Arc::clone(&server), stream, at.clone(), place));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
     drop(listener);
-    stopping.send_replace(true);
-    let all = u32::try_from(limits::HTTP_CONNECTIONS_MAX).unwrap_or(u32::MAX);
-    let wait = Duration::from_millis(limits::HTTP_STOP_MS_MAX);
-    let _ = tokio::time::timeout(wait, connections.acquire_many(all)).await;
+    stage.send_replace(Stage::Ending);
+    // Not for connections: a client that is gone has left its call behind, and one that idles has none.
+    let _ = tokio::time::timeout(Duration::from_millis(limits::HTTP_STOP_MS_MAX), server.service().idle()).await;
     server.service().interrupt_all();
     server.service().idle().await;
-    // What was interrupted is answered, too, if its caller still listens.
-    let _ = tokio::time::timeout(wait, connections.acquire_many(all)).await;
+    // What there is to say is said to whoever listens.
+    let all = u32::try_from(limits::HTTP_CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let close = Duration::from_millis(limits::HTTP_CLOSE_MS_MAX);
+    let _ = tokio::time::timeout(close, connections.acquire_many(all)).await;
+    stage.send_replace(Stage::Over);
+    let _ = connections.acquire_many(all).await;
+    server.service().idle().await;
 }
 
-/// Ends when the server is told to stop, or is gone.
-async fn told(stopped: &mut watch::Receiver<bool>) {
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+/// The next connection, with its place; none once the server is told to stop.
+async fn next(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+    stop: impl Future<Output = ()>,
+) -> Option<(io::Result<TcpStream>, OwnedSemaphorePermit)> {
+    let taken = async {
+        // Ownership: no connection is taken that there is no place for; the others wait in the system's queue.
+        let place = Arc::clone(connections).acquire_owned().await.ok()?;
+        Some((listener.accept().await.map(|(stream, _)| stream), place))
+    };
+    tokio::select! {
+        biased;
+        () = stop => None,
+        taken = taken => taken,
+    }
+}
+
+/// Ends when the server has come to a stage, or is gone.
+async fn reached(at: &mut watch::Receiver<Stage>, stage: Stage) {
+    let _ = at.wait_for(|at| *at >= stage).await;
 }
 
 async fn connection(
     server: Arc<Server>,
     stream: TcpStream,
-    mut stopped: watch::Receiver<bool>,
+    mut at: watch::Receiver<Stage>,
     _place: OwnedSemaphorePermit,
 ) {
     let service = service_fn(move |request| {
@@ -77,15 +106,35 @@ async fn connection(
         .max_buf_size(limits::HTTP_HEAD_BYTES_MAX)
         .max_headers(limits::HTTP_HEADERS_MAX)
         .keep_alive(true);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let patience = Duration::from_millis(limits::HTTP_WRITE_MS_MAX);
+    let connection = builder.serve_connection(TokioIo::new(Impatient::new(stream, patience)), service);
     let mut connection = std::pin::pin!(connection);
-    let ended: Result<(), hyper::Error> = tokio::select! {
-        ended = &mut connection => ended,
-        () = told(&mut stopped) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
     // A client that goes away, or says nonsense, ends its own connection and nothing else.
-    drop(ended);
+    tokio::select! {
+        _ = &mut connection => return,
+        () = reached(&mut at, Stage::Ending) => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ = connection => {}
+        () = reached(&mut at, Stage::Over) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn full_server_hears_that_it_is_to_stop() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let _client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
+        let connections = Arc::new(Semaphore::new(1));
+        let taken = tokio::time::timeout(SOON, next(&listener, &connections, std::future::pending())).await;
+        let Ok(Some((Ok(_stream), _place))) = taken else { panic!("{taken:?}") };
+        let stop = tokio::time::sleep(Duration::from_millis(50));
+        let taken = tokio::time::timeout(SOON, next(&listener, &connections, stop)).await;
+        assert!(matches!(taken, Ok(None)), "{taken:?}");
+    }
 }

@@ -27,12 +27,14 @@ use crate::http::api;
 use crate::http::routes::Admitted;
 use crate::mcp::Agent;
 
-/// The header that names a session of ours.
-const SESSION: &str = "ringfence-session";
-
 pub(super) async fn answer(admitted: Admitted) -> Result<Response, Problem> {
-    let session = admitted.headers.get(SESSION).map(|value| value.to_str().unwrap_or_default().to_owned());
-    let seat = api::seat(&admitted, session.as_deref())?;
+    if admitted.headers.contains_key(api::KEY) {
+        // A request may be another message than a call, and a key that is passed over is a call that happens twice.
+        let why =
+            "over MCP the key of a call stands in its `_meta`, under `ringfence/idempotency-key`, and not in a header";
+        return Err(Problem::bad(why));
+    }
+    let seat = api::seat(&admitted, None)?;
     if let Err(error) = json::parse(&admitted.body) {
         return Ok(unreadable(&error.to_string()));
     }

@@ -14,7 +14,9 @@ mod listener;
 mod mcp;
 pub mod metrics;
 pub mod openapi;
+mod patience;
 mod problem;
+mod room;
 pub mod routes;
 pub mod token;
 
@@ -29,12 +31,11 @@ use http::header;
 use http_body_util::BodyExt as _;
 use http_body_util::Full;
 use http_body_util::combinators::UnsyncBoxBody;
-use ringfence_model::limits;
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 use crate::http::metrics::Metrics;
 pub use crate::http::problem::Problem;
+use crate::http::room::Room;
 use crate::http::token::Tokens;
 use crate::service::Service;
 
@@ -59,15 +60,14 @@ pub struct Server {
     tokens: RwLock<Arc<Tokens>>,
     origins: Origins,
     metrics: Metrics,
-    /// Requests that are worked on, beyond which others are told to come again.
-    requests: Arc<Semaphore>,
+    room: Arc<Room>,
 }
 
 impl Server {
     /// Puts a server together.
     pub fn new(service: Arc<Service>, tokens: Tokens, origins: Origins) -> Self {
-        let requests = Arc::new(Semaphore::new(limits::HTTP_REQUESTS_MAX));
-        Self { service, tokens: RwLock::new(Arc::new(tokens)), origins, metrics: Metrics::default(), requests }
+        let (tokens, metrics, room) = (RwLock::new(Arc::new(tokens)), Metrics::default(), Arc::default());
+        Self { service, tokens, origins, metrics, room }
     }
 
     /// What makes calls.

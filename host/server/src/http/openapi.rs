@@ -46,7 +46,8 @@ fn operation(route: &Route) -> Value {
     let security = match route.access {
         Access::Anybody => None,
         Access::Holder => Some(json!([{ "token": [] }])),
-        Access::Scope(scope) => Some(json!([{ "token": [scope] }])),
+        // One alternative each.
+        Access::Scope(any) => Some(any.0.iter().map(|scope| json!({ "token": [scope] })).collect()),
     };
     let body = body.map(|schema| json!({ "content": { "application/json": { "schema": schema } } }));
     let parameters = Some(parameters(route)).filter(|parameters| !parameters.is_empty());
@@ -67,8 +68,11 @@ fn operation(route: &Route) -> Value {
 fn parameters(route: &Route) -> Vec<Value> {
     let id = json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
     let key = json!({ "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "maxLength": 256 } });
-    let has_id = route.path.contains("{id}").then_some(id);
-    has_id.into_iter().chain((route.name == "call").then_some(key)).collect()
+    let session = json!({ "name": "Ringfence-Session", "in": "header", "schema": { "type": "string" } });
+    let (has_id, has_key) = (route.path.contains("{id}"), route.name == "call");
+    let has_session = matches!(route.name, "call" | "list_tools" | "mcp");
+    let found = [has_id.then_some(id), has_key.then_some(key), has_session.then_some(session)];
+    found.into_iter().flatten().collect()
 }
 
 fn problem() -> Value {

@@ -19,6 +19,7 @@ use crate::http::Server;
 use crate::http::api;
 use crate::http::mcp;
 use crate::http::openapi;
+use crate::http::token::AnyOf;
 use crate::http::token::Holder;
 use crate::http::token::Scope;
 
@@ -32,9 +33,15 @@ pub enum Access {
     Anybody,
     /// Whoever holds a token.
     Holder,
-    /// Whoever holds a token with this scope.
-    Scope(Scope),
+    /// Whoever holds a token with any of these scopes.
+    Scope(AnyOf),
 }
+
+const CALLS: Access = Access::Scope(AnyOf(&[Scope::Call]));
+const SEES_CALLS: Access = Access::Scope(AnyOf(&[Scope::Call, Scope::Audit]));
+const SESSIONS: Access = Access::Scope(AnyOf(&[Scope::Session, Scope::Operate]));
+const ANSWERS: Access = Access::Scope(AnyOf(&[Scope::Approve]));
+const OPERATES: Access = Access::Scope(AnyOf(&[Scope::Operate]));
 
 /// A request that may go to its handler.
 #[derive(Debug)]
@@ -96,41 +103,41 @@ pub static ROUTES: &[Route] = &[
     quick(Method::GET, "/openapi.json", Access::Holder, "describe")
         .says("this description")
         .with(openapi::nothing, |_| Box::pin(ready(Ok(api::describe())))),
-    quick(Method::GET, "/metrics", Access::Scope(Scope::Operate), "metrics")
+    quick(Method::GET, "/metrics", OPERATES, "metrics")
         .says("numbers, as Prometheus reads them")
         .with(openapi::nothing, |admitted| Box::pin(ready(Ok(api::metrics(&admitted))))),
-    quick(Method::GET, "/v1/tools", Access::Scope(Scope::Call), "list_tools")
+    quick(Method::GET, "/v1/tools", CALLS, "list_tools")
         .says("functions that can be called")
         .with(openapi::shapes::<(), Vec<api::ToolShown>>, |admitted| Box::pin(api::tools(admitted))),
-    quick(Method::POST, "/v1/calls", Access::Scope(Scope::Call), "call")
+    quick(Method::POST, "/v1/calls", CALLS, "call")
         .says("makes a call, to its end; once, under an `Idempotency-Key`")
         .lasting(limits::HTTP_CALL_MS_MAX, limits::MESSAGE_BYTES_MAX)
         .with(openapi::shapes::<api::CallBody, api::CallShown>, |admitted| Box::pin(api::call(admitted))),
-    quick(Method::GET, "/v1/calls/{id}", Access::Scope(Scope::Call), "show_call")
+    quick(Method::GET, "/v1/calls/{id}", SEES_CALLS, "show_call")
         .says("what came of a call of one's own, with its receipt; of anybody's, with scope `audit`")
         .with(openapi::shapes::<(), api::CallShown>, |admitted| Box::pin(api::show_call(admitted))),
-    quick(Method::GET, "/v1/sessions", Access::Scope(Scope::Session), "list_sessions")
-        .says("open sessions of one's own; everybody's, with scope `operate`")
+    quick(Method::GET, "/v1/sessions", SESSIONS, "list_sessions")
+        .says("open sessions of one's own; those of agents and services too, with scope `operate`")
         .with(openapi::shapes::<(), Vec<api::SessionShown>>, |admitted| Box::pin(api::sessions(admitted))),
-    quick(Method::POST, "/v1/sessions", Access::Scope(Scope::Session), "open_session")
-        .says("opens a session of one's own; for others, with scope `operate`")
+    quick(Method::POST, "/v1/sessions", SESSIONS, "open_session")
+        .says("opens a session of one's own in ring 3 or the token's; for others and in any ring, with scope `operate`")
         .with(openapi::shapes::<api::SessionBody, api::SessionShown>, |admitted| Box::pin(api::open_session(admitted))),
-    quick(Method::GET, "/v1/sessions/{id}", Access::Scope(Scope::Session), "show_session")
+    quick(Method::GET, "/v1/sessions/{id}", SESSIONS, "show_session")
         .says("a session")
         .with(openapi::shapes::<(), api::SessionShown>, |admitted| Box::pin(api::show_session(admitted))),
-    quick(Method::DELETE, "/v1/sessions/{id}", Access::Scope(Scope::Session), "close_session")
+    quick(Method::DELETE, "/v1/sessions/{id}", SESSIONS, "close_session")
         .says("closes a session")
         .with(openapi::shapes::<(), api::SessionShown>, |admitted| Box::pin(api::close_session(admitted))),
-    quick(Method::GET, "/v1/approvals", Access::Scope(Scope::Approve), "list_approvals")
+    quick(Method::GET, "/v1/approvals", ANSWERS, "list_approvals")
         .says("what waits for somebody's approval")
         .with(openapi::shapes::<(), Vec<Value>>, |admitted| Box::pin(api::approvals(admitted))),
-    quick(Method::POST, "/v1/approvals/{id}/approve", Access::Scope(Scope::Approve), "approve")
+    quick(Method::POST, "/v1/approvals/{id}/approve", ANSWERS, "approve")
         .says("approves what is held, once, for exactly what was asked")
         .with(openapi::shapes::<api::AnswerBody, Value>, |admitted| Box::pin(api::approve(admitted))),
-    quick(Method::POST, "/v1/approvals/{id}/reject", Access::Scope(Scope::Approve), "reject")
+    quick(Method::POST, "/v1/approvals/{id}/reject", ANSWERS, "reject")
         .says("rejects what is held; it stays rejected")
         .with(openapi::shapes::<api::AnswerBody, Value>, |admitted| Box::pin(api::reject(admitted))),
-    quick(Method::POST, "/mcp", Access::Scope(Scope::Call), "mcp")
+    quick(Method::POST, "/mcp", CALLS, "mcp")
         .says("the Model Context Protocol, without sessions of the protocol")
         .lasting(limits::HTTP_CALL_MS_MAX, limits::MESSAGE_BYTES_MAX)
         .with(openapi::shapes::<Value, Value>, |admitted| Box::pin(mcp::answer(admitted))),

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use ringfence_model::digest::Digest;
 use ringfence_model::principal::Principal;
+use ringfence_model::ring::Ring;
 use serde::Deserialize;
 use serde::Serialize;
 use subtle::Choice;
@@ -25,13 +26,13 @@ pub const RANDOM_BYTES: usize = 32;
 pub enum Scope {
     /// Answer what policies hold.
     Approve,
-    /// Look at what others did: calls, metrics.
+    /// Look at the calls of others.
     Audit,
     /// Call tools, and look at what came of one's own calls.
     Call,
-    /// Act for others, and see how the host is doing.
+    /// Open sessions for agents and services and in any ring, see and close theirs, and see how the host is doing.
     Operate,
-    /// Open and close sessions of one's own.
+    /// Open and close sessions of one's own, in the token's ring or a less privileged one; in ring 3 if it has none.
     Session,
 }
 
@@ -61,6 +62,30 @@ impl FromStr for Scope {
     }
 }
 
+/// Scopes of which any one will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnyOf(pub &'static [Scope]);
+
+impl From<Scope> for AnyOf {
+    fn from(scope: Scope) -> Self {
+        Self(match scope {
+            Scope::Approve => &[Scope::Approve],
+            Scope::Audit => &[Scope::Audit],
+            Scope::Call => &[Scope::Call],
+            Scope::Operate => &[Scope::Operate],
+            Scope::Session => &[Scope::Session],
+        })
+    }
+}
+
+/// To be written between backquotes.
+impl fmt::Display for AnyOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&names.join("` or `"))
+    }
+}
+
 /// Somebody who holds a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -69,14 +94,22 @@ pub struct Holder {
     pub digest: Digest,
     /// Who they are.
     pub principal: Principal,
+    /// What they reach with it runs in this ring or a less privileged one; without it, as it is registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring: Option<Ring>,
     /// What they may use it for.
     pub scopes: Vec<Scope>,
 }
 
 impl Holder {
     /// Whether the token may be used for something.
-    pub fn may(&self, scope: Scope) -> bool {
-        self.scopes.contains(&scope)
+    pub fn may(&self, wanted: impl Into<AnyOf>) -> bool {
+        wanted.into().0.iter().any(|scope| self.scopes.contains(scope))
+    }
+
+    /// Whether the token alone opens sessions in a ring: nobody is asked, so it is no more than the token itself has.
+    pub fn opens(&self, ring: Ring) -> bool {
+        self.ring.unwrap_or_default().reaches(ring) || self.may(Scope::Operate)
     }
 }
 
@@ -134,7 +167,8 @@ mod tests {
         // API-01
         let mine = token(&[7; RANDOM_BYTES]);
         let principal = Principal::anonymous();
-        let holder = Holder { digest: Digest::of(mine.as_bytes()), principal, scopes: vec![Scope::Call] };
+        let digest = Digest::of(mine.as_bytes());
+        let holder = Holder { digest, principal, ring: None, scopes: vec![Scope::Call] };
         let tokens = Tokens::new([holder.clone()]);
         assert_eq!(tokens.holder(&mine), Some(&holder));
         let others = [
@@ -152,5 +186,27 @@ mod tests {
         }
         assert_eq!(Tokens::default().holder(&mine), None);
         assert!(holder.may(Scope::Call) && !holder.may(Scope::Operate));
+        assert!(holder.may(AnyOf(&[Scope::Audit, Scope::Call])) && !holder.may(AnyOf(&[])));
+    }
+
+    #[test]
+    fn token_opens_what_it_has_itself() {
+        let holder = |ring, scopes: &[Scope]| Holder {
+            digest: Digest::of(b""),
+            principal: Principal::anonymous(),
+            ring,
+            scopes: scopes.to_vec(),
+        };
+        for (ring, scopes, opened) in [
+            (None, [Scope::Session], 3),
+            (Some(Ring::Standard), [Scope::Session], 2),
+            (Some(Ring::Root), [Scope::Session], 0),
+            (None, [Scope::Operate], 0),
+            (Some(Ring::Sandbox), [Scope::Operate], 0),
+        ] {
+            let holder = holder(ring, &scopes);
+            let found = Ring::ALL.into_iter().find(|ring| holder.opens(*ring));
+            assert_eq!(found.map(Ring::number), Some(opened), "{holder:?}");
+        }
     }
 }

@@ -30,8 +30,9 @@ pub(super) fn result(response: &Response, function: &Function, form: Form) -> Ca
         return noted(result, meta);
     }
     let advice = advice::of(response, function);
-    meta.insert(format!("{META}error"), error(&response.outcome, &advice));
-    let mut lines = vec![said(&response.outcome)];
+    let message = advice::message(response);
+    meta.insert(format!("{META}error"), error(&response.outcome, &message, &advice));
+    let mut lines = vec![format!("{message} [{}]", response.outcome.code())];
     let refused = response.refused.iter().take(limits::REFUSED_SHOWN_MAX);
     lines.extend(
         refused.map(|call| format!("refused during the call: {}", call.detail.as_deref().unwrap_or(&call.import))),
@@ -107,20 +108,11 @@ fn outputs(outcome: &Outcome) -> impl Iterator<Item = ContentBlock> {
     })
 }
 
-fn said(outcome: &Outcome) -> String {
-    match &outcome.error {
-        Some(error) => format!("{} [{}]", error.message, error.code),
-        None => format!("the call did not return [{}]", outcome.code()),
-    }
-}
-
-fn error(outcome: &Outcome, advice: &[String]) -> Value {
-    let mut error = json!({ "code": outcome.code(), "kind": outcome.kind, "hints": advice });
-    if let (Some(known), Value::Object(fields)) = (&outcome.error, &mut error) {
-        fields.insert("message".to_owned(), json!(known.message));
-        if let Some(value) = &known.value {
-            fields.insert("value".to_owned(), value.clone());
-        }
+fn error(outcome: &Outcome, message: &str, advice: &[String]) -> Value {
+    let mut error = json!({ "code": outcome.code(), "kind": outcome.kind, "message": message, "hints": advice });
+    let value = outcome.error.as_ref().and_then(|error| error.value.as_ref());
+    if let (Some(value), Value::Object(fields)) = (value, &mut error) {
+        fields.insert("value".to_owned(), value.clone());
     }
     error
 }

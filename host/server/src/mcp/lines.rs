@@ -2,8 +2,8 @@
 //!
 //! A line is read by the same strict reader as every input (no key twice, no number that loses digits, no nesting
 //! without end), so what a policy sees is what the line said. What is no message is answered here and goes no further:
-//! the rest of the program sees well-formed messages only. Memory is bounded by the longest line, the requests that run
-//! and the answers that wait for their reader; whoever does not read is not read from.
+//! the rest of the program sees well-formed messages only. Memory is bounded by the longest line, the requests that run,
+//! given up or not, and the answers that wait for their reader; whoever does not read is not read from.
 
 use std::collections::HashSet;
 use std::io;
@@ -17,6 +17,7 @@ use ringfence_model::limits;
 use rmcp::RoleServer;
 use rmcp::model::ErrorCode;
 use rmcp::model::ErrorData;
+use rmcp::model::GetExtensions as _;
 use rmcp::model::JsonRpcMessage;
 use rmcp::model::RequestId;
 use rmcp::service::RxJsonRpcMessage;
@@ -53,11 +54,22 @@ pub struct Lines<R> {
 /// What is worked on, as its connection and its answers know it.
 type Open = Arc<Mutex<Work>>;
 
-/// The requests that are not answered yet, and the answers that wait for their reader.
+/// The requests that are not answered yet, those that run, and the answers that wait for their reader.
 #[derive(Debug, Default)]
 struct Work {
     ids: HashSet<RequestId>,
+    running: usize,
     unread: usize,
+}
+
+/// A request that runs. It goes with the request to its handler and ends with it: one that its sender gave up runs on
+/// until it has come to an end.
+struct Running(Open);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        locked(&self.0).running -= 1;
+    }
 }
 
 /// An answer that waits. Whoever has it knows that its id is free: it was before the answer could be read.
@@ -247,22 +259,28 @@ fn message(value: Value, open: &Open) -> Read {
 }
 
 /// A request that there is room for, under an id that no other has now.
-fn opened(message: Received, id: RequestId, open: &Open) -> Read {
+fn opened(mut message: Received, id: RequestId, open: &Open) -> Read {
     let mut work = locked(open);
     if work.ids.contains(&id) {
         // Answered without an id: the id is that of the other, whose answer is still to come.
         return refused(None, ErrorData::invalid_request("`id` is that of a request that is worked on", None));
     }
-    let count = work.ids.len() + work.unread;
+    // A request has an id, or runs, or both.
+    let count = work.ids.len().max(work.running) + work.unread;
     if count >= limits::REQUESTS_PER_CONNECTION_MAX {
         let why = format!("{count} requests are worked on; send this again when one is answered");
         return refused(Some(id), ErrorData::new(BUSY, why, None));
     }
     work.ids.insert(id);
+    work.running += 1;
+    drop(work);
+    if let JsonRpcMessage::Request(request) = &mut message {
+        request.request.extensions_mut().insert(Arc::new(Running(Arc::clone(open))));
+    }
     Read::Message(Box::new(message))
 }
 
-/// A request that its sender gives up is not answered, so its id is free.
+/// A request that its sender gives up is not answered, so its id is free; its place is, when it has ended.
 fn closed(message: &Received, open: &Open) {
     if let JsonRpcMessage::Notification(notification) = message
         && let rmcp::model::ClientNotification::CancelledNotification(cancelled) = &notification.notification
@@ -297,6 +315,11 @@ mod tests {
 
     /// What comes of lines: the methods that got through, and the answers.
     async fn spoken(input: &[u8]) -> (usize, Vec<Value>) {
+        handled(input, drop).await
+    }
+
+    /// The same, of lines whose messages are handled.
+    async fn handled(input: &[u8], mut handle: impl FnMut(Received)) -> (usize, Vec<Value>) {
         let (client, server) = tokio::io::duplex(1 << 16);
         let (read, write) = tokio::io::split(server);
         let mut lines = Lines::new(read, write);
@@ -312,8 +335,9 @@ mod tests {
             said
         });
         let mut through = 0;
-        while lines.receive().await.is_some() {
+        while let Some(message) = lines.receive().await {
             through += 1;
+            handle(message);
         }
         lines.close().await.expect("closed");
         drop(lines);
@@ -415,5 +439,23 @@ mod tests {
         let (through, said) = spoken(format!("{}{}{cancel}{}", request(1), request(1), request(1)).as_bytes()).await;
         assert_eq!((through, said.len()), (3, 1), "{said:?}");
         assert_eq!((&said[0]["error"]["code"], &said[0]["id"]), (&(-32_600).into(), &Value::Null));
+    }
+
+    #[tokio::test]
+    async fn given_up_requests_count_until_they_end() {
+        let max = limits::REQUESTS_PER_CONNECTION_MAX;
+        let pair = |id: usize| {
+            format!(
+                "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n\
+                 {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{id}}}}}\n"
+            )
+        };
+        let pairs = (0..max + 3).map(pair).collect::<String>();
+        let mut running = Vec::new();
+        let (through, said) = handled(pairs.as_bytes(), |message| running.push(message)).await;
+        assert_eq!((through, said.len()), (2 * max + 3, 3));
+        assert!(said.iter().all(|answer| answer["error"]["code"] == BUSY.0), "{said:?}");
+        let (through, said) = handled(pairs.as_bytes(), drop).await;
+        assert_eq!((through, said.len()), (2 * (max + 3), 0), "{said:?}");
     }
 }

@@ -17,6 +17,7 @@ use ringfence_model::entry::Body;
 use ringfence_model::entry::Entry;
 use ringfence_model::id::CallId;
 use ringfence_model::json;
+use ringfence_model::limits;
 use ringfence_model::outcome::Trace;
 use ringfence_model::outcome::TracedDecision;
 use ringfence_model::outcome::one_line;
@@ -211,7 +212,8 @@ fn behind<T: DeserializeOwned>(commitment: &Commitment, what: &str, ledger: Opti
     let content =
         content.ok_or_else(|| format!("its {what} is not in the log: it was removed, or this is another home"))?;
     let unreadable = |error: &dyn std::fmt::Display| format!("its {what} is none of this version: {error}");
-    let value = json::parse(&content.bytes).map_err(|error| unreadable(&error))?;
+    let value =
+        json::parse_within(&content.bytes, limits::JSON_RECORDED_VALUES_MAX).map_err(|error| unreadable(&error))?;
     serde_json::from_value(value).map_err(|error| unreadable(&error))
 }
 
