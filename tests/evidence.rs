@@ -613,8 +613,10 @@ fn restored_home_goes_on_where_it_was() {
     run(&["restore", backup.to_str().expect("text")]).code(0);
     assert!(run(&["log", "verify"]).code(0).text().contains("intact: 8 entries, 8 under a signed checkpoint"));
     let kept = |root: &Path| {
-        let is_kept =
-            |(path, _): &(PathBuf, u32)| !path.starts_with("cache") && !path.to_string_lossy().contains("sqlite-");
+        let is_kept = |(path, _): &(PathBuf, u32)| {
+            let name = path.to_string_lossy();
+            !path.starts_with("cache") && !name.contains("sqlite-") && name != "log.head.lock"
+        };
         files(root).into_iter().filter(is_kept).collect::<Vec<_>>()
     };
     assert_eq!(kept(&restored), kept(&home.path()));
