@@ -206,7 +206,7 @@ impl Sequencer {
     }
 
     /// Hands the log over to a new key: signs all there is with the old one, writes the rotation, and signs that with the
-    /// new one. If it fails midway the log says which key is in force: [`keys`].
+    /// new one. If it fails midway the log says which key is in force: [`keys()`].
     pub fn rotate(&mut self, ledger: &Ledger, new: Arc<dyn Signer>) -> Result<String, SequencerError> {
         self.publish(ledger)?;
         let origin = &ledger.opened().origin;
