@@ -9,8 +9,12 @@
 //! A chain can be cut off at its end, or made anew as a whole, and still be one; only a checkpoint, or a receipt, says
 //! otherwise. The report says so when there is none; to whoever gave keys to check by, that is a failure.
 
+use std::io;
+use std::io::BufRead;
+
 use ringfence_model::digest::Digest;
 use ringfence_model::encoding;
+use ringfence_model::limits;
 
 pub use crate::finding::FINDINGS_MAX;
 pub use crate::finding::Finding;
@@ -380,4 +384,27 @@ impl LogCheck {
 
 fn is_within(ranges: &[(u64, u64)], index: u64) -> bool {
     ranges.iter().any(|(first, last)| (*first..=*last).contains(&index))
+}
+
+/// Reads one line of an export into `line`, without its end: false at the end of the export. A line that is too long is no
+/// entry: what of it is kept, one byte more than an entry may have, is enough to say so, and the rest is skipped.
+pub fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    let mut any = false;
+    loop {
+        let available = reader.fill_buf()?;
+        if available.is_empty() {
+            return Ok(any);
+        }
+        any = true;
+        let end = available.iter().position(|byte| *byte == b'\n');
+        let part = available.get(..end.unwrap_or(available.len())).unwrap_or_default();
+        let room = (limits::ENTRY_BYTES_MAX + 1).saturating_sub(line.len());
+        line.extend_from_slice(part.get(..room).unwrap_or(part));
+        let consumed = part.len() + usize::from(end.is_some());
+        reader.consume(consumed);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
 }

@@ -16,6 +16,7 @@ use ringfence_audit::bundle;
 use ringfence_audit::bundle::Bundle;
 use ringfence_audit::note::Verifier;
 use ringfence_audit::receipt::Receipt;
+use ringfence_audit::verify;
 use ringfence_audit::verify::Finding;
 use ringfence_audit::verify::Kind;
 use ringfence_audit::verify::LogCheck;
@@ -127,7 +128,7 @@ fn check_log(mut reader: impl BufRead, args: &Args) -> Result<Report, Unanswered
         check.checkpoint(&String::from_utf8_lossy(&note));
     }
     let mut line = Vec::new();
-    while read_line(&mut reader, &mut line).map_err(|error| unreadable(&args.file, &error))? {
+    while verify::read_line(&mut reader, &mut line).map_err(|error| unreadable(&args.file, &error))? {
         check.entry(&line);
     }
     Ok(check.finish())
@@ -137,28 +138,6 @@ fn beside(export: &Path) -> PathBuf {
     let mut name = OsString::from(export);
     name.push(".checkpoint");
     PathBuf::from(name)
-}
-
-/// Reads a line without its end. Of one that is too long to be an entry, only what shows that is kept.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    line.clear();
-    let mut any = false;
-    loop {
-        let available = reader.fill_buf()?;
-        if available.is_empty() {
-            return Ok(any);
-        }
-        any = true;
-        let end = available.iter().position(|byte| *byte == b'\n');
-        let part = available.get(..end.unwrap_or(available.len())).unwrap_or_default();
-        let room = (limits::ENTRY_BYTES_MAX + 1).saturating_sub(line.len());
-        line.extend_from_slice(part.get(..room).unwrap_or(part));
-        let consumed = part.len() + usize::from(end.is_some());
-        reader.consume(consumed);
-        if end.is_some() {
-            return Ok(true);
-        }
-    }
 }
 
 /// A report of one failure.

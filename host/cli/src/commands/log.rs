@@ -10,6 +10,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use ringfence_audit::note::Verifier;
+use ringfence_audit::verify;
 use ringfence_audit::verify::Finding;
 use ringfence_audit::verify::Kind;
 use ringfence_audit::verify::LogCheck;
@@ -22,7 +23,6 @@ use ringfence_model::entry::Begun;
 use ringfence_model::entry::Body;
 use ringfence_model::entry::Refused;
 use ringfence_model::entry::Removed;
-use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::LedgerError;
@@ -274,34 +274,11 @@ fn verify_file(path: &Path, checkpoints: &[PathBuf], mut check: LogCheck) -> Res
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let mut line = Vec::new();
     loop {
-        line.clear();
-        // A line that is too long is no entry: what of it is read is enough to say so, and the rest is skipped.
-        let read = read_line(&mut reader, &mut line).map_err(|error| CommandError::file(path, &error))?;
+        let read = verify::read_line(&mut reader, &mut line).map_err(|error| CommandError::file(path, &error))?;
         if !read {
             return Ok(check.finish());
         }
         check.entry(&line);
-    }
-}
-
-/// Reads a line without its end, keeping no more of it than an entry may have and one byte.
-pub(super) fn read_line(reader: &mut impl std::io::BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    let mut any = false;
-    loop {
-        let available = reader.fill_buf()?;
-        if available.is_empty() {
-            return Ok(any);
-        }
-        any = true;
-        let end = available.iter().position(|byte| *byte == b'\n');
-        let part = available.get(..end.unwrap_or(available.len())).unwrap_or_default();
-        let room = (limits::ENTRY_BYTES_MAX + 1).saturating_sub(line.len());
-        line.extend_from_slice(part.get(..room).unwrap_or(part));
-        let consumed = part.len() + usize::from(end.is_some());
-        reader.consume(consumed);
-        if end.is_some() {
-            return Ok(true);
-        }
     }
 }
 

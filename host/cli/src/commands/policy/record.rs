@@ -8,6 +8,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::path::PathBuf;
 
+use ringfence_audit::verify;
 use ringfence_model::decision::DecisionPoint;
 use ringfence_model::decision::PolicyRequest;
 use ringfence_model::decision::Subject;
@@ -28,7 +29,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::args::RecordArgs;
-use crate::commands::log::read_line;
 use crate::error::CommandError;
 use crate::home::Home;
 use crate::policies;
@@ -154,8 +154,7 @@ impl Record {
         loop {
             let mut page = Vec::new();
             while page.len() < PAGE {
-                line.clear();
-                if !read_line(&mut reader, &mut line).map_err(unreadable)? {
+                if !verify::read_line(&mut reader, &mut line).map_err(unreadable)? {
                     break;
                 }
                 page.push(encoding::decode(&line).map_err(|_| CommandError::no_entry(number))?);
