@@ -277,7 +277,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 }
 
-/// JSON text with every character that is not for printing as `\uXXXX`: the same JSON, harmless wherever it is shown.
+/// JSON text with every character that is not for printing as an escape of four digits: the same JSON, harmless wherever it is shown.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
