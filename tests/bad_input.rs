@@ -26,7 +26,7 @@ const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 #[test]
 fn files_that_are_no_components_are_refused() {
     // MAL-02
-    let home = Home::new();
+    let home = Home::cold();
     home.run(["run", TOOL_ECHO, "nothing"]).code(0);
     let compiled = std::fs::read_dir(home.path().join("cache")).expect("the cache").next().expect("a file");
     let compiled = std::fs::read(compiled.expect("a file").path()).expect("a compiled component");

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::LazyLock;
 use std::time::Instant;
 
 use ringfence_model::decision::Answer;
@@ -20,7 +19,6 @@ use ringfence_model::egress::HttpRule;
 use ringfence_model::egress::HttpTarget;
 use ringfence_model::egress::Scheme;
 use ringfence_model::egress::UrlPath;
-use ringfence_runtime::engine::Engine;
 use ringfence_runtime::policy::Policy;
 use ringfence_runtime::policy::PolicyError;
 use ringfence_runtime::policy::PolicySet;
@@ -28,9 +26,8 @@ use ringfence_runtime::policy::cases::Cases;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::harness::ENGINE;
 use crate::harness::Home;
-
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().expect("an engine"));
 
 fn load(name: &str, settings: &Value) -> Result<Policy, PolicyError> {
     let policy = ringfence_policies::ALL.iter().find(|policy| policy.name == name).expect("a built-in policy");

@@ -5,22 +5,20 @@ use std::sync::LazyLock;
 
 use ringfence_model::decision::PolicyFault;
 use ringfence_model::decision::Verdict;
-use ringfence_runtime::engine::Engine;
 use ringfence_runtime::policy::Policy;
 use ringfence_runtime::policy::cases::Cases;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::harness::ENGINE;
 use crate::harness::Home;
 
-/// Compiling them takes seconds, so it is done once for all tests here.
 static CEDAR: LazyLock<Policy> = LazyLock::new(|| load("cedar", &json!({ "policies": "" })));
 static REGO: LazyLock<Policy> = LazyLock::new(|| load("rego", &rego("package ringfence\nverdict := \"abstain\"")));
 
 fn load(name: &str, settings: &Value) -> Policy {
-    let engine = Engine::new().expect("an engine");
     let builtin = ringfence_policies::ALL.iter().find(|policy| policy.name == name).expect("a built-in policy");
-    Policy::load(&engine, name, builtin.component, settings).expect("a policy")
+    Policy::load(&ENGINE, name, builtin.component, settings).expect("a policy")
 }
 
 fn cedar(policies: &str) -> Value {

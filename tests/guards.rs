@@ -4,7 +4,6 @@
 //! mended transcript comes to when it is asked about again, and how much of their fuel a large body takes.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
 use ringfence_model::decision::AnswerSubject;
 use ringfence_model::decision::Obligation;
@@ -25,17 +24,15 @@ use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
 use ringfence_model::tool::Effect;
 use ringfence_model::tool::ToolRef;
-use ringfence_runtime::engine::Engine;
 use ringfence_runtime::policy::Policy;
 use ringfence_runtime::policy::PolicyError;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::harness::ENGINE;
 use crate::harness::Home;
 
 /// One for all tests: each holds a pool of instances.
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().expect("an engine"));
-
 fn policy(name: &str, settings: &Value) -> Policy {
     Policy::load(&ENGINE, name, builtin(name), settings).expect("settings that make sense")
 }

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use ringfence_model::decision::Answer;
@@ -16,7 +15,6 @@ use ringfence_model::decision::Verdict;
 use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::json;
-use ringfence_runtime::engine::Engine;
 use ringfence_runtime::ledger::backend::Backend as _;
 use ringfence_runtime::ledger::backend::sqlite::SqliteBackend;
 use ringfence_runtime::policy::Policy;
@@ -24,6 +22,7 @@ use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::policy::cases::Cases;
 use serde_json::Value;
 
+use crate::harness::ENGINE;
 use crate::harness::Home;
 use crate::harness::Ran;
 
@@ -31,8 +30,6 @@ const FILES: &str = ringfence_artifacts::TOOL_FILES;
 const ECHO: &str = ringfence_artifacts::TOOL_ECHO;
 
 /// One for all tests: each holds a pool of instances.
-pub static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().expect("an engine"));
-
 /// The folder of a policy's source and cases.
 fn source(name: &str) -> String {
     format!("{}/../../policies/{name}", env!("CARGO_MANIFEST_DIR"))

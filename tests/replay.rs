@@ -17,9 +17,9 @@ use ringfence_runtime::policy::cases::Cases;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::harness::ENGINE;
 use crate::harness::Home;
 use crate::harness::Ran;
-use crate::policy::ENGINE;
 use crate::policy::in_force;
 use crate::policy::kinds;
 use crate::policy::request;

@@ -1157,7 +1157,7 @@ mod cache {
 
     #[test]
     fn second_run_compiles_nothing() {
-        let home = Home::new();
+        let home = Home::cold();
         assert_eq!(cached(&home).len(), 0);
         let add = wasm(&home, "add", ADD);
         adds(&home, &add);
@@ -1178,7 +1178,7 @@ mod cache {
     #[test]
     fn poisoned_cache_changes_no_answer() {
         // ART-02: every file of the cache, tool and policy, in several ways.
-        let home = Home::new();
+        let home = Home::cold();
         let add = wasm(&home, "add", ADD);
         adds(&home, &add);
         let files = cached(&home);
@@ -1218,7 +1218,7 @@ mod cache {
     #[test]
     fn cache_of_another_home_is_of_no_use() {
         // ART-02: whole files, well made, under a key that is not this home's.
-        let (one, other) = (Home::new(), Home::new());
+        let (one, other) = (Home::cold(), Home::cold());
         let add = wasm(&one, "add", ADD);
         adds(&one, &add);
         for path in cached(&one) {
@@ -1236,7 +1236,7 @@ mod cache {
     #[test]
     fn replaced_tool_is_another_tool() {
         // ART-01: by name it is the same file, by digest it is not; nothing of the old one is used.
-        let home = Home::new();
+        let home = Home::cold();
         let tool = wasm(&home, "tool", ADD);
         adds(&home, &tool);
         let changed = ADD.replace("i32.add", "i32.sub");

@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod attack;
+mod compiled;
 pub mod dns;
 pub mod flow;
 pub mod network;
@@ -23,6 +24,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use crate::harness::attack::SECRET;
+pub use crate::harness::compiled::ENGINE;
 pub use crate::harness::registry::Lie;
 pub use crate::harness::registry::Registry;
 
@@ -45,6 +47,13 @@ pub struct Ran {
 impl Home {
     /// A folder with an initialised home in it.
     pub fn new() -> Self {
+        let home = Self::cold();
+        compiled::share(&home.path());
+        home
+    }
+
+    /// One that has nothing compiled, for tests that are about that.
+    pub fn cold() -> Self {
         let home = Self { root: tempfile::tempdir().expect("a folder") };
         home.run(["init", "--origin", "test.example/log"]).code(0);
         home
