@@ -40,6 +40,7 @@ fn new_policy_builds_and_passes() {
     let home = Home::new();
     let folder = home.folder("work");
     policy_builds_and_passes(&home, &folder, "rust");
+    stubs_take_the_place_of_wasi(&home, &folder);
 
     // What does not compile leaves the component that is there as it is, and says so.
     let component = folder.join("quiet-rust/quiet-rust.wasm");
@@ -55,11 +56,47 @@ fn new_policy_builds_and_passes() {
     assert_eq!(std::fs::read(&component).expect("the component"), before);
 }
 
+/// A policy that asks what is around it traps where there is nothing, and is told the same each time by stubs.
+#[track_caller]
+fn stubs_take_the_place_of_wasi(home: &Home, folder: &Path) {
+    let source = folder.join("quiet-rust/src/lib.rs");
+    let plain = std::fs::read_to_string(&source).expect("the source");
+    let curious = plain.replace(r#""the function is on the list""#, "&surroundings()") + SURROUNDINGS;
+    std::fs::write(&source, curious).expect("the source");
+
+    // Control: without WASI there is no clock to be asked, and the one row that asks it fails.
+    ringfence(home, folder, &["build", "quiet-rust"]).code(0);
+    let failed = ringfence(home, folder, &["policy", "test", "quiet-rust"]);
+    assert!(failed.code(4).text().contains("3 passed, 1 failed"), "{}", failed.text());
+
+    ringfence(home, folder, &["build", "quiet-rust", "--stub-wasi"]).code(0);
+    let passed = ringfence(home, folder, &["policy", "test", "quiet-rust"]);
+    assert!(passed.code(0).text().contains("4 passed, 0 failed"), "{}", passed.text());
+    ringfence(home, folder, &["policy", "test", "quiet-rust", "--shuffle"]).code(0);
+    std::fs::write(&source, plain).expect("the source");
+}
+
+/// What a policy finds around it; the text of its reason, so that asking in another order has to give the same.
+const SURROUNDINGS: &str = r#"
+fn surroundings() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    use std::time::{Instant, SystemTime};
+
+    assert_eq!(SystemTime::now(), SystemTime::UNIX_EPOCH);
+    assert!(Instant::now().elapsed().is_zero());
+    assert_eq!(std::env::args().count() + std::env::vars().count(), 0);
+    assert!(std::fs::read_dir("/").is_err() && std::fs::write("/here", "x").is_err());
+    eprintln!("nobody reads this");
+    format!("drawn: {}", RandomState::new().hash_one(1))
+}
+"#;
+
 #[test]
 fn new_tool_builds_and_runs() {
     let home = Home::new();
     let folder = home.folder("work");
     ringfence(&home, &folder, &["new", "tool", "count-lines", "--dir", "tool"]).code(0);
+    ringfence(&home, &folder, &["build", "tool", "--stub-wasi"]).code(1).says("hint: leave `--stub-wasi` out");
     ringfence(&home, &folder, &["build", "tool", "--out", "count.wasm"]).code(0);
     home.file("docs/a.txt", "one\ntwo\n");
     let dir = format!("{}::/docs", home.folder("docs").display());

@@ -180,6 +180,9 @@ pub struct BuildArgs {
     /// Where the component goes [default: NAME.wasm in the folder]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// For a policy in Rust whose crates want WASI, a clock or chance: stubs that always answer alike
+    #[arg(long)]
+    pub stub_wasi: bool,
 }
 
 #[derive(Debug, Subcommand)]

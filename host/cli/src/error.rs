@@ -625,6 +625,9 @@ impl From<CallFailure> for CommandError {
 impl From<BuildError> for CommandError {
     fn from(error: BuildError) -> Self {
         let hint = match &error {
+            BuildError::Failed(program) if program == "cargo" => {
+                "what it printed before says what is wrong; `--stub-wasi` builds a policy whose crates want a clock or chance"
+            }
             BuildError::Failed(_) => "what it printed before says what is wrong",
             BuildError::File { .. } => "check what the path leads to, and who may read and write it",
             BuildError::Missing(Needed::ComponentizeJs) => "run `npm install` in the project's folder",
@@ -632,9 +635,13 @@ impl From<BuildError> for CommandError {
                 "install it with `pip install componentize-py`, or install uv or pipx, which fetch it"
             }
             BuildError::Missing(Needed::Node) => "install Node.js",
-            BuildError::Missing(Needed::RustTarget) => "run `rustup target add wasm32-unknown-unknown wasm32-wasip2`",
+            BuildError::Missing(Needed::RustTarget(targets)) => &match targets.first() {
+                Some(target) => format!("run `rustup target add {target}`"),
+                None => "run `rustup target list`".to_owned(),
+            },
             BuildError::NoProject(_) => "`ringfence new` makes a folder to start from",
             BuildError::Project { .. } => "a component is built from one package, for one world",
+            BuildError::StubbedTool => "leave `--stub-wasi` out, and grant what it needs",
         };
         Self::environment(one_line(&error.to_string())).code("host.build").hint(hint)
     }

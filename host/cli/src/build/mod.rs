@@ -53,6 +53,9 @@ pub enum BuildError {
     /// Something that is needed is not there.
     #[error("{0} is not installed")]
     Missing(Needed),
+    /// A tool was to be built without WASI.
+    #[error("only a policy is built with stubs for WASI: a tool reaches it as far as it is granted")]
+    StubbedTool,
     /// A program was there and failed; it has said why.
     #[error("`{0}` failed")]
     Failed(String),
@@ -67,18 +70,18 @@ pub enum Needed {
     ComponentizePy,
     /// What runs what builds JavaScript.
     Node,
-    /// A standard library of Rust for WebAssembly.
-    RustTarget,
+    /// A standard library of Rust for WebAssembly, for one of these targets.
+    RustTarget(&'static [&'static str]),
 }
 
 impl fmt::Display for Needed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ComponentizeJs => "`@bytecodealliance/componentize-js`",
-            Self::ComponentizePy => "`componentize-py`",
-            Self::Node => "`node`",
-            Self::RustTarget => "a standard library of Rust for WebAssembly",
-        })
+        match self {
+            Self::ComponentizeJs => f.write_str("`@bytecodealliance/componentize-js`"),
+            Self::ComponentizePy => f.write_str("`componentize-py`"),
+            Self::Node => f.write_str("`node`"),
+            Self::RustTarget(targets) => write!(f, "a standard library of Rust for `{}`", targets.join("` or `")),
+        }
     }
 }
 
@@ -103,6 +106,15 @@ enum Language {
     JavaScript,
     Python,
     Rust,
+}
+
+/// What becomes of the WASI that a policy is built over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wasi {
+    /// It stays an import, and then the component is no policy.
+    AsItIs,
+    /// Stubs that tell every policy the same take its place.
+    Stubbed,
 }
 
 /// A folder that can be built.
@@ -145,11 +157,20 @@ impl Project {
 
     /// The bytes of the component, with what describes it inside. The tools of the language say on standard error how
     /// they get on.
-    pub fn build(&self) -> Result<Vec<u8>, BuildError> {
+    ///
+    /// A policy in Python or JavaScript has nothing of WASI either way: their tools take it out.
+    ///
+    /// # Errors
+    ///
+    /// What can't be built, and WASI to be stubbed in a tool, which is granted it.
+    pub fn build(&self, wasi: Wasi) -> Result<Vec<u8>, BuildError> {
+        if self.kind() == Kind::Tool && wasi == Wasi::Stubbed {
+            return Err(BuildError::StubbedTool);
+        }
         let component = match self.language {
             Language::JavaScript => javascript::build(self)?,
             Language::Python => python::build(self)?,
-            Language::Rust => rust::build(self)?,
+            Language::Rust => rust::build(self, wasi)?,
         };
         match self.kind() {
             Kind::Policy => Ok(component),

@@ -1,4 +1,7 @@
 //! Rust: cargo, with a standard library for WebAssembly that is installed already, or one that was prepared.
+//!
+//! A policy is built for a target without any import. One whose crates want a clock or chance does not compile for that;
+//! it is built for WASI then, and linked with stubs in its place, so that it has no imports either.
 
 use std::fs;
 use std::io;
@@ -17,11 +20,17 @@ use crate::build::Kind;
 use crate::build::Needed;
 use crate::build::Project;
 use crate::build::RUST;
+use crate::build::Wasi;
 
 /// A standard library without any import.
 const POLICY_TARGET: &str = "wasm32-unknown-unknown";
+/// A standard library over WASI as it was when a program imported plain functions, which can be stubbed.
+const STUBBED_TARGET: &str = "wasm32-wasip1";
 /// Standard libraries over WASI, the better one first.
 const TOOL_TARGETS: [&str; 2] = ["wasm32-wasip2", "wasm32-wasip1"];
+/// What stands in for WASI in a policy.
+const STUBS: &str = include_str!("wasi_stubs.wat");
+const STUBBED_MODULE: &str = "wasi_snapshot_preview1";
 /// What turns the linker's module into a component; it comes with Rust.
 const LINKER: &str = "wasm-component-ld";
 /// Where tool-chains are prepared, and what says so: see `scripts/guest-toolchain.sh`.
@@ -36,16 +45,49 @@ pub(super) fn package_name(manifest: &Path) -> Result<String, BuildError> {
     name.map(ToOwned::to_owned).ok_or_else(|| wrong("it is not the manifest of a package".to_owned()))
 }
 
-pub(super) fn build(project: &Project) -> Result<Vec<u8>, BuildError> {
-    let toolchain = installed(project).or_else(prepared).ok_or(BuildError::Missing(Needed::RustTarget))?;
-    let triple = toolchain.one(match project.kind() {
-        Kind::Policy => "POLICY_TARGET",
-        Kind::Tool => "TOOL_TARGET",
-    })?;
+/// What a project is compiled for: how a prepared tool-chain calls it, and which targets will do.
+struct Base {
+    key: &'static str,
+    targets: &'static [&'static str],
+}
+
+impl Base {
+    fn of(project: &Project, wasi: Wasi) -> Self {
+        match (project.kind(), wasi) {
+            (Kind::Policy, Wasi::AsItIs) => Self { key: "POLICY_TARGET", targets: &[POLICY_TARGET] },
+            (Kind::Policy, Wasi::Stubbed) => Self { key: "TOOL_TARGET", targets: &[STUBBED_TARGET] },
+            (Kind::Tool, _) => Self { key: "TOOL_TARGET", targets: &TOOL_TARGETS },
+        }
+    }
+
+    /// The target of a tool-chain, if it is one of these.
+    fn target<'a>(&self, toolchain: &'a Toolchain) -> Option<&'a str> {
+        toolchain.one(self.key).ok().filter(|target| self.targets.contains(target))
+    }
+}
+
+pub(super) fn build(project: &Project, wasi: Wasi) -> Result<Vec<u8>, BuildError> {
+    let base = Base::of(project, wasi);
+    let missing = || BuildError::Missing(Needed::RustTarget(base.targets));
+    let toolchain = installed(project, &base).or_else(|| prepared(&base)).ok_or_else(missing)?;
+    let triple = base.target(&toolchain).ok_or_else(missing)?;
     let mut command = cargo_build(&toolchain, triple, &[(&project.folder, &project.name)])?;
+    if wasi == Wasi::Stubbed {
+        command.arg("--config").arg(stubs(project, triple)?);
+    }
     command.current_dir(&project.folder).arg("--message-format=json-render-diagnostics");
     let path = only_component(&messages(&mut command)?, &project.folder.join(RUST))?;
     fs::read(&path).map_err(BuildError::file(&path))
+}
+
+/// Has the linker put the stubs in. Where they lie is among the flags, and other flags mean that everything is compiled
+/// anew: it is always the same place.
+fn stubs(project: &Project, triple: &str) -> Result<String, BuildError> {
+    let folder = project.folder.join("target");
+    let path = folder.join("wasi_stubs.wat");
+    fs::create_dir_all(&folder).and_then(|()| fs::write(&path, STUBS)).map_err(BuildError::file(&path))?;
+    let flag = format!("-Clink-arg=--adapt={STUBBED_MODULE}={}", path.display());
+    Ok(format!("target.{triple}.rustflags=[{flag:?}]"))
 }
 
 /// What cargo says it did; for people it prints on standard error.
@@ -75,7 +117,7 @@ fn only_component(messages: &str, manifest: &Path) -> Result<PathBuf, BuildError
 }
 
 /// The compiler that is used in that folder, if it has a standard library for what is to be built.
-fn installed(project: &Project) -> Option<Toolchain> {
+fn installed(project: &Project, base: &Base) -> Option<Toolchain> {
     let rustc = |args: &[&str]| {
         let output =
             Command::new("rustc").current_dir(&project.folder).args(args).stderr(Stdio::null()).output().ok()?;
@@ -85,16 +127,12 @@ fn installed(project: &Project) -> Option<Toolchain> {
     let version = rustc(&["-vV"])?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "))?;
     let libraries = sysroot.join("lib/rustlib");
-    let has = |target: &&str| has_std(&libraries.join(target).join("lib"));
-    let (key, target) = match project.kind() {
-        Kind::Policy => ("POLICY_TARGET", Some(POLICY_TARGET).filter(has)?),
-        Kind::Tool => ("TOOL_TARGET", TOOL_TARGETS.into_iter().find(has)?),
-    };
+    let target = base.targets.iter().find(|target| has_std(&libraries.join(target).join("lib")))?;
     let tools = libraries.join(host).join("bin");
     let settings = [
         ("CARGO", "cargo".into()),
         ("RUSTC", sysroot.join("bin/rustc")),
-        (key, target.into()),
+        (base.key, target.into()),
         ("LINKER", tools.join(LINKER)),
         ("PATH_PREFIX", tools.join("gcc-ld")),
     ];
@@ -107,13 +145,14 @@ fn has_std(folder: &Path) -> bool {
     names.into_iter().any(|name| name.to_string_lossy().starts_with("libstd-"))
 }
 
-/// The newest of those that were prepared and whose compiler is still the one they were prepared for.
-fn prepared() -> Option<Toolchain> {
+/// The newest of those that were prepared for this, and whose compiler is still the one they were prepared for.
+fn prepared(base: &Base) -> Option<Toolchain> {
     let folder = prepared_folder()?;
     let mut found: Vec<(SystemTime, Toolchain)> = fs::read_dir(folder)
         .ok()?
         .flatten()
         .filter_map(|entry| read(&entry.path().join("env")).ok().flatten())
+        .filter(|(_, toolchain)| base.target(toolchain).is_some())
         .collect();
     found.sort_by_key(|(time, _)| *time);
     found.pop().map(|(_, toolchain)| toolchain)

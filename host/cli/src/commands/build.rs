@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::args::BuildArgs;
 use crate::build::Kind;
 use crate::build::Project;
+use crate::build::Wasi;
 use crate::commands;
 use crate::commands::inspect;
 use crate::error::CommandError;
@@ -22,7 +23,7 @@ pub fn run(home: Option<&Path>, args: &BuildArgs, output: Output) -> Result<Exit
     let project = Project::open(&args.dir)?;
     let out = args.out.clone().unwrap_or_else(|| project.folder().join(format!("{}.wasm", project.name())));
     output.note(&format!("building {} `{}`", word(project.kind()), project.name()));
-    let component = project.build()?;
+    let component = project.build(if args.stub_wasi { Wasi::Stubbed } else { Wasi::AsItIs })?;
     check(home, &project, &out, &component, output)?;
     commands::write(&out, &component)?;
     told(&project, &out, &component, output);
