@@ -33,5 +33,6 @@ bench: build
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path guests/Cargo.toml --all --check
+	$(CARGO) fmt --manifest-path policies/native/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --locked --workspace --no-deps --document-private-items

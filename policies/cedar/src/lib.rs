@@ -13,10 +13,14 @@ use cedar_policy::Authorizer;
 use ringfence_policy_support::types::{Description, Request, SettingsProblem, Verdict};
 use ringfence_policy_support::{Guest, all_points, one_line, reason};
 
-use crate::settings::{SETTINGS_SCHEMA, Settings};
+use crate::settings::SETTINGS_SCHEMA;
+pub use crate::settings::Settings;
 
-struct Cedar;
+/// The policy.
+#[derive(Debug)]
+pub struct Cedar;
 
+#[cfg(target_family = "wasm")]
 ringfence_policy_support::export!(Cedar with_types_in ringfence_policy_support::bindings);
 
 impl Guest for Cedar {
@@ -43,10 +47,18 @@ impl Guest for Cedar {
     }
 }
 
-fn judge(settings: &str, request: &Request) -> Result<Verdict, (&'static str, String)> {
+/// Why a request can't be decided on: a reason's code and text.
+pub type Fault = (&'static str, String);
+
+fn judge(settings: &str, request: &Request) -> Result<Verdict, Fault> {
     let Ok(settings) = Settings::parse(settings) else {
         return Err(("settings-not-valid", "the settings are not those of this policy".to_owned()));
     };
+    decide(&settings, request)
+}
+
+/// Decides by settings that have been read.
+pub fn decide(settings: &Settings, request: &Request) -> Result<Verdict, Fault> {
     let question = question::of(request).map_err(|text| ("request-not-expressible", text))?;
     let answer = Authorizer::new().is_authorized(&question, &settings.policies, &settings.entities);
     Ok(verdict::of(&answer, &settings.policies))

@@ -9,10 +9,14 @@ mod settings;
 use ringfence_policy_support::types::{Description, Request, SettingsProblem, Verdict};
 use ringfence_policy_support::{Guest, all_points, document, one_line, reason};
 
-use crate::settings::{SETTINGS_SCHEMA, Settings};
+use crate::settings::SETTINGS_SCHEMA;
+pub use crate::settings::Settings;
 
-struct Rego;
+/// The policy.
+#[derive(Debug)]
+pub struct Rego;
 
+#[cfg(target_family = "wasm")]
 ringfence_policy_support::export!(Rego with_types_in ringfence_policy_support::bindings);
 
 impl Guest for Rego {
@@ -38,10 +42,18 @@ impl Guest for Rego {
     }
 }
 
-fn judge(settings: &str, request: &Request) -> Result<Verdict, (&'static str, String)> {
+/// Why a request can't be decided on: a reason's code and text.
+pub type Fault = (&'static str, String);
+
+fn judge(settings: &str, request: &Request) -> Result<Verdict, Fault> {
     let Ok(settings) = Settings::parse(settings) else {
         return Err(("settings-not-valid", "the settings are not those of this policy".to_owned()));
     };
+    decide(settings, request)
+}
+
+/// Decides by settings that have been read.
+pub fn decide(settings: Settings, request: &Request) -> Result<Verdict, Fault> {
     let input = document(request).map_err(|text| ("request-not-readable", text))?;
     let value = settings.evaluate(input.into()).map_err(|text| ("evaluation-error", text))?;
     answer::read(value).map_err(|text| ("verdict-not-understood", text))

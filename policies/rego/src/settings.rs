@@ -39,7 +39,7 @@ const NO_RULE: &str = "not a valid rule path";
 const NO_FUNCTION: &str = "could not find function";
 
 /// Settings that could be read: an engine that has them, and the rule to ask it for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     engine: Engine,
     query: String,
