@@ -503,7 +503,7 @@ mod determinism {
     /// SHA-256 over what each policy said to each request, in the order of the requests.
     fn digest_of_verdicts(count: u64, backwards: bool, seed: u64) -> Digest {
         let policies: Vec<_> =
-            ringfence_policies::ALL.iter().map(|policy| load(policy.name, policy.component)).collect();
+            ringfence_policies::ALL.iter().map(|policy| (policy.name, load(policy.name, policy.component))).collect();
         assert!(policies.len() >= 2);
         let mut order: Vec<u64> = (0..count).collect();
         if backwards {
@@ -513,7 +513,8 @@ mod determinism {
             .into_iter()
             .map(|number| {
                 let request = any_request(&mut Numbers(seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
-                let rulings: Vec<_> = policies.iter().map(|policy| format!("{:?}", policy.ask(&request))).collect();
+                let asked = policies.iter().filter(|(name, _)| number % every(name) == 0);
+                let rulings: Vec<_> = asked.map(|(_, policy)| format!("{:?}", policy.ask(&request))).collect();
                 Digest::of(rulings.concat().as_bytes())
             })
             .collect();
@@ -522,6 +523,11 @@ mod determinism {
         }
         let bytes: Vec<_> = said.iter().flat_map(|digest| *digest.as_bytes()).collect();
         Digest::of(&bytes)
+    }
+
+    /// Every how many requests a policy is asked. An engine for a whole language takes as long as a hundred others.
+    fn every(policy: &str) -> u64 {
+        if ["cedar", "rego"].contains(&policy) { 20 } else { 1 }
     }
 
     /// A built-in policy with the first settings of its own cases that it takes.
