@@ -9,14 +9,15 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ("egress", &[]),
     ("engine", &[]),
     ("gate", &[]),
+    ("halt", &[]),
     ("ledger", &[]),
     ("sequencer", &["ledger"]),
-    ("sandbox", &["egress", "engine", "toolbox"]),
+    ("sandbox", &["egress", "engine", "halt", "toolbox"]),
     ("toolbox", &["engine", "sandbox"]),
     ("policy", &["engine", "sandbox", "toolbox"]),
     ("session", &["host", "ledger", "pipeline", "sandbox", "toolbox"]),
     ("pipeline", &["egress", "engine", "gate", "host", "ledger", "policy", "sandbox", "session", "toolbox"]),
-    ("host", &["egress", "engine", "gate", "ledger", "pipeline", "policy", "sandbox", "sequencer", "toolbox"]),
+    ("host", &["egress", "engine", "gate", "halt", "ledger", "pipeline", "policy", "sandbox", "sequencer", "toolbox"]),
     ("bench", &["egress", "engine", "gate", "host", "ledger", "policy", "sandbox", "sequencer", "toolbox"]),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use ringfence_audit::signer::Signer as _;
 use ringfence_audit::signer::SoftwareSigner;
@@ -36,6 +37,7 @@ use ringfence_runtime::egress::Egress;
 use ringfence_runtime::egress::EgressConfig;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::gate::Concurrency;
+use ringfence_runtime::halt::Halt;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::host::HostConfig;
 use ringfence_runtime::host::HostParts;
@@ -70,6 +72,10 @@ fn host() -> Arc<Host> {
 }
 
 fn host_with(concurrency: Concurrency) -> Arc<Host> {
+    host_of(HostConfig { concurrency, ..HostConfig::default() })
+}
+
+fn host_of(config: HostConfig) -> Arc<Host> {
     let engine = Engine::new().expect("an engine");
     let signer = Arc::new(SoftwareSigner::from_seed("test.example/log", &[7; 32]).expect("a signer"));
     let opened = Opened { host: "test".into(), key: signer.verifier().to_string(), origin: "test.example/log".into() };
@@ -80,7 +86,7 @@ fn host_with(concurrency: Concurrency) -> Arc<Host> {
     Arc::new(Host::new(HostParts {
         policies: PolicySet::new(vec![ring_default(&engine)]),
         engine,
-        config: HostConfig { concurrency, ..HostConfig::default() },
+        config,
         ledger,
         ledger_blocks: false,
         sequencer,
@@ -227,6 +233,41 @@ const SPINNER: &str = r#"(component
   (core module $m (func (export "spin") (loop $forever (br $forever))))
   (core instance $i (instantiate $m))
   (func (export "spin") (canon lift (core func $i "spin"))))"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn halt_stops_what_runs_and_waits() {
+    // POL-17
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("halted");
+    let concurrency = Concurrency { calls: 1, ..Concurrency::default() };
+    let host = host_of(HostConfig { concurrency, halt: Halt::by_file(&file), ..HostConfig::default() });
+    let (spinner, scribbler) = (tool(&host, SPINNER).await, tool(&host, SCRIBBLER).await);
+    let calling = |tool: &Arc<Tool>, function: &'static str| {
+        let (host, tool) = (Arc::clone(&host), Arc::clone(tool));
+        tokio::spawn(async move { call(&host, &tool, request(&host, function)).await })
+    };
+    let runs = calling(&spinner, "spin");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let waits = calling(&scribbler, "scribble");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!runs.is_finished() && !waits.is_finished(), "the one runs, the other waits for its place");
+
+    let started = Instant::now();
+    std::fs::write(&file, "").expect("the file");
+    let (ran, waited) = (runs.await.expect("an answer"), waits.await.expect("an answer"));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(ran.outcome.kind, OutcomeKind::Cancelled);
+    assert!(ran.outcome.error.expect("why").message.contains("halted"));
+    assert_eq!(waited.outcome.code(), "denied.halted");
+    assert_eq!(call(&host, &scribbler, request(&host, "scribble")).await.outcome.code(), "denied.halted");
+    // Of what waited and what came later nothing began.
+    assert_eq!((bodies(&host, "begun").len(), bodies(&host, "refused").len()), (1, 2));
+    assert_eq!(bodies(&host, "refused")[0]["stage"], "begin");
+
+    // The control: without the file everything runs again.
+    std::fs::remove_file(&file).expect("it was there");
+    assert_eq!(call(&host, &scribbler, request(&host, "scribble")).await.outcome.kind, OutcomeKind::Returned);
+}
 
 #[tokio::test]
 async fn session_narrows_its_calls() {

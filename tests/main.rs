@@ -20,6 +20,7 @@ mod evidence;
 mod filesystem;
 mod fuzz;
 mod guards;
+mod halt;
 mod host;
 mod isolation;
 mod limit;

@@ -134,6 +134,10 @@ pub enum Command {
     /// Have policies judge an agent's messages before they go on
     #[command(subcommand)]
     Transcript(TranscriptCommand),
+    /// Stop every call that runs, and start none until `resume`
+    Halt(HaltArgs),
+    /// Let calls run again after `halt`
+    Resume(HaltArgs),
     /// List calls whose effect is unknown, and say what became of them
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -714,6 +718,13 @@ pub struct SettleArgs {
     /// The operator who looked [default: you]
     #[arg(long = "as", value_name = "PRINCIPAL")]
     pub principal: Option<Principal>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct HaltArgs {
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reason: String,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -25,6 +25,7 @@ use ringfence_runtime::engine::CompileError;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::approvals::AnswerError;
 use ringfence_runtime::ledger::backend::BackendError;
+use ringfence_runtime::ledger::halts::HaltError;
 use ringfence_runtime::ledger::sessions::SessionError;
 use ringfence_runtime::ledger::settlements::SettleError;
 use ringfence_runtime::pipeline::CallFailure;
@@ -596,6 +597,15 @@ impl From<SettleError> for CommandError {
     }
 }
 
+impl From<HaltError> for CommandError {
+    fn from(error: HaltError) -> Self {
+        match error {
+            HaltError::Ledger(error) => error.into(),
+            HaltError::NotOperator(_) => Self::denied("denied.halt", &one_line(&error.to_string())),
+        }
+    }
+}
+
 impl From<PublishedError> for CommandError {
     fn from(error: PublishedError) -> Self {
         let message = one_line(&error.to_string());
@@ -765,6 +775,9 @@ pub fn denial_hints(denial: &Denial, ring: Ring, key: RingKey<'_>, config: &Path
         Denial::Obligation(_) => {
             vec!["narrow where the policy is asked, or what it demands, under [policies]".to_owned()]
         }
+        Denial::Halted => vec![
+            "`ringfence resume --reason …` lets calls run again; `ringfence log show` says who halted it".to_owned(),
+        ],
         Denial::Session(_) => vec!["`ringfence session list` shows what is open, and in which ring".to_owned()],
         Denial::Key { code: "denied.effect-unknown", .. } => vec![
             "find out what it did, then say so: `ringfence ledger settle CALL --committed`, or `--not-executed`"

@@ -39,6 +39,7 @@ use ringfence_model::time::Timestamp;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::engine::EngineError;
 use ringfence_runtime::engine::cache::Cache;
+use ringfence_runtime::halt::Halt;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::SystemRandom;
@@ -140,6 +141,11 @@ pub fn folder(named: Option<&Path>) -> Result<PathBuf, HomeError> {
         .ok_or_else(|| HomeError::NotInitialised("the data folder of this user, which has none,".to_owned()))
 }
 
+/// The file that halts the host whose home is in `folder`, whatever else is wrong with that.
+pub fn halt_path(folder: &Path) -> PathBuf {
+    folder.join("halted")
+}
+
 impl Home {
     /// Creates a home: keys, a log with its first entry, a configuration.
     pub fn init(folder: &Path, origin: Option<&str>) -> Result<Self, HomeError> {
@@ -218,6 +224,11 @@ impl Home {
     /// Where calls get folders of their own.
     pub fn scratch_path(&self) -> PathBuf {
         self.folder.join("scratch")
+    }
+
+    /// What stops everything here, as long as it is there.
+    pub fn halt(&self) -> Halt {
+        Halt::by_file(&halt_path(&self.folder))
     }
 
     /// Where the newest checkpoint is kept a second time.

@@ -25,7 +25,7 @@ pub enum ContentName {
     Input,
     /// How it ended.
     Output,
-    /// Why somebody approved, rejected or settled.
+    /// Why somebody approved, rejected, settled, halted or resumed.
     Reason,
     /// What the policies were told; it repeats the input, or the output.
     Request,
@@ -98,6 +98,7 @@ pub fn commitments(body: &Body) -> Vec<(ContentName, Commitment)> {
         ],
         Body::Held(held) => vec![held.input.and_then(input), request(&held.decision)],
         Body::Refused(refused) => vec![admission(&refused.admission), input(refused.input), asked(&refused.decision)],
+        Body::Halted(change) | Body::Resumed(change) => vec![Some((ContentName::Reason, change.reason))],
         Body::Settled(settled) => vec![Some((ContentName::Reason, settled.reason))],
         Body::Opened(_) | Body::Removed(_) | Body::Rotated(_) | Body::SessionClosed(_) | Body::SessionOpened(_) => {
             Vec::new()

@@ -98,10 +98,12 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, DecodeError> {
         "decided" => Body::Decided(serde_json::from_str(body)?),
         "elevated" => Body::Elevated(serde_json::from_str(body)?),
         "finished" => Body::Finished(serde_json::from_str(body)?),
+        "halted" => Body::Halted(serde_json::from_str(body)?),
         "held" => Body::Held(serde_json::from_str(body)?),
         "opened" => Body::Opened(serde_json::from_str(body)?),
         "refused" => Body::Refused(serde_json::from_str(body)?),
         "rejected" => Body::Rejected(serde_json::from_str(body)?),
+        "resumed" => Body::Resumed(serde_json::from_str(body)?),
         "rotated" => Body::Rotated(serde_json::from_str(body)?),
         "session-closed" => Body::SessionClosed(serde_json::from_str(body)?),
         "session-opened" => Body::SessionOpened(serde_json::from_str(body)?),
@@ -130,6 +132,7 @@ mod tests {
     use crate::entry::EffectState;
     use crate::entry::Elevated;
     use crate::entry::Finished;
+    use crate::entry::HaltChange;
     use crate::entry::Held;
     use crate::entry::Opened;
     use crate::entry::Refused;
@@ -320,6 +323,8 @@ mod tests {
                 session,
             }),
             Body::SessionClosed(SessionClosed { by: principal(), session }),
+            Body::Halted(HaltChange { by: principal(), reason: commitment }),
+            Body::Resumed(HaltChange { by: principal(), reason: commitment }),
             Body::Settled(Settled {
                 by: principal(),
                 call,

@@ -56,6 +56,8 @@ pub enum Body {
     Elevated(Box<Elevated>),
     /// A call has ended.
     Finished(Box<Finished>),
+    /// An operator halted the host: nothing starts, and what runs is stopped.
+    Halted(HaltChange),
     /// Somebody has to approve first.
     Held(Box<Held>),
     /// The log has been opened for the first time.
@@ -66,6 +68,8 @@ pub enum Body {
     Rejected(ApprovalAnswer),
     /// Contents were removed.
     Removed(Box<Removed>),
+    /// An operator let the host run again.
+    Resumed(HaltChange),
     /// The key of the log's checkpoints was replaced.
     Rotated(Box<Rotated>),
     /// A session was closed.
@@ -86,11 +90,13 @@ impl Body {
             Self::Decided(_) => "decided",
             Self::Elevated(_) => "elevated",
             Self::Finished(_) => "finished",
+            Self::Halted(_) => "halted",
             Self::Held(_) => "held",
             Self::Opened(_) => "opened",
             Self::Refused(_) => "refused",
             Self::Rejected(_) => "rejected",
             Self::Removed(_) => "removed",
+            Self::Resumed(_) => "resumed",
             Self::Rotated(_) => "rotated",
             Self::SessionClosed(_) => "session-closed",
             Self::SessionOpened(_) => "session-opened",
@@ -111,9 +117,11 @@ impl Body {
             Self::SessionOpened(opened) => Some(opened.session),
             Self::Approved(_)
             | Self::Finished(_)
+            | Self::Halted(_)
             | Self::Opened(_)
             | Self::Rejected(_)
             | Self::Removed(_)
+            | Self::Resumed(_)
             | Self::Rotated(_)
             | Self::Settled(_) => None,
         }
@@ -131,9 +139,11 @@ impl Body {
             Self::Approved(_)
             | Self::Decided(_)
             | Self::Elevated(_)
+            | Self::Halted(_)
             | Self::Opened(_)
             | Self::Rejected(_)
             | Self::Removed(_)
+            | Self::Resumed(_)
             | Self::Rotated(_)
             | Self::SessionClosed(_)
             | Self::SessionOpened(_) => None,
@@ -159,9 +169,11 @@ impl Body {
                 admission(refused.admission.as_ref()).into_iter().chain(decision).collect()
             }
             Self::Approved(_)
+            | Self::Halted(_)
             | Self::Opened(_)
             | Self::Rejected(_)
             | Self::Removed(_)
+            | Self::Resumed(_)
             | Self::Rotated(_)
             | Self::SessionClosed(_)
             | Self::SessionOpened(_)
@@ -346,6 +358,16 @@ impl Settlement {
             Self::NotExecuted => "not-executed",
         }
     }
+}
+
+/// An operator halted the host, or let it run again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HaltChange {
+    /// Who did.
+    pub by: Principal,
+    /// Commitment to the reason given.
+    pub reason: Commitment,
 }
 
 /// What a call used.

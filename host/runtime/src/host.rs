@@ -27,6 +27,7 @@ use crate::egress::Egress;
 use crate::engine::Engine;
 use crate::gate::Concurrency;
 use crate::gate::Gate;
+use crate::halt::Halt;
 use crate::ledger::DecisionDraft;
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
@@ -58,6 +59,8 @@ pub struct HostConfig {
     pub rings: [RingConfig; 4],
     /// How many calls run at the same time.
     pub concurrency: Concurrency,
+    /// What stops everything.
+    pub halt: Halt,
     /// Folders of the host's own: never granted.
     pub host_state: Vec<String>,
     /// Where scratch folders are made: a private folder within the host's own state.
@@ -277,6 +280,7 @@ impl Host {
             [] => self.policies(),
             more => Arc::new(self.policies().with(more.to_vec())),
         };
+        let interrupt = &interrupt.clone().or_halted(self.parts.config.halt.clone());
         pipeline::call(&self.parts, &policies, IncomingCall { request, tool, interrupt }).await
     }
 

@@ -13,6 +13,7 @@ pub mod bench;
 pub mod egress;
 pub mod engine;
 pub mod gate;
+pub mod halt;
 pub mod host;
 pub mod ledger;
 pub mod pipeline;

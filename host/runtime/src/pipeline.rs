@@ -255,6 +255,7 @@ pub(crate) async fn call(
 async fn run(parts: &Parts, policies: &Arc<PolicySet>, incoming: IncomingCall<'_>) -> Result<Response, Stop> {
     let session = session::find(parts, &incoming.request, incoming.tool).await?;
     let admitted = session::admit(incoming, session)?;
+    not_halted(parts, &admitted, Stage::Admit)?;
     let authorized = decide::decide(parts, policies, admitted).await?;
     let granted = narrow(parts, authorized)?;
     recall(parts, &granted).await?;
@@ -263,6 +264,16 @@ async fn run(parts: &Parts, policies: &Arc<PolicySet>, incoming: IncomingCall<'_
     let placed = enter(parts, granted).await?;
     let begun = begin(parts, placed).await?;
     Ok(finish(parts, policies, begun).await?)
+}
+
+/// Asked first and again after every wait, so that nothing starts after the host was halted; what is halted between this and
+/// the tool's first instruction is interrupted there (POL-17).
+fn not_halted(parts: &Parts, admitted: &AdmittedCall<'_>, stage: Stage) -> Result<(), Stop> {
+    if !parts.config.halt.is_on() {
+        return Ok(());
+    }
+    let AdmittedCall { request, tool, function, .. } = admitted;
+    Err(Stop::refused(request, tool, Some(function), stage, Denial::Halted))
 }
 
 fn narrow<'t>(parts: &Parts, authorized: AuthorizedCall<'t>) -> Result<GrantedCall<'t>, Stop> {
@@ -314,7 +325,10 @@ async fn enter<'t>(parts: &Parts, granted: GrantedCall<'t>) -> Result<PlacedCall
     let AdmittedCall { request, tool, function, .. } = &granted.admitted;
     let caller = Caller { ring: request.ring, tool: tool.reference().digest, principal: request.principal.clone() };
     match parts.gate.enter(caller).await {
-        Ok(place) => Ok(PlacedCall { granted, place }),
+        Ok(place) => match not_halted(parts, &granted.admitted, Stage::Begin) {
+            Ok(()) => Ok(PlacedCall { granted, place }),
+            Err(stop) => Err(stop.with_decision(granted.decision)),
+        },
         Err(busy) => {
             let stop = Stop::refused(request, tool, Some(function), Stage::Begin, Denial::Busy(busy));
             Err(stop.with_decision(granted.decision))

@@ -57,6 +57,9 @@ fn of_denial(denial: &Denial, function: &Function) -> Vec<String> {
             "nothing has run: a limit on use is reached; make the same call again after {} ms at the earliest",
             capped.retry_after_ms
         )],
+        Denial::Halted => one(
+            "nothing runs here for now, by the operator's decision: don't make the call again before a person says so",
+        ),
         Denial::Held(approval) => vec![
             format!("nothing has run: a person has to approve first; tell them the id `{}`", approval.approval),
             "once it is approved, make exactly this call again: same arguments, same idempotency key".to_owned(),

@@ -115,6 +115,7 @@ pub(super) fn host(
             operator: config.operator_ceiling(),
             rings: config.ring_configs(),
             concurrency: config.concurrency(),
+            halt: home.halt(),
             host_state,
             scratch,
         },

@@ -182,6 +182,7 @@ fn summary(stored: &StoredEntry) -> String {
             format!("{}  {}  ring {}  {}", opened.session, one_line(&opened.name), opened.ring, opened.principal)
         }
         Body::Rotated(rotated) => rotated.new.clone(),
+        Body::Halted(change) | Body::Resumed(change) => format!("by {}", change.by),
         Body::Settled(settled) => format!("{}  {}  by {}", settled.call, settled.how.as_str(), settled.by),
         Body::Refused(refused) => {
             let Refused { call, tool, function, ring, code, .. } = refused.as_ref();

@@ -13,6 +13,7 @@ mod cosign;
 mod diff;
 mod doctor;
 mod extension;
+mod halt;
 mod init;
 mod inspect;
 mod invoke;
@@ -94,6 +95,8 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::Approve(answer) => approval::answer(&Home::open(&folder()?)?, &answer, true, output),
         Command::Reject(answer) => approval::answer(&Home::open(&folder()?)?, &answer, false, output),
         Command::Transcript(transcript) => transcript::run(&Home::open(&folder()?)?, transcript, output),
+        Command::Halt(args) => halt::halt(&folder()?, &args, output),
+        Command::Resume(args) => halt::resume(&Home::open(&folder()?)?, &args, output),
         Command::Ledger(ledger) => ledger::run(&Home::open(&folder()?)?, &ledger, output),
         Command::Log(log) => log::run(folder().ok().as_deref(), log, output),
         Command::Receipt(receipt) => receipt::run(folder().ok().as_deref(), receipt, output),

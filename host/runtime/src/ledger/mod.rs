@@ -14,6 +14,7 @@ pub mod backend;
 pub mod call;
 pub mod decisions;
 pub mod error;
+pub mod halts;
 pub mod random;
 pub mod record;
 pub mod recovery;

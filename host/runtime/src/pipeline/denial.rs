@@ -31,6 +31,8 @@ pub enum Denial {
     Layer(Box<Refusal>),
     /// The host has no place for it now; nothing is wrong with it.
     Busy(Busy),
+    /// An operator halted the host.
+    Halted,
     /// Somebody has to approve first, or has not answered yet.
     Held(Box<Approval>),
     /// Somebody was asked, and said no.
@@ -60,6 +62,7 @@ impl Denial {
             Self::Policy(reasons) if reasons.iter().any(|reason| reason.is_fault) => "denied.policy-fault".to_owned(),
             Self::Policy(_) => "denied.policy".to_owned(),
             Self::Layer(refusal) => format!("denied.{}", refusal.layer),
+            Self::Halted => "denied.halted".to_owned(),
             Self::Held(_) => "denied.approval".to_owned(),
             Self::Rejected(_) => "denied.rejected".to_owned(),
             Self::Capped(_) => "denied.cap".to_owned(),
@@ -90,6 +93,7 @@ impl Denial {
     pub fn message(&self) -> String {
         match self {
             Self::Caller(text) | Self::Key { text, .. } | Self::Obligation(text) | Self::Session(text) => text.clone(),
+            Self::Halted => "an operator halted the host: nothing starts until one lets it run again".to_owned(),
             Self::Held(approval) => held(approval),
             Self::Rejected(approval) => format!("approval `{}` was rejected", approval.approval),
             Self::Capped(capped) => {

@@ -1,4 +1,4 @@
-//! Interrupt: a caller's word that a call need not go on.
+//! Interrupt: a caller's word that a call need not go on, or an operator's that nothing does.
 //!
 //! It says when and nothing else: what became of the call is for the outcome to say, and what of its effect is known for
 //! the record.
@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+
+use crate::halt::Halt;
 
 /// Makes an [`Interrupt`] be raised. Dropping it never does.
 #[derive(Debug)]
@@ -17,12 +19,14 @@ pub struct Interrupt {
     raised: watch::Receiver<bool>,
     /// One that can't be raised keeps its own other end, so that waiting for it has no special case.
     _never: Option<Arc<watch::Sender<bool>>>,
+    /// What else raises it.
+    halt: Halt,
 }
 
 /// An interrupt, and what raises it.
 pub fn interrupt() -> (Interrupter, Interrupt) {
     let (raise, raised) = watch::channel(false);
-    (Interrupter(raise), Interrupt { raised, _never: None })
+    (Interrupter(raise), Interrupt { raised, _never: None, halt: Halt::default() })
 }
 
 impl Interrupter {
@@ -36,16 +40,34 @@ impl Interrupt {
     /// One that nobody can raise.
     pub fn never() -> Self {
         let (raise, raised) = watch::channel(false);
-        Self { raised, _never: Some(Arc::new(raise)) }
+        Self { raised, _never: Some(Arc::new(raise)), halt: Halt::default() }
+    }
+
+    /// One that is raised when the host is halted, as well.
+    #[must_use]
+    pub(crate) fn or_halted(self, halt: Halt) -> Self {
+        Self { halt, ..self }
     }
 
     /// Whether it has been raised.
     pub fn is_raised(&self) -> bool {
-        *self.raised.borrow()
+        *self.raised.borrow() || self.halt.is_on()
+    }
+
+    /// In words, for whoever waits for the call.
+    pub fn why(&self) -> &'static str {
+        if self.halt.is_on() { "an operator halted the host" } else { "the caller stopped the call" }
     }
 
     /// Ends when it is raised; never, if nobody is left to do that.
     pub async fn wait(&self) {
+        tokio::select! {
+            () = self.raised_by_caller() => {}
+            () = self.halt.wait() => {}
+        }
+    }
+
+    async fn raised_by_caller(&self) {
         if self.raised.clone().wait_for(|raised| *raised).await.is_err() {
             std::future::pending::<()>().await;
         }

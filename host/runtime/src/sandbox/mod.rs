@@ -123,7 +123,7 @@ pub async fn run(tool: &Tool, function: &Function, input: &Input, room: &Room<'_
     };
     let elapsed = started.elapsed();
     let outcome = match ended {
-        None => Outcome::cancelled("the caller stopped the call"),
+        None => Outcome::cancelled(room.interrupt.why()),
         Some(ended) => ran(ended, &store, grant, function)?,
     };
     Ok(conclude(store, grant, function, outcome, elapsed))
