@@ -19,6 +19,7 @@ use thiserror::Error;
 pub mod memory;
 pub mod sqlite;
 
+mod columns;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]

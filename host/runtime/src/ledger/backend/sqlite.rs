@@ -25,9 +25,6 @@ use ringfence_audit::tree::Node;
 use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
-use ringfence_model::entry::EffectState;
-use ringfence_model::entry::Settlement;
-use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
 use ringfence_model::principal::Principal;
 use rusqlite::CachedStatement;
@@ -44,13 +41,14 @@ use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
-use crate::ledger::backend::CallState;
 use crate::ledger::backend::Fact;
 use crate::ledger::backend::FactKind;
-use crate::ledger::backend::KeyRow;
 use crate::ledger::backend::StoredCheckpoint;
 use crate::ledger::backend::StoredContent;
 use crate::ledger::backend::StoredEntry;
+use crate::ledger::backend::columns::CallColumns;
+use crate::ledger::backend::columns::from_sql;
+use crate::ledger::backend::columns::to_sql;
 
 mod sql;
 
@@ -283,27 +281,18 @@ fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
 }
 
 fn put_call(connection: &Connection, row: &CallRow) -> rusqlite::Result<()> {
-    let (begun, ended, effect) = match row.state {
-        CallState::Begun { begun } => (Some(begun), None, None),
-        CallState::Finished { begun, finished, effect } => (Some(begun), Some(finished), Some(effect)),
-        CallState::Refused { refused } => (None, Some(refused), None),
-        CallState::Settled { begun, finished, .. } => (Some(begun), Some(finished), Some(EffectState::Unknown)),
-    };
-    let settlement = match row.state {
-        CallState::Settled { settled, how, .. } => Some((settled, how)),
-        CallState::Begun { .. } | CallState::Finished { .. } | CallState::Refused { .. } => None,
-    };
+    let columns = CallColumns::of(row);
     connection.prepare_cached(sql::PUT_CALL)?.execute(params![
-        row.call.to_string(),
-        row.principal.to_string(),
-        row.key.as_ref().map(|key| key.key.as_bytes()),
-        row.key.as_ref().map(|key| key.fingerprint.as_bytes()),
-        reach_word(row.reach),
-        begun.map(to_sql),
-        ended.map(to_sql),
-        effect.map(effect_word),
-        settlement.map(|(settled, _)| to_sql(settled)),
-        settlement.map(|(_, how)| how.as_str()),
+        columns.call,
+        columns.principal,
+        columns.key,
+        columns.fingerprint,
+        columns.reach,
+        columns.begun,
+        columns.ended,
+        columns.effect,
+        columns.settled,
+        columns.settlement,
     ])?;
     Ok(())
 }
@@ -320,92 +309,19 @@ fn checkpoint_of(row: &Row<'_>) -> rusqlite::Result<Result<StoredCheckpoint, Bac
 }
 
 fn call_of(row: &Row<'_>) -> rusqlite::Result<Result<CallRow, BackendError>> {
-    let (call, principal): (String, String) = (row.get(0)?, row.get(1)?);
-    let key: (Option<[u8; 32]>, Option<[u8; 32]>) = (row.get(2)?, row.get(3)?);
-    let reach: String = row.get(4)?;
-    let state: (Option<i64>, Option<i64>, Option<String>) = (row.get(5)?, row.get(6)?, row.get(7)?);
-    let settlement: (Option<i64>, Option<String>) = (row.get(8)?, row.get(9)?);
-    let read = || -> Result<CallRow, String> {
-        let key = key.0.zip(key.1).map(|(key, fingerprint)| KeyRow {
-            key: Digest::from_bytes(key),
-            fingerprint: Digest::from_bytes(fingerprint),
-        });
-        Ok(CallRow {
-            call: call.parse().map_err(|error| format!("{error}"))?,
-            principal: principal.parse().map_err(|error| format!("{error}"))?,
-            key,
-            reach: reach_of(&reach)?,
-            state: settled_of(state_of(state.0, state.1, state.2.as_deref())?, settlement.0, settlement.1.as_deref())?,
-        })
+    let columns = CallColumns {
+        call: row.get(0)?,
+        principal: row.get(1)?,
+        key: row.get(2)?,
+        fingerprint: row.get(3)?,
+        reach: row.get(4)?,
+        begun: row.get(5)?,
+        ended: row.get(6)?,
+        effect: row.get(7)?,
+        settled: row.get(8)?,
+        settlement: row.get(9)?,
     };
-    Ok(read().map_err(|why| BackendError::Corrupt(format!("the row of call `{}`: {why}", call.escape_debug()))))
-}
-
-fn state_of(begun: Option<i64>, ended: Option<i64>, effect: Option<&str>) -> Result<CallState, String> {
-    Ok(match (begun, ended, effect) {
-        (Some(begun), None, None) => CallState::Begun { begun: from_sql(begun)? },
-        (Some(begun), Some(finished), Some(effect)) => {
-            CallState::Finished { begun: from_sql(begun)?, finished: from_sql(finished)?, effect: effect_of(effect)? }
-        }
-        (None, Some(refused), None) => CallState::Refused { refused: from_sql(refused)? },
-        _ => return Err("it has no such state".to_owned()),
-    })
-}
-
-/// The state of a call, with what somebody has said of it since.
-fn settled_of(state: CallState, settled: Option<i64>, how: Option<&str>) -> Result<CallState, String> {
-    let (settled, how) = match (settled, how) {
-        (None, None) => return Ok(state),
-        (Some(settled), Some(how)) => (from_sql(settled)?, settlement_of(how)?),
-        _ => return Err("it is settled in part".to_owned()),
-    };
-    match state {
-        CallState::Finished { begun, finished, effect: EffectState::Unknown } => {
-            Ok(CallState::Settled { begun, finished, settled, how })
-        }
-        _ => Err("it is settled, and its effect was not unknown".to_owned()),
-    }
-}
-
-fn settlement_of(word: &str) -> Result<Settlement, String> {
-    let known = [Settlement::Committed, Settlement::NotExecuted].into_iter().find(|how| how.as_str() == word);
-    known.ok_or_else(|| format!("`{}` is no settlement", word.escape_debug()))
-}
-
-fn reach_word(reach: Reach) -> &'static str {
-    match reach {
-        Reach::Nothing => "nothing",
-        Reach::Reads => "reads",
-        Reach::Writes => "writes",
-    }
-}
-
-fn reach_of(word: &str) -> Result<Reach, String> {
-    let known = [Reach::Nothing, Reach::Reads, Reach::Writes].into_iter().find(|reach| reach_word(*reach) == word);
-    known.ok_or_else(|| format!("`{}` is no reach", word.escape_debug()))
-}
-
-fn effect_word(effect: EffectState) -> &'static str {
-    match effect {
-        EffectState::Aborted => "aborted",
-        EffectState::Committed => "committed",
-        EffectState::Unknown => "unknown",
-    }
-}
-
-fn effect_of(word: &str) -> Result<EffectState, String> {
-    let known = [EffectState::Aborted, EffectState::Committed, EffectState::Unknown];
-    let known = known.into_iter().find(|effect| effect_word(*effect) == word);
-    known.ok_or_else(|| format!("`{}` is no state of an effect", word.escape_debug()))
-}
-
-/// `SQLite`'s integers are signed; a log of 2^63 entries is far beyond any disk.
-fn to_sql(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn from_sql(value: i64) -> Result<u64, String> {
-    u64::try_from(value).map_err(|_| format!("`{value}` is no index"))
+    Ok(columns.row())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,15 @@ use std::env;
 use std::fs;
 use std::process::Command;
 
+use ringfence_model::entry::EffectState;
+use ringfence_model::entry::Settlement;
+use ringfence_model::grant::Reach;
+
 use super::*;
 use crate::ledger::Begin;
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
+use crate::ledger::backend::CallState;
 use crate::ledger::fixture;
 use crate::ledger::fixture::begin;
 use crate::ledger::fixture::call;
