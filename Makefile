@@ -21,9 +21,9 @@ build: setup
 demo:
 	@scripts/demo.sh
 
-# The independent verifiers in the tests are Python.
+# The independent verifiers in the tests are Python; a log in a database is tested against a real server.
 test: setup
-	@scripts/need.sh python3
+	@scripts/need.sh python3 postgres
 	$(CARGO) test --locked --workspace
 
 bench: build

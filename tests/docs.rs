@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,6 +15,8 @@ use tempfile::TempDir;
 use crate::harness;
 use crate::harness::Home;
 use crate::harness::Ran;
+use crate::harness::postgres::Database;
+use crate::harness::tls::Authority;
 
 /// Where a home is in the documents.
 const SHOWN_HOME: &str = "~/.local/share/ringfence";
@@ -372,8 +375,9 @@ fn reference_is_a_configuration() {
 fn reference_with_every_key_is_a_configuration() {
     let every_key = uncommented(&read("docs/reference.toml"));
     assert!(every_key.contains("\n[policies.mine]\n") && every_key.contains("\nfolders = "));
-    let home = Home::new();
-    let every_key = with_real_tool(&home, &every_key);
+    let database = Database::new();
+    let home = Home::made_with(&["--store", &database.url()]);
+    let every_key = with_real_store(&home, &database, &with_real_tool(&home, &every_key));
     let policy = fs::read(ringfence_artifacts::HOSTILE_POLICY_ABSTAIN_ALWAYS).expect("a policy");
     let placeholder = format!("sha256:{}", "0".repeat(64));
     fs::create_dir(home.path().join("policies")).expect("a folder");
@@ -389,6 +393,17 @@ fn reference_with_every_key_is_a_configuration() {
     assert_eq!(home.run(["policy", "list"]).code(0).text().matches("in force  ").count(), 3);
 }
 
+/// The reference with a database that is really there, and the files that it takes.
+fn with_real_store(home: &Home, database: &Database, reference: &str) -> String {
+    let (shown, password) = ("postgres://ringfence@db.example.com:5432/ringfence", "keys/store.password");
+    assert!(reference.contains(shown) && reference.contains(password));
+    fs::write(home.path().join("store-roots.pem"), Authority::new().pem()).expect("a file");
+    let password = home.path().join(password);
+    fs::write(&password, database.password().unwrap_or("none asked for")).expect("a file");
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).expect("a mode");
+    reference.replace(shown, &database.url())
+}
+
 /// The reference with the pins of a tool that is really there: signed, and with a manifest beside it.
 fn with_real_tool(home: &Home, reference: &str) -> String {
     let shown = reference.lines().find_map(|line| line.strip_prefix("key = ")).expect("a key").trim_matches('"');
@@ -398,7 +413,8 @@ fn with_real_tool(home: &Home, reference: &str) -> String {
     let made = home.run(["key", "new", "author.example", "--output", &key, "--format", "json"]).code(0).json();
     let key_line = made["key"].as_str().expect("a key");
     home.run(["sign", &file, "--key", &key]).code(0);
-    home.configure(&format!("[signers.author]\nkey = '{key_line}'\n"));
+    let before = fs::read_to_string(home.path().join("ringfence.toml")).expect("a configuration");
+    home.configure(&format!("{before}[signers.author]\nkey = '{key_line}'\n"));
     home.run(["tool", "add", &file]).code(0);
     let tool = &home.run(["tool", "list", "--format", "json"]).code(0).json()[0];
     let pins = ["digest", "manifest_digest", "description_digest", "signature_digest"];

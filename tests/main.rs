@@ -29,6 +29,7 @@ mod named;
 mod points;
 mod policy;
 mod policy_set;
+mod postgres;
 mod publish;
 mod record;
 mod registry;

@@ -6,6 +6,7 @@ mod compiled;
 pub mod dns;
 pub mod flow;
 pub mod network;
+pub mod postgres;
 mod registry;
 pub mod tls;
 pub mod web;
@@ -47,16 +48,44 @@ pub struct Ran {
 impl Home {
     /// A folder with an initialised home in it.
     pub fn new() -> Self {
-        let home = Self::cold();
+        Self::made_with(&[])
+    }
+
+    /// The same, made with more arguments.
+    pub fn made_with(args: &[&str]) -> Self {
+        let home = Self::none();
+        home.init(args);
         compiled::share(&home.path());
         home
     }
 
     /// One that has nothing compiled, for tests that are about that.
     pub fn cold() -> Self {
-        let home = Self { root: tempfile::tempdir().expect("a folder") };
-        home.run(["init", "--origin", "test.example/log"]).code(0);
+        let home = Self::none();
+        home.init(&[]);
         home
+    }
+
+    fn init(&self, args: &[&str]) {
+        self.run(["init", "--origin", "test.example/log"].iter().chain(args)).code(0);
+    }
+
+    /// The same home on another host: what an operator copies of it.
+    pub fn on_another_host(&self) -> Self {
+        let home = Self::none();
+        for folder in ["keys", "cache", "tools"] {
+            std::fs::create_dir_all(home.path().join(folder)).expect("a folder");
+        }
+        for file in ["keys/log.key", "keys/cache.key", "ringfence.toml", "log.head"] {
+            std::fs::copy(self.path().join(file), home.path().join(file)).expect("a copy");
+        }
+        compiled::share(&home.path());
+        home
+    }
+
+    /// A folder without a home in it.
+    pub fn none() -> Self {
+        Self { root: tempfile::tempdir().expect("a folder") }
     }
 
     /// The home itself.

@@ -39,14 +39,19 @@ impl Authority {
 
     /// Its certificate as a file for whoever is to trust it.
     pub fn pem(&self) -> String {
-        let lines: Vec<_> = STANDARD.encode(self.issuer.der()).into_bytes();
-        let lines: Vec<_> = lines.chunks(64).map(String::from_utf8_lossy).collect();
-        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+        pem("CERTIFICATE", self.issuer.der())
     }
 
     /// A server with this name.
     pub fn server(&self, name: &str) -> Identity {
         self.sign(&params(name))
+    }
+
+    /// A certificate for a server with this name, and its key, as files.
+    pub fn pem_of(&self, name: &str) -> (String, String) {
+        let key = key();
+        let certificate = params(name).signed_by(&key, &self.issuer).expect("a certificate");
+        (pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der()))
     }
 
     /// A server with this name whose certificate has run out.
@@ -153,6 +158,12 @@ impl Identity {
 
 fn key() -> KeyPair {
     KeyPair::generate().expect("a key")
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der).into_bytes();
+    let lines: Vec<_> = text.chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 fn params(name: &str) -> CertificateParams {

@@ -226,6 +226,15 @@ pub struct InitArgs {
     /// The log's permanent name, as it stands in every checkpoint [default: a random one]
     #[arg(long, value_name = "NAME")]
     pub origin: Option<String>,
+    /// Keep the log in a database: `postgres://USER@HOST[:PORT]/DATABASE` [default: a file in the home]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// The file that holds the password of the database; else it stands in RINGFENCE_STORE_PASSWORD
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub store_password_file: Option<PathBuf>,
+    /// Certificates (PEM) that the server's has to lead to [default: Mozilla's roots]
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub store_roots: Option<PathBuf>,
 }
 
 #[derive(ClapArgs, Debug)]

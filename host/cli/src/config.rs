@@ -31,6 +31,7 @@ use ringfence_model::ring::Ring;
 use ringfence_runtime::engine::compiler::CompileLimits;
 use ringfence_runtime::gate::Concurrency;
 use ringfence_runtime::host::RingConfig;
+use ringfence_runtime::ledger::backend::postgres::address::Address;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -164,15 +165,41 @@ pub enum Imports {
     Strict,
 }
 
-/// Where the log's head is kept, and who watches the log.
+/// Where the log and its head are kept, and who watches the log.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct LogConfig {
     pub head: Option<PathBuf>,
+    /// The database that holds the log. Missing: a file in the home.
+    #[serde(deserialize_with = "store")]
+    pub store: Option<Address>,
+    /// What the database is told to let this host in, relative to the home.
+    pub store_password_file: Option<PathBuf>,
+    /// A file of certificates (PEM) that the server's has to lead to, relative to the home.
+    pub store_roots: Option<PathBuf>,
     pub retention: RetentionConfig,
     /// Whose cosignatures are kept.
     #[serde(deserialize_with = "witnesses")]
     pub witnesses: Vec<Witness>,
+}
+
+impl LogConfig {
+    /// The table as it is written for a new home; nothing if all of it is the default.
+    pub fn written(&self) -> String {
+        let store = self.store.as_ref().map(|store| ("store", store.to_string()));
+        let files = [("store-password-file", &self.store_password_file), ("store-roots", &self.store_roots)];
+        let files = files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?.display().to_string())));
+        let lines: String = store
+            .into_iter()
+            .chain(files)
+            .map(|(key, value)| format!("{key} = {}\n", toml::Value::String(value)))
+            .collect();
+        if lines.is_empty() { lines } else { format!("\n[log]\n{lines}") }
+    }
+}
+
+fn store<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 fn witnesses<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Witness>, D::Error> {
@@ -361,6 +388,9 @@ mod tests {
             ("[operator]\naddresses = [\"10.0.0.1/8\"]", 2, "bits beyond its prefix"),
             ("[operator]\nsockets = [\"tcp://a\"]", 2, "is not written as"),
             ("[log]\nhead = 1979-05-27", 2, "invalid type"),
+            ("[log]\nstore = 'log.db'", 2, "it is not written as `postgres://"),
+            ("[log]\nstore = 'postgres://a:hunter2@b/c'", 2, "it holds a password"),
+            ("[log]\nstore = 'postgres://a@b/c?sslmode=prefer'", 2, "`sslmode=prefer` is refused"),
             ("[log]\nwitnesses = ['a+b']", 2, "not a verifier key"),
             ("\n[signers.a]\nkey = \"a+b+c\"", 3, "not a verifier key"),
         ] {

@@ -102,7 +102,8 @@ fn secrets(home: &Home, names: &[String]) -> Result<BTreeMap<String, Secret>, Ho
         .collect()
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, HomeError> {
+/// The certificates in a file: at least one, and each can be trusted.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, HomeError> {
     let refuse = |why: String| HomeError::File { path: path.display().to_string(), why };
     let bytes = fs::metadata(path).map_err(|error| file_error(path, &error))?.len();
     if bytes > ROOTS_BYTES_MAX {

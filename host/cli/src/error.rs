@@ -297,6 +297,12 @@ impl CommandError {
             .hint("nothing is overwritten: name another place, or move away what is there")
     }
 
+    /// `--store` names no database.
+    pub fn store_address(why: &str) -> Self {
+        Self::command_line(format!("`--store` can't be used: {}", one_line(why)))
+            .hint("`postgres://USER@HOST:PORT/DATABASE`; a password stands in a file (`--store-password-file`) or in RINGFENCE_STORE_PASSWORD")
+    }
+
     /// A home with more files than a backup may have.
     pub fn too_much_to_back_up(root: &Path) -> Self {
         Self::environment(format!("`{}` holds more than {} files", root.display(), limits::BACKUP_FILES_MAX))
@@ -432,6 +438,9 @@ impl From<HomeError> for CommandError {
             HomeError::Config(_) => Self::environment(message)
                 .code("host.config")
                 .hint("docs/reference.toml shows every key with its default"),
+            HomeError::NoFile(_) => Self::environment(message)
+                .code("host.log-store")
+                .hint("back up the database with its server's tools, and the home's other files as files"),
             HomeError::Ledger(error) => error.into(),
             HomeError::Sequencer(error) => error.into(),
             HomeError::File { .. } => Self::environment(message)
@@ -520,6 +529,20 @@ impl From<LedgerError> for CommandError {
             LedgerError::Storage(BackendError::InUse) => Self::environment(message)
                 .code("host.log-in-use")
                 .hint("wait until the other command has ended, or give each its own home with `--home DIR`"),
+            LedgerError::Storage(BackendError::Fenced) | LedgerError::Stopped(BackendError::Fenced) => {
+                Self::environment(message).code("host.log-taken-over").hint(
+                    "`ringfence ledger list --unknown` shows what became of its calls; the next command starts anew",
+                )
+            }
+            LedgerError::Storage(BackendError::Lost(_)) => Self::environment(message)
+                .code("host.log-store")
+                .hint("look after the server that `[log] store` names and the way to it, then try again"),
+            LedgerError::Storage(BackendError::Unusable { path, .. }) if path.starts_with("postgres://") => {
+                Self::environment(message).code("host.log-store").hint(
+                    "look at `[log] store` and its password (`store-password-file`, or RINGFENCE_STORE_PASSWORD); a log that \
+                     is there already is used by a home with its keys, and `ringfence init --store URL` makes one in another database",
+                )
+            }
             LedgerError::Storage(BackendError::Unusable { .. }) => Self::environment(message)
                 .code("host.log")
                 .hint("restore the log from a copy; `ringfence init` makes a new one in another home"),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! ringfence.toml    the operator's configuration
-//! log.sqlite        the log (with -wal and -shm beside it while it is open)
+//! log.sqlite        the log (with -wal and -shm beside it while it is open); `[log] store` puts it into a database
+//! log.lock          locked while a process has this home, if the log is in a database
 //! log.head          the newest checkpoint, in a second place; `[log] head` puts it elsewhere
 //! log.head.lock     held while the head is compared and replaced; it stands beside the head
 //! keys/log.key      signs checkpoints
@@ -27,8 +28,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
 
 use ringfence_audit::note::Verifier;
 use ringfence_audit::signer::Signer;
@@ -44,7 +43,6 @@ use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::SystemRandom;
 use ringfence_runtime::ledger::backend::Backend;
-use ringfence_runtime::ledger::backend::BackendError;
 use ringfence_runtime::ledger::backend::sqlite::SqliteBackend;
 use ringfence_runtime::sequencer::Sequencer;
 use ringfence_runtime::sequencer::SequencerError;
@@ -53,10 +51,9 @@ use thiserror::Error;
 use crate::commands;
 use crate::config::Config;
 use crate::config::ConfigError;
-
-/// How long a command waits for another to let go of the log, and how often it looks.
-const IN_USE_WAIT: Duration = Duration::from_secs(10);
-const IN_USE_PAUSE: Duration = Duration::from_millis(20);
+use crate::config::LogConfig;
+use crate::log_store::LogStore;
+use crate::log_store::wait_while_in_use;
 
 /// The key that the log is being handed over to, by the name of its file.
 const NEXT_KEY: &str = "next-log";
@@ -97,6 +94,9 @@ pub enum HomeError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The log is where this host does not copy it.
+    #[error("the log is in the database `{0}`, which is no file of this home")]
+    NoFile(String),
     /// The log can't be opened.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -147,9 +147,10 @@ pub fn halt_path(folder: &Path) -> PathBuf {
 }
 
 impl Home {
-    /// Creates a home: keys, a log with its first entry, a configuration.
-    pub fn init(folder: &Path, origin: Option<&str>) -> Result<Self, HomeError> {
-        let home = Self { folder: folder.to_owned(), config: Config::default() };
+    /// Creates a home: keys, a log with its first entry, a configuration that says where the log is.
+    pub fn init(folder: &Path, origin: Option<&str>, log: LogConfig) -> Result<Self, HomeError> {
+        let config = Config { log, ..Config::default() };
+        let home = Self { folder: folder.to_owned(), config };
         if home.log_path().exists() || home.key_path("log").exists() {
             return Err(HomeError::AlreadyInitialised(folder.display().to_string()));
         }
@@ -163,7 +164,12 @@ impl Home {
         )?;
         // Whether the name can sign at all is found out before anything is written.
         signer(&home.key_path("log"), &origin, &[0; 32])?;
-        write_new(&home.config_path(), CONFIG_TEMPLATE.as_bytes(), 0o600)?;
+        let store = LogStore::of(&home)?;
+        if store.address().is_some() {
+            // Whether there is a server that lets this host make a log is found out before anything is written, too.
+            drop(store.create()?);
+        }
+        write_new(&home.config_path(), (CONFIG_TEMPLATE.to_owned() + &home.config.log.written()).as_bytes(), 0o600)?;
         write_new(&home.key_path("cache"), hex::encode(random_bytes::<64>()?).as_bytes(), 0o600)?;
         let signer = new_signer(&home.key_path("log"), &origin)?;
         let opened = Opened {
@@ -171,8 +177,7 @@ impl Home {
             key: signer.verifier().to_string(),
             origin,
         };
-        let backend = SqliteBackend::create(&home.log_path()).map_err(LedgerError::from)?;
-        let ledger = Ledger::create(Box::new(backend), opened, Arc::new(SystemClock), Arc::new(SystemRandom))?;
+        let ledger = Ledger::create(store.create()?, opened, Arc::new(SystemClock), Arc::new(SystemRandom))?;
         // With the first checkpoint there is a head from the start: a home without one has lost it.
         Sequencer::open(&ledger, Arc::new(signer), Some(home.head_path()))?.publish(&ledger)?;
         Ok(home)
@@ -217,6 +222,7 @@ impl Home {
         self.folder.join("ringfence.toml")
     }
 
+    /// The log, if it is a file.
     pub fn log_path(&self) -> PathBuf {
         self.folder.join("log.sqlite")
     }
@@ -243,23 +249,24 @@ impl Home {
 
     /// The log, to write to.
     pub fn ledger(&self) -> Result<Ledger, HomeError> {
-        let backend = wait_while_in_use(|| SqliteBackend::open(&self.log_path()))?;
-        open_ledger(Box::new(backend))
+        open_ledger(LogStore::of(self)?.open()?)
     }
 
     /// The log, to read only: works on a disk that can't be written.
     pub fn ledger_read_only(&self) -> Result<Ledger, HomeError> {
-        let backend = wait_while_in_use(|| SqliteBackend::open_read_only(&self.log_path()))?;
-        open_ledger(Box::new(backend))
+        open_ledger(LogStore::of(self)?.open_read_only()?)
     }
 
     /// The log's store, to read only, whatever state the log is in: verification looks at it without trusting it.
-    pub fn backend_read_only(&self) -> Result<impl Backend + use<>, HomeError> {
-        wait_while_in_use(|| SqliteBackend::open_read_only(&self.log_path()))
+    pub fn backend_read_only(&self) -> Result<Box<dyn Backend>, HomeError> {
+        LogStore::of(self)?.open_read_only()
     }
 
     /// Copies the log, as of one moment. It is held, and nobody else writes to this home, until what is returned is dropped.
     pub fn copy_log(&self, to: &Path) -> Result<impl Backend + use<>, HomeError> {
+        if let Some(address) = &self.config.log.store {
+            return Err(HomeError::NoFile(address.to_string()));
+        }
         let backend = wait_while_in_use(|| SqliteBackend::open(&self.log_path()))?;
         backend.copy_to(to).map_err(LedgerError::from)?;
         let owners = fs::Permissions::from_mode(0o600);
@@ -337,7 +344,9 @@ impl Home {
         let tables = self.config.policies.iter().flatten().map(|(_, table)| table);
         let policies = tables.flat_map(|table| table.component.iter().chain(&table.cases));
         let secrets = self.config.secrets.values().map(|table| &table.file);
-        let components = policies.chain(secrets).chain(&self.config.egress.roots).map(|file| self.folder.join(file));
+        let log = self.config.log.store_password_file.iter().chain(&self.config.log.store_roots);
+        let components = policies.chain(secrets).chain(&self.config.egress.roots).chain(log);
+        let components = components.map(|file| self.folder.join(file));
         let files = components.chain([self.head_path()]);
         let folders = files.filter_map(|file| file.parent().map(Path::to_owned)).chain([self.folder.clone()]);
         folders
@@ -377,17 +386,6 @@ fn signer(path: &Path, origin: &str, seed: &[u8; 32]) -> Result<SoftwareSigner, 
 
 fn open_ledger(backend: Box<dyn Backend>) -> Result<Ledger, HomeError> {
     Ok(Ledger::open(backend, Arc::new(SystemClock), Arc::new(SystemRandom))?)
-}
-
-/// One process at a time holds the log. Commands are short, so a second one waits a while before it says so.
-fn wait_while_in_use<T>(open: impl Fn() -> Result<T, BackendError>) -> Result<T, HomeError> {
-    let started = Instant::now();
-    loop {
-        match open() {
-            Err(BackendError::InUse) if started.elapsed() < IN_USE_WAIT => std::thread::sleep(IN_USE_PAUSE),
-            result => return Ok(result.map_err(LedgerError::from)?),
-        }
-    }
 }
 
 /// SEC-04: a key that others could read may have been read.

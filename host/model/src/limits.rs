@@ -251,6 +251,8 @@ pub const SCHEMA_SHOWN_BYTES_MAX: usize = 2_048;
 pub const REFUSED_SHOWN_MAX: usize = 4;
 /// Milliseconds that a log is kept open after a call of a process that shares it with others.
 pub const LOG_LINGER_MS: u64 = 250;
+/// Milliseconds that a host has the pen of a shared log, after which nobody else of it is let in before other hosts had it.
+pub const LOG_PEN_MS: u64 = 50;
 /// Milliseconds between two checkpoints of a process that keeps the log open, if anything was recorded.
 pub const CHECKPOINT_MS: u64 = 1_000;
 /// Connections that a server of HTTP has at the same time.

@@ -38,6 +38,7 @@ use crate::ledger::backend::Batch;
 use crate::ledger::backend::StoredCheckpoint;
 use crate::sequencer::head::HeadFile;
 use crate::sequencer::head::HeldHead;
+use crate::sequencer::tree::Fresh;
 use crate::sequencer::tree::TreeNodes;
 use crate::sequencer::tree::check_extends;
 use crate::sequencer::tree::grow;
@@ -179,6 +180,12 @@ impl Sequencer {
     /// written since the last one, that is returned.
     pub fn publish(&self, ledger: &Ledger) -> Result<String, SequencerError> {
         let mut state = self.state();
+        let _pen = ledger.pen()?;
+        if ledger.is_shared()
+            && let Some(newer) = self.newer(ledger, &state)?
+        {
+            *state = newer;
+        }
         // Trust boundary: another copy of this log may have published since, and may be about to (AUD-08, AUD-24). Nothing
         // is signed but by whoever holds the head, and on what the head says.
         let held = self.head_file.as_ref().map(HeadFile::hold).transpose()?;
@@ -228,6 +235,7 @@ impl Sequencer {
         witnesses: &[Witness],
     ) -> Result<Option<String>, SequencerError> {
         let mut state = self.state();
+        let _pen = ledger.pen()?;
         let held = self.head_file.as_ref().map(HeadFile::hold).transpose()?;
         let Ok(claimed) = self.keys.open(cosigned) else { return Ok(None) };
         let stored = covering(ledger, &self.keys, claimed.size)?;
@@ -249,6 +257,25 @@ impl Sequencer {
     pub fn receipt(&self, ledger: &Ledger, index: u64) -> Result<Receipt, SequencerError> {
         let published = self.state().published.clone();
         receipt(ledger, index, published.as_ref())
+    }
+
+    /// What another host has published since, if it extends what this one knows and is by the key of this one.
+    fn newer(&self, ledger: &Ledger, known: &State) -> Result<Option<State>, SequencerError> {
+        let known_size = known.published.as_ref().map_or(0, |published| published.checkpoint.size);
+        let stored = ledger.read(|backend| backend.latest_checkpoint())?;
+        if !stored.is_some_and(|stored| stored.size > known_size) {
+            return Ok(None);
+        }
+        let keys = keys(ledger)?;
+        if keys.newest() != self.signer.verifier() {
+            return Err(SequencerError::Sign(format!("the log is signed by `{}` now", keys.newest())));
+        }
+        let Some(published) = latest(ledger, &keys)? else { return Ok(None) };
+        if let Some(before) = &known.published {
+            let fresh = Fresh::new();
+            check_extends(&TreeNodes { ledger, fresh: &fresh }, &before.checkpoint, &published.checkpoint)?;
+        }
+        Ok(Some(State { tree: restored(ledger, &published.checkpoint)?, published: Some(published) }))
     }
 
     /// The state after a checkpoint over `size` entries.
@@ -398,10 +425,15 @@ fn trusted(ledger: &Ledger, keys: &KeyChain, stored: StoredCheckpoint) -> Result
             checkpoint.size
         )));
     }
-    if size > ledger.len() {
+    if is_beyond(ledger, size)? {
         return Err(SequencerError::RolledBack { entries: ledger.len(), head: size });
     }
     Ok(Published { checkpoint, note })
+}
+
+/// Whether the log holds less than so many entries. Another host may have written since this one counted.
+fn is_beyond(ledger: &Ledger, size: u64) -> Result<bool, SequencerError> {
+    Ok(size > ledger.len() && (!ledger.is_shared() || ledger.entry(size.saturating_sub(1))?.is_none()))
 }
 
 /// A log with the keys it has had.
@@ -431,9 +463,8 @@ fn compare_head(log: Log<'_>, file: &HeadFile, note: Option<&str>, state: &State
     let Some(note) = note else { return Ok(HeadState::Missing) };
     let Checkpoint { size, root, .. } = opened(log, note).map_err(|why| file.refused(why))?;
     let ledger = log.ledger;
-    let entries = ledger.len();
-    if size > entries {
-        return Err(SequencerError::RolledBack { entries, head: size });
+    if is_beyond(ledger, size)? {
+        return Err(SequencerError::RolledBack { entries: ledger.len(), head: size });
     }
     let tree = if size <= state.tree.size() {
         Tree::from_nodes(&nodes(ledger), size)?
@@ -453,9 +484,12 @@ mod tests {
     use super::*;
     use crate::ledger::backend::BackendError;
     use crate::ledger::backend::MemoryBackend;
+    use crate::ledger::backend::PostgresBackend;
     use crate::ledger::backend::SqliteBackend;
     use crate::ledger::backend::faulty::Fault;
     use crate::ledger::backend::faulty::FaultyBackend;
+    use crate::ledger::backend::postgres::server::Database;
+    use crate::ledger::backend::postgres::tests::access;
     use crate::ledger::fixture;
     use crate::ledger::fixture::create;
     use crate::ledger::fixture::intent;
@@ -508,6 +542,50 @@ mod tests {
     fn assert_proven(receipt: &Receipt) {
         let report = receipt.verify(&trusted_keys());
         assert!(report.is_intact() && receipt.proof.is_some(), "{report:?}");
+    }
+
+    /// Publishes now and then in a log that grows: every signed note, and every node of the tree.
+    fn published(ledger: &Ledger) -> (Vec<String>, Vec<Digest>) {
+        let sequencer = Sequencer::open(ledger, signer(), None).expect("a sequencer");
+        let note = |entries| {
+            grow_by(ledger, entries);
+            sequencer.publish(ledger).expect("a checkpoint")
+        };
+        let notes = [0, 1, 5, 12, 1].map(note).to_vec();
+        let places = (1..5).flat_map(|level| (0..ledger.len() >> level).map(move |index| (level, index)));
+        let node =
+            |(level, index)| ledger.read(|backend| backend.node(level, index)).expect("an answer").expect("a node");
+        (notes, places.map(node).collect())
+    }
+
+    #[test]
+    fn one_history_has_same_checkpoints_everywhere() {
+        let (folder, database) = (tempfile::tempdir().expect("a folder"), Database::new());
+        let wanted = published(&create(MemoryBackend::new()));
+        assert_eq!((wanted.0.len(), wanted.1.len()), (5, 18));
+        let sqlite = create(SqliteBackend::create(&folder.path().join("log")).expect("a new log"));
+        let postgres = create(PostgresBackend::create(access(&database)).expect("a new log"));
+        assert_eq!(published(&sqlite), wanted);
+        assert_eq!(published(&postgres), wanted);
+    }
+
+    #[test]
+    fn hosts_publish_one_history() {
+        // AUD-08
+        let database = Database::new();
+        let hosts = [
+            create(PostgresBackend::create(access(&database)).expect("a new log")),
+            open(PostgresBackend::open(access(&database)).expect("a log")),
+        ];
+        let sequencers = hosts.each_ref().map(|host| Sequencer::open(host, signer(), None).expect("a sequencer"));
+        for (round, which) in (0..).zip([0, 1, 0, 1, 1, 0]) {
+            make(&hosts[which], intent(round, Reach::Writes));
+            sequencers[which].publish(&hosts[which]).expect("a checkpoint");
+            verified(&hosts[which]);
+        }
+        make(&hosts[0], intent(100, Reach::Writes));
+        let notes = [0, 1].map(|which| sequencers[which].publish(&hosts[which]).expect("a checkpoint"));
+        assert_eq!(notes[0], notes[1]);
     }
 
     #[test]

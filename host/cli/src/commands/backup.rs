@@ -45,7 +45,8 @@ const FORMAT_VERSION: u64 = 1;
 /// The list of the files of a backup.
 const LIST: &str = "backup.json";
 /// What of a home can be made again, or is only there while something runs. The log is copied in its own way.
-const LEFT_OUT: &[&str] = &["cache", "scratch", "log.head.lock", "log.sqlite", "log.sqlite-shm", "log.sqlite-wal"];
+const LEFT_OUT: &[&str] =
+    &["cache", "scratch", "log.head.lock", "log.lock", "log.sqlite", "log.sqlite-shm", "log.sqlite-wal"];
 /// Where keys are.
 const KEYS: &str = "keys";
 const LOG: &str = "log.sqlite";

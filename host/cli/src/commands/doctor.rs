@@ -12,6 +12,7 @@ use crate::commands;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
+use crate::log_store::LogStore;
 use crate::output::Output;
 use crate::policies::Policies;
 use crate::tools;
@@ -32,6 +33,7 @@ pub fn run(folder: &Path, output: Output) -> Result<Exit, CommandError> {
         Check { name: "keys", result: keys(&home) },
         Check { name: "policies", result: policies(&home) },
         Check { name: "tools", result: tools(&home) },
+        Check { name: "store", result: store(&home) },
         Check { name: "log", result: log(&home, output) },
         Check { name: "disk", result: disk(&home) },
     ];
@@ -104,6 +106,16 @@ fn tools(home: &Home) -> Result<String, CommandError> {
     let left = Store::open(home.tools_path())?.left_over(tables.values())?.len();
     let left = if left == 0 { String::new() } else { format!("; {left} files that no registration names") };
     Ok(format!("{} registered, each as it was registered{left}", tables.len()))
+}
+
+/// Opens the log's store and looks at nothing in it.
+fn store(home: &Home) -> Result<String, CommandError> {
+    let store = LogStore::of(home)?;
+    store.open_read_only()?;
+    Ok(match store.address() {
+        Some(address) => format!("{address}, {}", address.server.privacy()),
+        None => "a file in the home".to_owned(),
+    })
 }
 
 fn log(home: &Home, output: Output) -> Result<String, CommandError> {

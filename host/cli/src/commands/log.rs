@@ -26,7 +26,6 @@ use ringfence_model::entry::Removed;
 use ringfence_model::outcome::one_line;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::LedgerError;
-use ringfence_runtime::ledger::backend::Backend as _;
 use ringfence_runtime::ledger::backend::StoredEntry;
 use ringfence_runtime::sequencer;
 use serde::Serialize;

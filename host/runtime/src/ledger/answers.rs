@@ -96,6 +96,7 @@ impl Ledger {
     /// Writes that a call was answered with a kept answer.
     pub fn reuse(&self, draft: ReuseDraft) -> Result<Recorded, LedgerError> {
         let ReuseDraft { answer, call, decision, function, input, principal, ring, session, tool } = draft;
+        let _pen = self.pen()?;
         let (decision, request) = self.decision(decision)?;
         let [input] = self.contents([input])?;
         let opening = input.opening();

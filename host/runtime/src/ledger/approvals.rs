@@ -200,6 +200,7 @@ impl Ledger {
 
     /// Asks. None if somebody asks the same at this very moment.
     pub fn hold(&self, draft: HoldDraft) -> Result<Option<(Approval, Written)>, LedgerError> {
+        let _pen = self.pen()?;
         let Some(_hold) = self.holds.hold(FactKind::Binding, &draft.binding.to_string()) else { return Ok(None) };
         let HoldDraft { binding, call, decision, demands, function, input, point, principal, ring, .. } = draft;
         let HoldDraft { session, tool, .. } = draft;
@@ -266,6 +267,7 @@ impl Ledger {
         is_yes: bool,
         reason: Option<&str>,
     ) -> Result<(Approval, u64), AnswerError> {
+        let _pen = self.pen()?;
         let _hold = self.hold_approval(id).ok_or(AnswerError::Busy(id))?;
         let mut approval = self.approval(id)?.ok_or(AnswerError::Unknown(id))?;
         check(&approval, by, self.clock.now())?;

@@ -38,6 +38,7 @@ impl Ledger {
     /// Writes a decision down; answers with the entry's index.
     pub fn decide(&self, draft: DecidedDraft) -> Result<u64, LedgerError> {
         let DecidedDraft { decision, point, principal, redacted, ring, session, tool } = draft;
+        let _pen = self.pen()?;
         let (decision, request) = self.decision(decision)?;
         self.queue.append(self.clock.now(), |page| {
             let body = Decided { decision, point, principal, redacted, ring, session, tool };
@@ -49,6 +50,7 @@ impl Ledger {
 
     /// Keeps what a session's last transcript was made of.
     pub fn remember_messages(&self, session: SessionId, messages: Vec<Digest>) -> Result<(), SessionError> {
+        let _pen = self.pen()?;
         let (_hold, mut session) = self.held_session(session)?;
         session.messages = messages;
         self.queue.append(self.clock.now(), |page| {

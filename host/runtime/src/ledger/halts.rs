@@ -39,6 +39,7 @@ impl Ledger {
             return Err(HaltError::NotOperator(by.clone()));
         }
         let [reason] = self.contents([reason.as_bytes().to_vec()])?;
+        let _pen = self.pen()?;
         let change = HaltChange { by: by.clone(), reason: reason.commitment };
         let index = self.queue.append(self.clock.now(), |page| {
             let (index, _) = page.entry(body(change))?;

@@ -5,6 +5,10 @@
 //! the chain, and only this module writes to the backend.
 //!
 //! Locks: `line` and `door` are never held together, so that the next batch can form while one is being synced.
+//!
+//! A log that several hosts share has one pen, and one host at a time has it. This module has it for all of this process
+//! who are inside: the first takes it and learns what others have written, the last one out gives it back. Whoever comes
+//! when it was taken a while ago waits for the next time, so that other hosts get it, too.
 
 use std::fmt;
 use std::mem;
@@ -14,11 +18,15 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
 
 use ringfence_audit::chain::Head;
+use ringfence_audit::hash;
 use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::Body;
+use ringfence_model::limits;
 use ringfence_model::time::Timestamp;
 
 use crate::ledger::backend::Backend;
@@ -97,6 +105,7 @@ struct Line {
 /// The backend, and whether it can still be believed.
 struct Door {
     backend: Box<dyn Backend>,
+    is_shared: bool,
     stopped: Option<BackendError>,
 }
 
@@ -108,8 +117,13 @@ impl Door {
         // the disk anew can tell. It is set before, for a backend that panics says nothing.
         self.stopped = Some(panicked());
         let result = self.backend.commit(batch);
-        self.stopped = result.as_ref().err().filter(|error| !error.leaves_nothing()).cloned();
+        self.stopped = result.as_ref().err().filter(|error| !self.goes_on_after(error)).cloned();
         Ok(result?)
+    }
+
+    /// A log that is shared is read anew whenever the pen is taken, and with a connection the pen is lost.
+    fn goes_on_after(&self, error: &BackendError) -> bool {
+        error.leaves_nothing() || (self.is_shared && matches!(error, BackendError::Lost(_)))
     }
 
     fn check(&self) -> Result<(), LedgerError> {
@@ -153,11 +167,72 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// Who of this process writes while it has the pen.
+#[derive(Debug, Default)]
+struct Inside {
+    count: usize,
+    /// Somebody takes the pen or gives it back.
+    is_moving: bool,
+    since: Option<Instant>,
+}
+
+impl Inside {
+    fn is_over(&self) -> bool {
+        self.since.is_none_or(|since| since.elapsed() > Duration::from_millis(limits::LOG_PEN_MS))
+    }
+}
+
+/// The pen, for as long as it is held. In a log that nobody else writes to there is nothing to hold.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Pen<'a>(Option<&'a Queue>);
+
+impl Drop for Pen<'_> {
+    fn drop(&mut self) {
+        let Some(queue) = self.0 else { return };
+        let mut inside = lock(&queue.inside);
+        inside.count = inside.count.saturating_sub(1);
+        if inside.count > 0 {
+            return;
+        }
+        inside.is_moving = true;
+        drop(inside);
+        let _moving = Moving { queue, is_taken: false };
+        let mut door = lock(&queue.door);
+        if door.check().is_ok() {
+            // If it fails, the connection is gone, and the pen with it.
+            let _ = door.backend.give_pen();
+        }
+    }
+}
+
+/// While the pen is taken or given back. When that is over, and a panic ends it too, whoever waits looks again.
+struct Moving<'a> {
+    queue: &'a Queue,
+    /// Whether whoever moves it is inside then.
+    is_taken: bool,
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        let mut inside = lock(&self.queue.inside);
+        inside.is_moving = false;
+        if self.is_taken {
+            inside.count = 1;
+            inside.since = Some(Instant::now());
+        }
+        self.queue.moved.notify_all();
+    }
+}
+
 /// The queue.
 pub(super) struct Queue {
     line: Mutex<Line>,
     turned: Condvar,
     door: Mutex<Door>,
+    is_shared: bool,
+    inside: Mutex<Inside>,
+    moved: Condvar,
 }
 
 impl fmt::Debug for Queue {
@@ -170,7 +245,66 @@ impl Queue {
     /// A queue before a backend whose chain ends at `head`.
     pub(super) fn new(backend: Box<dyn Backend>, head: Head) -> Self {
         let line = Line { durable: head, head, batch: Batch::default(), round: Arc::default(), busy: false };
-        Self { line: Mutex::new(line), turned: Condvar::new(), door: Mutex::new(Door { backend, stopped: None }) }
+        let is_shared = backend.is_shared();
+        Self {
+            line: Mutex::new(line),
+            turned: Condvar::new(),
+            door: Mutex::new(Door { backend, is_shared, stopped: None }),
+            is_shared,
+            inside: Mutex::default(),
+            moved: Condvar::new(),
+        }
+    }
+
+    /// Whether other hosts write to the log as well.
+    pub(super) const fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// While what is returned is held no other host writes, so what is read stays true until something is written on it.
+    /// `on_news` is called before anybody is let in, if others have written since this host had it last.
+    pub(super) fn pen(&self, on_news: impl FnOnce()) -> Result<Pen<'_>, LedgerError> {
+        if !self.is_shared {
+            return Ok(Pen(None));
+        }
+        let mut inside = lock(&self.inside);
+        while inside.is_moving || (inside.count > 0 && inside.is_over()) {
+            inside = self.moved.wait(inside).unwrap_or_else(PoisonError::into_inner);
+        }
+        if inside.count > 0 {
+            inside.count += 1;
+            return Ok(Pen(Some(self)));
+        }
+        inside.is_moving = true;
+        drop(inside);
+        let mut moving = Moving { queue: self, is_taken: false };
+        self.take_pen(on_news)?;
+        moving.is_taken = true;
+        Ok(Pen(Some(self)))
+    }
+
+    fn take_pen(&self, on_news: impl FnOnce()) -> Result<(), LedgerError> {
+        let mut door = lock(&self.door);
+        door.check()?;
+        if !door.backend.take_pen()? {
+            return Ok(());
+        }
+        drop(door);
+        let seen = self.durable();
+        let end = self.read(|backend| Ok(end_of(backend, seen))).flatten().inspect_err(|_| {
+            let _ = lock(&self.door).backend.give_pen();
+        })?;
+        let mut line = lock(&self.line);
+        (line.durable, line.head) = (end, end);
+        on_news();
+        Ok(())
+    }
+
+    /// Takes over the calls of hosts that are gone.
+    pub(super) fn take_over(&self) -> Result<(), LedgerError> {
+        let mut door = lock(&self.door);
+        door.check()?;
+        Ok(door.backend.take_over()?)
     }
 
     /// Where the chain ends on disk.
@@ -243,6 +377,22 @@ impl Queue {
         drop(turn);
         lock(&self.line)
     }
+}
+
+/// Where the chain ends now. What this host has seen of it has to be there still (AUD-24).
+fn end_of(backend: &dyn Backend, seen: Head) -> Result<Head, LedgerError> {
+    if let Some(index) = seen.next_index.checked_sub(1) {
+        let is_same = backend.entry(index)?.is_some_and(|entry| entry.hash == seen.hash);
+        if !is_same {
+            let why = "it is not the entry that this host has seen there".to_owned();
+            return Err(LedgerError::Corrupt { index, why });
+        }
+    }
+    let Some(last) = backend.head()? else { return Ok(Head::empty()) };
+    if hash::leaf(&last.bytes) != last.hash {
+        return Err(LedgerError::Corrupt { index: last.index, why: "its bytes do not have its hash".to_owned() });
+    }
+    Ok(Head { next_index: last.index.saturating_add(1), hash: last.hash })
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
 use crate::ledger::backend::CallState;
 use crate::ledger::backend::KeyRow;
+use crate::ledger::backend::Lease;
 use crate::ledger::backend::StoredContent;
 use crate::ledger::backend::StoredEntry;
 use crate::ledger::call::Begin;
@@ -55,7 +56,9 @@ use crate::ledger::claim::Claim;
 use crate::ledger::claim::Claims;
 use crate::ledger::error::LedgerError;
 use crate::ledger::facts::Holds;
+use crate::ledger::queue::Pen;
 use crate::ledger::queue::Queue;
+use crate::ledger::queue::lock;
 use crate::ledger::random::Random;
 use crate::ledger::usage::Counted;
 use crate::ledger::usage::Usages;
@@ -88,7 +91,9 @@ impl Ledger {
             return Err(LedgerError::Misuse("a log that holds entries can't be created again"));
         }
         let queue = Queue::new(backend, Head::empty());
+        let pen = queue.pen(|| {})?;
         queue.append(clock.now(), |page| page.entry(Body::Opened(opened.clone())))?;
+        drop(pen);
         let opened_len = queue.durable().next_index;
         Ok(Self::of(queue, opened, opened_len, clock, random))
     }
@@ -145,6 +150,7 @@ impl Ledger {
 
     /// Claims the idempotency key and the approval, counts, and writes the intent. When this returns [`Begin::Begun`], the call may run.
     pub fn begin(&self, intent: Intent) -> Result<Begin, LedgerError> {
+        let _pen = self.pen()?;
         let key = key_row(&intent);
         let claim = match &key {
             None => None,
@@ -162,19 +168,30 @@ impl Ledger {
         };
         let counted =
             Counted { principal: intent.principal.clone(), session: intent.session, tool: intent.tool.digest };
-        if let Err(capped) = self.count_call(&counted, &intent.caps, self.clock.now())? {
+        let now = self.clock.now();
+        if let Err(capped) = self.count_call(&counted, &intent.caps, now)? {
             return Ok(Begin::Capped(capped));
         }
+        let used = approval.iter().flat_map(|taken| taken.facts.clone());
+        // Other hosts know what is written, and nothing of what is in memory.
+        let shown = if self.queue.is_shared() { self.counted(&counted, now)? } else { Vec::new() };
+        let facts: Vec<_> = used.chain(shown).collect();
         let (reach, keep) = (intent.reach, intent.keep);
         let (row, entry, contents) = self.draft(intent, key)?;
         let input = contents.first().map(StoredContent::opening);
         let written = if reach == Reach::Nothing {
+            if self.queue.is_shared() {
+                self.queue.append(now, |page| {
+                    page.facts(facts);
+                    Ok(())
+                })?;
+            }
             Written::WithEnding(Box::new(entry), contents)
         } else {
             self.queue.append(self.clock.now(), |page| {
                 let (begun, _) = page.entry(Body::Begun(Box::new(entry)))?;
                 page.contents(contents);
-                page.facts(approval.iter().flat_map(|taken| taken.facts.clone()));
+                page.facts(facts);
                 page.call(CallRow { state: CallState::Begun { begun }, ..row.clone() });
                 Ok(Written::At(begun))
             })?
@@ -185,6 +202,11 @@ impl Ledger {
 
     /// Writes how a call ended: the commit point. If this fails, the call stays open and recovery settles it.
     pub fn finish(&self, begun: Begun, ending: Ending) -> Result<Recorded, LedgerError> {
+        let _pen = self.pen()?;
+        self.finish_with_pen(begun, ending)
+    }
+
+    pub(in crate::ledger) fn finish_with_pen(&self, begun: Begun, ending: Ending) -> Result<Recorded, LedgerError> {
         let Unfinished { mut row, input, written, claim, counted, approval, keep } = *begun.0;
         let [output, trace] = self.contents([ending.outcome, ending.trace])?;
         let opening = output.opening();
@@ -227,6 +249,7 @@ impl Ledger {
 
     /// Writes that a call did not run.
     pub fn refuse(&self, refusal: RefusalDraft) -> Result<Recorded, LedgerError> {
+        let _pen = self.pen()?;
         let RefusalDraft { admission, call, code, decision, function, input, layer, .. } = refusal;
         let RefusalDraft { principal, ring, session, stage, tool, .. } = refusal;
         let (admission, component) = self.decision_if(admission)?;
@@ -267,6 +290,7 @@ impl Ledger {
         &self,
         sign: impl FnOnce(&Head) -> Result<Rotated, LedgerError>,
     ) -> Result<(Head, Rotated), LedgerError> {
+        let _pen = self.pen()?;
         self.queue.append(self.clock.now(), |page| {
             let end = *page.head();
             let rotated = sign(&end)?;
@@ -282,6 +306,7 @@ impl Ledger {
         let Removal { by, mut contents, principal, reason } = removal;
         contents.sort_unstable();
         contents.dedup();
+        let pen = self.pen()?;
         let mut there = Vec::new();
         for content in contents {
             there.extend(self.removable(content)?.map(|commitment| (content, commitment)));
@@ -297,6 +322,7 @@ impl Ledger {
             })?;
             removed.push((index, contents));
         }
+        drop(pen);
         // Also when there was nothing left to remove: an earlier time may have been cut off before this.
         self.queue.scrub()?;
         Ok(removed)
@@ -364,6 +390,16 @@ impl Ledger {
         &self.opened
     }
 
+    /// Whether other hosts write to the log as well.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.queue.is_shared()
+    }
+
+    /// While it is held, no other host writes to the log.
+    pub(crate) fn pen(&self) -> Result<Pen<'_>, LedgerError> {
+        self.queue.pen(|| lock(&self.usages).forget())
+    }
+
     /// Asks the backend something that is no call: nodes, checkpoints.
     pub(crate) fn read<T>(
         &self,
@@ -379,11 +415,12 @@ impl Ledger {
 
     /// The calls that an earlier process began and did not finish, as tokens to finish them by.
     pub(in crate::ledger) fn left_open(&self) -> Result<Vec<Begun>, LedgerError> {
+        self.queue.take_over()?;
         let rows = self.queue.read(|backend| backend.open_calls())?;
         let mut left = Vec::new();
         for row in rows {
             if let CallState::Begun { begun } = row.state
-                && begun < self.opened_len
+                && self.is_left(&row.call, begun)?
             {
                 let Body::Begun(entry) = self.checked_entry(begun)?.body else {
                     return Err(LedgerError::Corrupt { index: begun, why: "it does not begin a call".to_owned() });
@@ -401,6 +438,15 @@ impl Ledger {
             }
         }
         Ok(left)
+    }
+
+    /// Whether nobody runs a call any more that was begun and has not ended.
+    pub(in crate::ledger) fn is_left(&self, call: &CallId, begun: u64) -> Result<bool, LedgerError> {
+        Ok(match self.queue.read(|backend| backend.lease(call))? {
+            Lease::Held => false,
+            Lease::Lost => true,
+            Lease::Unshared => begun < self.opened_len,
+        })
     }
 
     /// Holds a key, or says what is known under it.
@@ -432,6 +478,10 @@ impl Ledger {
             }
             CallState::Finished { effect: EffectState::Unknown, begun, .. } => {
                 Some(Begin::EffectUnknown { call, begun })
+            }
+            // Another host runs it, or did so a moment ago (IDM-05).
+            CallState::Begun { .. } if self.queue.read(|backend| backend.lease(&call))? == Lease::Held => {
+                Some(Begin::InProgress { call })
             }
             // Begun, not finished, and nobody holds the key: whoever ran it is gone. What it did is anybody's guess,
             // unless it could change nothing.

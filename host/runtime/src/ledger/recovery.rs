@@ -25,11 +25,13 @@ pub struct Settled {
     pub effect: EffectState,
 }
 
-/// Settles every call that was begun before the log was opened and not finished, oldest first. Calls that this process
+/// Settles every call that was begun before the log was opened and not finished, oldest first; in a log that hosts share,
+/// every one whose host has not been heard of for a while, and which is shut out by that. Calls that this process
 /// has begun are left alone, so it may run beside them; run it before the first all the same, so that their callers get
 /// the right answer. Running it again settles nothing.
 pub fn settle(ledger: &Ledger) -> Result<Vec<Settled>, LedgerError> {
     let _alone = lock(&ledger.settling);
+    let _pen = ledger.pen()?;
     let mut settled = Vec::new();
     for begun in ledger.left_open()? {
         let effect = match begun.0.row.reach {
@@ -38,7 +40,7 @@ pub fn settle(ledger: &Ledger) -> Result<Vec<Settled>, LedgerError> {
         };
         let outcome = Outcome::cancelled("the host stopped while the call ran");
         let ending = Ending::of(&outcome, effect, &Trace::default(), Used::default());
-        settled.push(Settled { recorded: ledger.finish(begun, ending)?, effect });
+        settled.push(Settled { recorded: ledger.finish_with_pen(begun, ending)?, effect });
     }
     Ok(settled)
 }

@@ -110,6 +110,7 @@ impl Ledger {
         ring: Ring,
         by: &Principal,
     ) -> Result<Session, LedgerError> {
+        let _pen = self.pen()?;
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes)?;
         let now = self.clock.now();
@@ -139,6 +140,7 @@ impl Ledger {
 
     /// Closes a session.
     pub fn close_session(&self, id: SessionId, by: &Principal) -> Result<Session, SessionError> {
+        let _pen = self.pen()?;
         let (_hold, mut session) = self.held_session(id)?;
         let now = self.clock.now();
         session.closed = Some(now);
@@ -153,6 +155,7 @@ impl Ledger {
     /// Moves a session to a more privileged ring for a time.
     pub fn elevate(&self, draft: ElevationDraft) -> Result<Session, SessionError> {
         let ElevationDraft { approval, decision, duration_ms, session: id, to } = draft;
+        let _pen = self.pen()?;
         let (_hold, mut session) = self.held_session(id)?;
         let now = self.clock.now();
         if let Some(elevation) = session.elevated.filter(|elevation| now < elevation.until) {

@@ -92,6 +92,7 @@ impl Ledger {
         }
         // Ownership: nobody else settles while this is held, and recovery does not run, so what is read stays true.
         let _alone = lock(&self.settling);
+        let _pen = self.pen()?;
         let row = self.find(&call)?.ok_or(SettleError::NoCall(call))?;
         let Unknown { begun, finished } = unknown(&row)?;
         self.check_unknown(call, finished)?;
@@ -120,7 +121,10 @@ impl Ledger {
             }
         }
         for row in self.read(|backend| backend.open_calls())?.iter().filter(|row| row.reach == Reach::Writes) {
-            found.extend(self.doubt(row)?.filter(|doubtful| doubtful.begun < self.opened_len));
+            let Some(doubtful) = self.doubt(row)? else { continue };
+            if self.is_left(&doubtful.call, doubtful.begun)? {
+                found.push(doubtful);
+            }
         }
         found.sort_by_key(|doubtful| doubtful.begun);
         Ok(found)

@@ -24,9 +24,12 @@ use super::backend::Batch;
 use super::backend::CallRow;
 use super::backend::CallState;
 use super::backend::MemoryBackend;
+use super::backend::PostgresBackend;
 use super::backend::SqliteBackend;
 use super::backend::faulty::Fault;
 use super::backend::faulty::FaultyBackend;
+use super::backend::postgres::server::Database;
+use super::backend::postgres::tests::access;
 use super::fixture::*;
 use super::random::RandomError;
 use super::recovery::settle;
@@ -60,13 +63,18 @@ fn history(ledger: &Ledger) -> Vec<Recorded> {
 
 #[test]
 fn one_history_has_same_bytes_everywhere() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let sqlite = create(SqliteBackend::create(&folder.path().join("log")).expect("a new log"));
+    let (folder, database) = (tempfile::tempdir().expect("a folder"), Database::new());
     let memory = create(MemoryBackend::new());
-    assert_eq!(history(&sqlite), history(&memory));
+    let recorded = history(&memory);
     let entries = verified(&memory);
-    assert_eq!(entries, verified(&sqlite));
     assert_eq!(entries.len(), 14);
+    for other in [
+        create(SqliteBackend::create(&folder.path().join("log")).expect("a new log")),
+        create(PostgresBackend::create(access(&database)).expect("a new log")),
+    ] {
+        assert_eq!(history(&other), recorded);
+        assert_eq!(verified(&other), entries);
+    }
 }
 
 #[test]

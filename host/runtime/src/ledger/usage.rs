@@ -147,6 +147,11 @@ impl Windows {
 pub(super) struct Usages(HashMap<String, Windows>);
 
 impl Usages {
+    /// Somebody else may have counted since: what is written is read again.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
     fn windows(&mut self, ledger: &Ledger, key: &str, now_ms: u64) -> Result<&mut Windows, LedgerError> {
         if !self.0.contains_key(key) {
             if self.0.len() >= SCOPES_MAX {
@@ -203,6 +208,16 @@ impl Ledger {
             usages.windows(self, &key, now_ms)?.add(Count { calls: 1, ..Count::default() });
         }
         Ok(Ok(()))
+    }
+
+    /// What a call is counted under, as it is written.
+    pub(super) fn counted(&self, counted: &Counted, now: Timestamp) -> Result<Vec<Fact>, LedgerError> {
+        let mut usages = lock(&self.usages);
+        let facts = counted.keys().map(|(_, key)| {
+            let windows = usages.windows(self, &key, now.as_millis())?;
+            Ok(fact(FactKind::Usage, key, windows))
+        });
+        facts.collect()
     }
 
     /// Counts what a call used that ends; answers with what has to be written down with its ending.

@@ -10,14 +10,19 @@ use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 
 use super::*;
+use crate::ledger::backend::postgres::server::Database;
 use crate::ledger::fixture::call;
 use crate::ledger::fixture::principal;
 
 /// The backends, each by its name and a way to make an empty one in a folder.
-type Make = fn(&Path) -> Box<dyn Backend>;
+type Make = fn(&Path) -> (Box<dyn Backend>, Option<Database>);
 const BACKENDS: &[(&str, Make)] = &[
-    ("memory", |_| Box::new(MemoryBackend::new())),
-    ("sqlite", |folder| Box::new(SqliteBackend::create(&folder.join("log")).expect("a new log"))),
+    ("memory", |_| (Box::new(MemoryBackend::new()), None)),
+    ("sqlite", |folder| (Box::new(SqliteBackend::create(&folder.join("log")).expect("a new log")), None)),
+    ("postgres", |_| {
+        let database = Database::new();
+        (Box::new(PostgresBackend::create(postgres::tests::access(&database)).expect("a new log")), Some(database))
+    }),
 ];
 
 /// What each of them must keep to.
@@ -44,7 +49,9 @@ fn every_backend_keeps_the_contract() {
         for (name, check) in CONTRACT {
             println!("{backend}: {name}");
             let folder = tempfile::tempdir().expect("a folder");
-            check(make(folder.path()).as_mut());
+            let (mut backend, _database) = make(folder.path());
+            backend.take_pen().expect("the pen");
+            check(backend.as_mut());
         }
     }
 }

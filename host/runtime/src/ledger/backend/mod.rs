@@ -17,6 +17,7 @@ use ringfence_model::principal::Principal;
 use thiserror::Error;
 
 pub mod memory;
+pub mod postgres;
 pub mod sqlite;
 
 mod columns;
@@ -26,6 +27,7 @@ mod contract;
 pub(crate) mod faulty;
 
 pub use memory::MemoryBackend;
+pub use postgres::PostgresBackend;
 pub use sqlite::SqliteBackend;
 
 /// An entry as it is stored.
@@ -223,12 +225,18 @@ pub enum BackendError {
     /// Make room.
     #[error("the disk that holds the log is full")]
     DiskFull,
+    /// Open the log again: another host has taken over the calls of this one.
+    #[error("the host's lease on its calls ran out, and another host has taken them over")]
+    Fenced,
     /// Stop the other one.
     #[error("the log is in use by another process")]
     InUse,
     /// Look after the disk.
     #[error("the log could not be read or written: {0}")]
     Io(String),
+    /// Look after the server of the log, and the way to it. What was asked of it last may have been done or not.
+    #[error("the log's database can't be reached: {0}")]
+    Lost(String),
     /// Nothing: our bug.
     #[error("the log's storage failed in a way it should not: {0}")]
     Other(String),
@@ -252,6 +260,17 @@ impl BackendError {
     }
 }
 
+/// Who runs a call that was begun and has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// A host that has said so lately.
+    Held,
+    /// Nobody: its host was taken over, or is overdue to be.
+    Lost,
+    /// Whoever began it, if it is still there: nobody else can have the log.
+    Unshared,
+}
+
 /// The storage door.
 ///
 /// What an implementor must keep to:
@@ -265,8 +284,34 @@ impl BackendError {
 ///   [`BackendError::Other`].
 /// - Every question sees every batch before it. Its cost does not grow with the number of entries, but for a factor of
 ///   its logarithm.
-/// - There is one writer. A backend that another process may open refuses the second one (CR-31).
+/// - There is one writer. A backend that another process may open refuses the second one (CR-31), or is shared: then it
+///   commits only with the pen, which one at a time has of all who have the log open. Who has lost it commits nothing more.
 pub trait Backend: fmt::Debug + Send {
+    /// Whether others may write to the log while it is open.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Waits for the pen. Whether anybody else has written since it was had last.
+    fn take_pen(&mut self) -> Result<bool, BackendError> {
+        Ok(false)
+    }
+
+    /// Gives the pen back. If it fails it is gone all the same.
+    fn give_pen(&mut self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    /// Who runs a call that was begun and has not ended.
+    fn lease(&self, _call: &CallId) -> Result<Lease, BackendError> {
+        Ok(Lease::Unshared)
+    }
+
+    /// Takes over, with the pen, the calls of every host whose lease has run out: what it commits from then on is refused.
+    fn take_over(&mut self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     /// Makes a batch durable.
     fn commit(&mut self, batch: Batch) -> Result<(), BackendError>;
 

@@ -1,0 +1,346 @@
+//! The connection to a server, on a thread of its own.
+//!
+//! The ledger is synchronous and may be asked on any thread, one that drives other work among them, so the runtime that
+//! the connection needs lives where nobody else's does. Work goes there one piece at a time and each gets an answer, or
+//! the end of its time. Whatever fails in a way that leaves open what became of it ends the connection: the next piece
+//! of work makes a new one.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_postgres::Client;
+use tokio_postgres::Row;
+use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
+
+use crate::ledger::backend::BackendError;
+use crate::ledger::backend::Batch;
+use crate::ledger::backend::postgres::Access;
+use crate::ledger::backend::postgres::column;
+use crate::ledger::backend::postgres::connect::connect;
+use crate::ledger::backend::postgres::error::failed;
+use crate::ledger::backend::postgres::schema;
+use crate::ledger::backend::postgres::sql;
+use crate::ledger::backend::postgres::write::Place;
+use crate::ledger::backend::postgres::write::write;
+
+/// How long a piece of work may take, and one that writes a whole table anew.
+const WORK_TIME: Duration = Duration::from_secs(30);
+const SCRUB_TIME: Duration = Duration::from_secs(3600);
+/// How long to wait for the pen; somebody who stopped with it loses it before that.
+const PEN_WAIT: Duration = Duration::from_secs(20);
+/// After how long without work the lease is renewed; it lasts some times as long.
+const RENEW_TIME: Duration = Duration::from_secs(2);
+/// How long to wait for the server to hear that the connection ends.
+const GOODBYE_TIME: Duration = Duration::from_secs(2);
+
+/// What a statement is given.
+pub(super) type Param = Box<dyn ToSql + Send + Sync>;
+pub(super) type Params = Vec<Param>;
+
+/// What a log is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To make it.
+    Create,
+    /// To read it, and to change nothing.
+    Read,
+    /// To append to it.
+    Write,
+}
+
+/// A piece of work.
+pub(super) enum Work {
+    /// Makes a batch durable that goes on from the entry before `next`.
+    Commit { batch: Box<Batch>, next: u64 },
+    /// Gives the pen back.
+    GivePen,
+    /// Asks something.
+    Rows { sql: &'static str, params: Params },
+    /// Rewrites what held contents.
+    Scrub,
+    /// Takes over the calls of hosts that are gone.
+    TakeOver,
+    /// Waits for the pen.
+    TakePen,
+}
+
+/// What came of a piece of work.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It was done.
+    Done,
+    /// What was asked for.
+    Rows(Vec<Row>),
+    /// The pen was taken. Whether anybody else has written since it was had last.
+    Pen { is_news: bool },
+}
+
+struct Job {
+    work: Work,
+    answer: SyncSender<Result<Answer, BackendError>>,
+}
+
+/// A thread with a connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    jobs: Option<UnboundedSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Link {
+    /// Connects, and finds a log of a schema that this version knows, or makes one.
+    pub(super) fn open(access: Access, purpose: Purpose) -> Result<Self, BackendError> {
+        let (jobs, queue) = unbounded_channel();
+        let (opened, answer) = sync_channel(1);
+        let body = move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let _ = opened.send(Err(BackendError::Io(format!("no runtime can be had: {error}"))));
+                    return;
+                }
+            };
+            runtime.block_on(serve(access, purpose, opened, queue));
+        };
+        let thread = thread::Builder::new().name("ledger-postgres".to_owned()).spawn(body);
+        let thread = thread.map_err(|error| BackendError::Io(format!("no thread can be had: {error}")))?;
+        let link = Self { jobs: Some(jobs), thread: Some(thread) };
+        answer.recv().unwrap_or_else(|_| Err(ended()))?;
+        Ok(link)
+    }
+
+    /// Has a piece of work done.
+    pub(super) fn work(&self, work: Work) -> Result<Answer, BackendError> {
+        let (answer, answered) = sync_channel(1);
+        let sent = self.jobs.as_ref().map(|jobs| jobs.send(Job { work, answer }));
+        match sent {
+            Some(Ok(())) => answered.recv().unwrap_or_else(|_| Err(ended())),
+            _ => Err(ended()),
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        // Ownership: the server has let go of what the connection held when the thread has ended.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn ended() -> BackendError {
+    BackendError::Other("the thread of its connection has ended".to_owned())
+}
+
+async fn serve(
+    access: Access,
+    purpose: Purpose,
+    opened: SyncSender<Result<(), BackendError>>,
+    mut queue: UnboundedReceiver<Job>,
+) {
+    let mut worker = Worker { access, purpose, session: None, has_read: false, epoch: None, seen: None };
+    let first = in_time(WORK_TIME, worker.session()).await.map(|_| ());
+    let failed = first.is_err();
+    let _ = opened.send(first);
+    if failed {
+        return;
+    }
+    worker.purpose = if purpose == Purpose::Create { Purpose::Write } else { purpose };
+    loop {
+        match tokio::time::timeout(RENEW_TIME, queue.recv()).await {
+            Ok(Some(Job { work, answer })) => {
+                let _ = answer.send(worker.answer(work).await);
+            }
+            Ok(None) => break,
+            Err(_) => worker.renew().await,
+        }
+    }
+    worker.give_up().await;
+    worker.leave().await;
+}
+
+async fn in_time<T>(time: Duration, work: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+    let late = || BackendError::Lost(format!("it did not answer within {} seconds", time.as_secs()));
+    tokio::time::timeout(time, work).await.unwrap_or_else(|_| Err(late()))
+}
+
+struct Worker {
+    access: Access,
+    purpose: Purpose,
+    session: Option<Session>,
+    /// Whether there was a session to read.
+    has_read: bool,
+    /// What this host has entered as. It is for good: a host that was taken over does not come back as another.
+    epoch: Option<i64>,
+    /// How many batches the log had when this host looked or wrote last.
+    seen: Option<i64>,
+}
+
+impl Worker {
+    async fn answer(&mut self, work: Work) -> Result<Answer, BackendError> {
+        let time = if matches!(work, Work::Scrub) { SCRUB_TIME } else { WORK_TIME };
+        let answer = in_time(time, self.done(work)).await;
+        if answer.as_ref().is_err_and(|error| !error.leaves_nothing()) {
+            // A connection that failed once is not asked again: what it was at is not known.
+            self.leave().await;
+        }
+        answer
+    }
+
+    async fn done(&mut self, work: Work) -> Result<Answer, BackendError> {
+        match work {
+            Work::Commit { batch, next } => {
+                let (session, epoch) = self.with_pen()?;
+                let batches = write(session, &batch, Place { next, epoch }).await?;
+                self.seen = Some(batches);
+                Ok(Answer::Done)
+            }
+            Work::GivePen => {
+                let (session, _) = self.with_pen()?;
+                session.has_pen = false;
+                session.execute_plainly(sql::GIVE_PEN).await.map(|()| Answer::Done)
+            }
+            Work::Rows { sql, params } => self.session().await?.rows(sql, &params).await.map(Answer::Rows),
+            Work::Scrub => self.session().await?.execute_plainly(sql::SCRUB).await.map(|()| Answer::Done),
+            Work::TakeOver => self.with_pen()?.0.execute_plainly(sql::TAKE_OVER).await.map(|()| Answer::Done),
+            Work::TakePen => {
+                let was_there = self.session.is_some();
+                match self.take_pen().await {
+                    // The connection ended since the last call, and nothing was asked of it that could be in doubt.
+                    Err(BackendError::Lost(_)) if was_there => {
+                        self.leave().await;
+                        self.take_pen().await
+                    }
+                    taken => taken,
+                }
+            }
+        }
+    }
+
+    async fn take_pen(&mut self) -> Result<Answer, BackendError> {
+        if self.purpose == Purpose::Read {
+            return Err(BackendError::ReadOnly);
+        }
+        let (seen, entered) = (self.seen, self.epoch);
+        let session = self.session().await?;
+        let started = Instant::now();
+        loop {
+            match session.execute_plainly(sql::TAKE_PEN).await {
+                Err(BackendError::InUse) if started.elapsed() < PEN_WAIT => {}
+                result => break result?,
+            }
+            // Whoever waits is there.
+            if let Some(epoch) = entered {
+                session.number(sql::RENEW, &[Box::new(epoch)]).await?;
+            }
+        }
+        session.has_pen = true;
+        let epoch = match entered {
+            None => session.number(sql::ENTER, &[]).await?,
+            Some(epoch) => session.number(sql::RENEW, &[Box::new(epoch)]).await?,
+        };
+        let batches = session.number(sql::BATCHES, &[]).await?;
+        self.epoch = Some(epoch.ok_or(BackendError::Fenced)?);
+        self.seen = batches;
+        Ok(Answer::Pen { is_news: seen != batches })
+    }
+
+    /// The session, if it has the pen. One that has taken the place of another does not.
+    fn with_pen(&mut self) -> Result<(&mut Session, i64), BackendError> {
+        let session = self.session.as_mut().filter(|session| session.has_pen && !session.client.is_closed());
+        session.zip(self.epoch).ok_or_else(|| BackendError::Lost("and the pen is lost with it".to_owned()))
+    }
+
+    /// Says that this host is there, so that nobody takes over its calls. If it can't be said, taking the pen tells.
+    async fn renew(&mut self) {
+        if let Some(epoch) = self.epoch {
+            let renewed = in_time(WORK_TIME, async {
+                self.session().await?.rows(sql::RENEW, &[Box::new(epoch)]).await.map(|_| ())
+            });
+            if renewed.await.is_err() {
+                self.leave().await;
+            }
+        }
+    }
+
+    /// Says that nobody need wait for this host.
+    async fn give_up(&mut self) {
+        if let (Some(epoch), Some(session)) = (self.epoch, self.session.as_mut()) {
+            let _ = in_time(GOODBYE_TIME, session.rows(sql::GIVE_UP, &[Box::new(epoch)])).await;
+        }
+    }
+
+    /// The session there is, or a new one.
+    async fn session(&mut self) -> Result<&mut Session, BackendError> {
+        if self.session.as_ref().is_none_or(|session| session.client.is_closed()) {
+            self.session = None;
+            if self.purpose == Purpose::Read && std::mem::replace(&mut self.has_read, true) {
+                return Err(BackendError::Lost("what was read of it was as of another moment".to_owned()));
+            }
+            let mut session = connect(&self.access).await?;
+            schema::prepare(&mut session, self.purpose, &self.access).await?;
+            self.session = Some(session);
+        }
+        self.session.as_mut().ok_or_else(ended)
+    }
+
+    async fn leave(&mut self) {
+        if let Some(Session { client, driver, .. }) = self.session.take() {
+            drop(client);
+            let _ = tokio::time::timeout(GOODBYE_TIME, driver).await;
+        }
+    }
+}
+
+/// One connection, and the statements that it knows.
+pub(super) struct Session {
+    client: Client,
+    driver: tokio::task::JoinHandle<()>,
+    statements: HashMap<&'static str, Statement>,
+    /// Whether nobody else writes.
+    has_pen: bool,
+}
+
+impl Session {
+    pub(super) fn new(client: Client, driver: tokio::task::JoinHandle<()>) -> Self {
+        Self { client, driver, statements: HashMap::new(), has_pen: false }
+    }
+
+    /// Asks something, or does something, with parameters.
+    pub(super) async fn rows(&mut self, sql: &'static str, params: &[Param]) -> Result<Vec<Row>, BackendError> {
+        let statement = self.statement(sql).await?;
+        let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| -> &(dyn ToSql + Sync) { &**param }).collect();
+        self.client.query(&statement, &params).await.map_err(|error| failed(&error))
+    }
+
+    /// The number in the first column of the first row.
+    async fn number(&mut self, sql: &'static str, params: &[Param]) -> Result<Option<i64>, BackendError> {
+        self.rows(sql, params).await?.first().map(|row| column(row, 0)).transpose()
+    }
+
+    /// Does something without parameters, as it stands.
+    pub(super) async fn execute_plainly(&self, sql: &str) -> Result<(), BackendError> {
+        self.client.batch_execute(sql).await.map_err(|error| failed(&error))
+    }
+
+    async fn statement(&mut self, sql: &'static str) -> Result<Statement, BackendError> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await.map_err(|error| failed(&error))?;
+        self.statements.insert(sql, statement.clone());
+        Ok(statement)
+    }
+}
