@@ -546,7 +546,7 @@ impl From<LedgerError> for CommandError {
             LedgerError::Storage(BackendError::Unusable { .. }) => Self::environment(message)
                 .code("host.log")
                 .hint("restore the log from a copy; `ringfence init` makes a new one in another home"),
-            LedgerError::Misuse(_) => {
+            LedgerError::Misuse(_) | LedgerError::Step { .. } => {
                 Self { exit: Exit::Internal, ..Self::environment(message) }.code("internal.ledger")
             }
             _ => Self::environment(message)

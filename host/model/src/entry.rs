@@ -313,7 +313,7 @@ pub struct Finished {
 }
 
 /// What is known of a call's effect on the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EffectState {
     /// It had none, and can run again.
@@ -341,7 +341,7 @@ pub struct Settled {
 }
 
 /// What became of a call whose effect was unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Settlement {
     /// It had its effect. It never runs again.

@@ -31,6 +31,7 @@ pub mod glob;
 pub mod grant;
 pub mod id;
 pub mod json;
+pub mod lifecycle;
 pub mod limits;
 pub mod outcome;
 pub mod principal;

@@ -10,6 +10,7 @@ use ringfence_model::entry::Body;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
+use ringfence_model::lifecycle::Phase;
 use ringfence_model::outcome::OutcomeKind;
 use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
@@ -107,7 +108,7 @@ impl Ledger {
             let (index, hash) = page.entry(Body::Answered(Box::new(body)))?;
             page.contents(request.into_iter().chain([input]));
             let state = CallState::Refused { refused: index };
-            page.call(CallRow { call, principal: caller, key: None, reach: Reach::Nothing, state });
+            page.call(Phase::Intended, CallRow { call, principal: caller, key: None, reach: Reach::Nothing, state })?;
             Ok(Recorded { call, index, hash, input: Some(opening), output: None })
         })
     }

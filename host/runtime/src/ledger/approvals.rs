@@ -14,6 +14,7 @@ use ringfence_model::grant::Reach;
 use ringfence_model::id::ApprovalId;
 use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
+use ringfence_model::lifecycle::Phase;
 use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
 use ringfence_model::time::Timestamp;
@@ -229,13 +230,14 @@ impl Ledger {
             })))?;
             page.contents(request.into_iter().chain(input));
             if let Some(call) = call {
-                page.call(CallRow {
+                let row = CallRow {
                     call,
                     principal: principal.clone(),
                     key: None,
                     reach: Reach::Nothing,
                     state: CallState::Refused { refused: index },
-                });
+                };
+                page.call(Phase::Intended, row)?;
             }
             let state = ApprovalState::Pending;
             let held = index;

@@ -4,6 +4,8 @@
 //! means that the host could not write or read its record, so nothing may run.
 
 use ringfence_model::encoding::EncodeError;
+use ringfence_model::id::CallId;
+use ringfence_model::lifecycle::Phase;
 use thiserror::Error;
 
 use crate::ledger::backend::BackendError;
@@ -36,6 +38,16 @@ pub enum LedgerError {
     /// An earlier write failed, so what is durable is not known. Open the log again.
     #[error("the log stopped when a write failed and has to be opened again: {0}")]
     Stopped(BackendError),
+    /// A step that no call can take from where it is: our bug, or a row that was changed.
+    #[error("`{call}` is {from}, and can't become {to}")]
+    Step {
+        /// The call.
+        call: CallId,
+        /// Where it is.
+        from: Phase,
+        /// Where the step would have led.
+        to: Phase,
+    },
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] BackendError),

@@ -26,6 +26,8 @@ use ringfence_audit::hash;
 use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::Body;
+use ringfence_model::lifecycle::Phase;
+use ringfence_model::lifecycle::Step;
 use ringfence_model::limits;
 use ringfence_model::time::Timestamp;
 
@@ -79,9 +81,14 @@ impl Page {
         self.batch.facts.extend(facts);
     }
 
-    /// Sets where a call stands.
-    pub(super) fn call(&mut self, row: CallRow) {
+    /// Sets where a call stands, which was in this phase before: by one step of the table, or not at all.
+    pub(super) fn call(&mut self, from: Phase, row: CallRow) -> Result<(), LedgerError> {
+        let to = row.state.phase();
+        if !Step::ALL.iter().any(|step| from.after(*step) == Some(to)) {
+            return Err(LedgerError::Step { call: row.call, from, to });
+        }
         self.batch.calls.push(row);
+        Ok(())
     }
 }
 

@@ -28,6 +28,7 @@ use ringfence_model::entry::Rotated;
 use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
+use ringfence_model::lifecycle::Phase;
 use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 use ringfence_model::time::Clock;
@@ -172,27 +173,29 @@ impl Ledger {
         if let Err(capped) = self.count_call(&counted, &intent.caps, now)? {
             return Ok(Begin::Capped(capped));
         }
-        let used = approval.iter().flat_map(|taken| taken.facts.clone());
-        // Other hosts know what is written, and nothing of what is in memory.
-        let shown = if self.queue.is_shared() { self.counted(&counted, now)? } else { Vec::new() };
-        let facts: Vec<_> = used.chain(shown).collect();
+        // With the intent: a call that is cut off has been counted, and has used its approval, all the same.
+        let facts = || {
+            let used = approval.iter().flat_map(|taken| taken.facts.clone());
+            used.chain(self.counts(&counted)).collect::<Vec<_>>()
+        };
         let (reach, keep) = (intent.reach, intent.keep);
         let (row, entry, contents) = self.draft(intent, key)?;
         let input = contents.first().map(StoredContent::opening);
         let written = if reach == Reach::Nothing {
+            // Other hosts know what is written, and nothing of what is in memory.
             if self.queue.is_shared() {
                 self.queue.append(now, |page| {
-                    page.facts(facts);
+                    page.facts(facts());
                     Ok(())
                 })?;
             }
             Written::WithEnding(Box::new(entry), contents)
         } else {
-            self.queue.append(self.clock.now(), |page| {
+            self.queue.append(now, |page| {
                 let (begun, _) = page.entry(Body::Begun(Box::new(entry)))?;
                 page.contents(contents);
-                page.facts(facts);
-                page.call(CallRow { state: CallState::Begun { begun }, ..row.clone() });
+                page.facts(facts());
+                page.call(Phase::Intended, CallRow { state: CallState::Begun { begun }, ..row.clone() })?;
                 Ok(Written::At(begun))
             })?
         };
@@ -211,8 +214,12 @@ impl Ledger {
         let [output, trace] = self.contents([ending.outcome, ending.trace])?;
         let opening = output.opening();
         let now = self.clock.now();
+        // What this process began is attempting as long as there is its token. Of what another began, only the log knows.
+        let from = if counted.is_some() { Phase::Attempting } else { self.phase(&row.call)? };
         let (decision, request) = self.decision_if(ending.decision)?;
-        let usage = counted.map(|counted| self.count_used(&counted, ending.used, now)).transpose()?;
+        if let Some(counted) = &counted {
+            self.count_used(counted, ending.used, now)?;
+        }
         let recorded = self.queue.append(now, |page| {
             let begun = match written {
                 Written::At(index) => index,
@@ -235,7 +242,7 @@ impl Ledger {
                 used: ending.used,
             })))?;
             page.contents([output, trace].into_iter().chain(request));
-            page.facts(usage.into_iter().flatten());
+            page.facts(counted.iter().flat_map(|counted| self.counts(counted)));
             page.facts(keep.map(|keep| keep.fact(row.call, index, ending.kind, now)));
             row.state = CallState::Finished { begun, finished: index, effect: ending.effect };
             let call = row.call;
@@ -274,13 +281,8 @@ impl Ledger {
             };
             let (index, hash) = page.entry(Body::Refused(Box::new(body)))?;
             page.contents(component.into_iter().chain(request).chain([input]));
-            page.call(CallRow {
-                call,
-                principal,
-                key,
-                reach: Reach::Nothing,
-                state: CallState::Refused { refused: index },
-            });
+            let state = CallState::Refused { refused: index };
+            page.call(Phase::Intended, CallRow { call, principal, key, reach: Reach::Nothing, state })?;
             Ok(Recorded { call, index, hash, input: Some(opening), output: None })
         })
     }
@@ -345,6 +347,11 @@ impl Ledger {
     /// What is known of a call. A call that runs under a grant that reaches nothing is not known until it has ended.
     pub fn find(&self, call: &CallId) -> Result<Option<CallRow>, LedgerError> {
         self.queue.read(|backend| backend.call(call))
+    }
+
+    /// How far a call has come.
+    pub fn phase(&self, call: &CallId) -> Result<Phase, LedgerError> {
+        Ok(self.find(call)?.map_or(Phase::Intended, |row| row.state.phase()))
     }
 
     /// What came of a call that has ended; none of one that runs, or did not run.

@@ -101,7 +101,8 @@ impl Ledger {
         let index = self.queue.append(self.clock.now(), |page| {
             let (settled, _) = page.entry(Body::Settled(body))?;
             page.contents([reason]);
-            page.call(CallRow { state: CallState::Settled { begun, finished, settled, how }, ..row });
+            let state = CallState::Settled { begun, finished, settled, how };
+            page.call(row.state.phase(), CallRow { state, ..row })?;
             Ok(settled)
         })?;
         Ok(index)

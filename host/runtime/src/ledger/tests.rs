@@ -7,6 +7,10 @@ use std::thread;
 
 use proptest::prelude::*;
 use ringfence_model::content::ContentName;
+use ringfence_model::decision::Cap;
+use ringfence_model::decision::CountScope;
+use ringfence_model::decision::Unit;
+use ringfence_model::decision::Window;
 use ringfence_model::encoding;
 use ringfence_model::entry::Body;
 use ringfence_model::entry::EffectState;
@@ -15,6 +19,7 @@ use ringfence_model::entry::RemovedContent;
 use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
+use ringfence_model::lifecycle::Phase;
 use ringfence_model::outcome::OutcomeKind;
 use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
@@ -650,6 +655,95 @@ fn fault_at_every_commit_leaves_whole_chain() {
         assert!(!(ran_before && again.ran.contains(&call(3))), "ran twice at {nth}, {fault:?}");
         assert_every_call_ended_once(&ledger);
     }
+}
+
+#[test]
+fn fault_at_every_question_writes_nothing_wrong() {
+    // CR-24
+    let asked = |disk: &FaultyBackend| disk.counts().1;
+    let questions = {
+        let disk = disk();
+        let ledger = create(disk.clone());
+        let before = asked(&disk);
+        script(&ledger, &mut Told::default()).expect("no fault");
+        asked(&disk) - before
+    };
+    assert!(questions > 3, "{questions}");
+    for nth in 0..questions {
+        let (disk, mut told) = (disk(), Told::default());
+        let ledger = create(disk.clone());
+        disk.fail_question(nth, BackendError::Io("no".into()));
+        let error = script(&ledger, &mut told).expect_err("a fault");
+        assert!(matches!(error, LedgerError::Storage(BackendError::Io(_))), "{error}");
+        // Whoever could not be told anything is told to try again; a question leaves nothing behind.
+        let ran_before = told.ran.contains(&call(3));
+        let mut again = Told::default();
+        script(&ledger, &mut again).expect("no fault");
+        assert!(!(ran_before && again.ran.contains(&call(3))), "ran twice at {nth}");
+        let ledger = open(disk.restart());
+        settle(&ledger).expect("a recovery");
+        assert_every_call_ended_once(&ledger);
+    }
+}
+
+#[test]
+fn fault_in_a_scrub_leaves_it_to_the_next() {
+    // CR-27
+    for fault in faults() {
+        let disk = disk();
+        let ledger = create(disk.clone());
+        let index = make(&ledger, intent(1, Reach::Writes)).index;
+        let contents = vec![RemovedContent { entry: index, name: ContentName::Output }];
+        let removal = Removal { by: "desk".into(), contents, principal: principal("a"), reason: "asked for".into() };
+        disk.fail_scrub(fault);
+        ledger.remove(removal.clone()).expect_err("a fault");
+        assert_eq!(kinds(&ledger).last(), Some(&"removed"), "what is gone is on record");
+        assert_eq!(ledger.remove(removal).expect("a scrub"), Vec::new());
+        verified(&ledger);
+    }
+}
+
+#[test]
+fn only_steps_of_the_table_are_taken() {
+    // CR-26: two that settle the same call, of which the second has not seen the first.
+    for effect in [EffectState::Aborted, EffectState::Committed, EffectState::Unknown] {
+        for how in [None, Some(Settlement::Committed), Some(Settlement::NotExecuted)] {
+            let disk = disk();
+            drop(begin(&create(disk.clone()), keyed(1, Reach::Writes, "k")));
+            let ledger = open(disk.restart());
+            let [one, other] = [(); 2].map(|()| ledger.left_open().expect("calls").pop().expect("a call"));
+            ledger.finish(one, ending(effect, "x")).expect("an ending");
+            let settles = how.filter(|_| effect == EffectState::Unknown);
+            if let Some(how) = settles {
+                ledger.settle(call(1), how, &operator(), "seen").expect("a settlement");
+            }
+            let (len, row) = (ledger.len(), ledger.find(&call(1)).expect("an answer"));
+            let error = ledger.finish(other, ending(EffectState::Aborted, "y")).expect_err("a refusal");
+            let from = settles.map_or(Phase::ended(effect), Phase::Settled);
+            assert!(matches!(&error, LedgerError::Step { from: found, .. } if *found == from), "{error}");
+            assert_eq!((ledger.len(), ledger.find(&call(1)).expect("an answer")), (len, row));
+            verified(&ledger);
+        }
+    }
+}
+
+#[test]
+fn crash_gives_nobody_calls_for_free() {
+    // IDM-13, CR-05 to CR-12: what is cut off has been counted.
+    let cap = Cap { at_most: 3, scope: CountScope::Principal, unit: Unit::Calls, window: Window::Day };
+    let capped = |number, reach| Intent { caps: vec![cap], ..intent(number, reach) };
+    let disk = disk();
+    let ledger = create(disk.clone());
+    drop([1, 2].map(|number| begin(&ledger, capped(number, Reach::Writes))));
+    make(&ledger, capped(3, Reach::Reads));
+    drop(ledger);
+    let ledger = open(disk.restart());
+    settle(&ledger).expect("a recovery");
+    assert!(matches!(ledger.begin(capped(4, Reach::Writes)), Ok(Begin::Capped(_))));
+    // And the two were counted once each, not once more by recovery.
+    let wider = Cap { at_most: 4, ..cap };
+    make(&ledger, Intent { caps: vec![wider], ..intent(5, Reach::Writes) });
+    assert!(matches!(ledger.begin(Intent { caps: vec![wider], ..intent(6, Reach::Nothing) }), Ok(Begin::Capped(_))));
 }
 
 fn assert_every_call_ended_once(ledger: &Ledger) {

@@ -3,7 +3,8 @@
 //! Two counters for each window: this minute, hour or day, and the one before. What a window that slides holds is this
 //! one and of the one before as much as it still covers, rounded up: the cost of counting does not grow with what is
 //! counted. Calls are counted when they begin, under one lock with the caps that bound them, so that calls that come
-//! together can't both take the last of one; fuel and time are counted when calls end.
+//! together can't both take the last of one; fuel and time are counted when calls end. Counters are written down with the
+//! intent as well as with the ending, so a crash gives nobody another call for free.
 
 use std::collections::HashMap;
 
@@ -210,29 +211,24 @@ impl Ledger {
         Ok(Ok(()))
     }
 
-    /// What a call is counted under, as it is written.
-    pub(super) fn counted(&self, counted: &Counted, now: Timestamp) -> Result<Vec<Fact>, LedgerError> {
-        let mut usages = lock(&self.usages);
-        let facts = counted.keys().map(|(_, key)| {
-            let windows = usages.windows(self, &key, now.as_millis())?;
-            Ok(fact(FactKind::Usage, key, windows))
-        });
-        facts.collect()
-    }
-
-    /// Counts what a call used that ends; answers with what has to be written down with its ending.
-    pub(super) fn count_used(&self, counted: &Counted, used: Used, now: Timestamp) -> Result<Vec<Fact>, LedgerError> {
+    /// Counts what a call used that ends.
+    pub(super) fn count_used(&self, counted: &Counted, used: Used, now: Timestamp) -> Result<(), LedgerError> {
         let now_ms = now.as_millis();
         let mut usages = lock(&self.usages);
         let count = Count { calls: 0, fuel: used.fuel, wall_ms: used.wall_ms };
-        counted
-            .keys()
-            .map(|(_, key)| {
-                let windows = usages.windows(self, &key, now_ms)?;
-                windows.add(count);
-                Ok(fact(FactKind::Usage, key, windows))
-            })
-            .collect()
+        for (_, key) in counted.keys() {
+            usages.windows(self, &key, now_ms)?.add(count);
+        }
+        Ok(())
+    }
+
+    /// The counters of a call that has just been counted, as they are written down. It asks the disk nothing, so it may
+    /// be called while the line is held, and has to be: then what is written last is what was counted last.
+    pub(super) fn counts(&self, counted: &Counted) -> Vec<Fact> {
+        let usages = lock(&self.usages);
+        let known =
+            |(_, key): (_, String)| usages.0.get(&key).map(|windows| fact(FactKind::Usage, key.as_str(), windows));
+        counted.keys().filter_map(known).collect()
     }
 }
 

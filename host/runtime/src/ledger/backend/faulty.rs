@@ -36,6 +36,8 @@ pub(crate) enum Fault {
 struct Disk {
     inner: Box<dyn Backend>,
     fault: Option<(u64, Fault)>,
+    question_fault: Option<(u64, BackendError)>,
+    scrub_fault: Option<Fault>,
     hold: Option<Receiver<()>>,
     stopped: bool,
     commits: u64,
@@ -51,7 +53,17 @@ impl FaultyBackend {
     pub(crate) fn new(inner: impl Backend + 'static) -> Self {
         let inner = Box::new(inner);
         let questions = Mutex::default();
-        let disk = Disk { inner, fault: None, hold: None, stopped: false, commits: 0, questions, batches: Vec::new() };
+        let disk = Disk {
+            inner,
+            fault: None,
+            question_fault: None,
+            scrub_fault: None,
+            hold: None,
+            stopped: false,
+            commits: 0,
+            questions,
+            batches: Vec::new(),
+        };
         Self(Arc::new(Mutex::new(disk)))
     }
 
@@ -59,6 +71,17 @@ impl FaultyBackend {
     pub(crate) fn fail(&self, nth: u64, fault: Fault) {
         let mut disk = self.disk();
         disk.fault = Some((disk.commits + nth, fault));
+    }
+
+    /// The `nth` question from now on fails, counted from 0. A question persists nothing, so it fails in one way.
+    pub(crate) fn fail_question(&self, nth: u64, error: BackendError) {
+        let asked = self.counts().1;
+        self.disk().question_fault = Some((asked + nth, error));
+    }
+
+    /// The next scrub fails.
+    pub(crate) fn fail_scrub(&self, fault: Fault) {
+        self.disk().scrub_fault = Some(fault);
     }
 
     /// The next commit waits until the other end is dropped.
@@ -70,6 +93,8 @@ impl FaultyBackend {
     pub(crate) fn restart(&self) -> Self {
         let mut disk = self.disk();
         disk.fault = None;
+        disk.question_fault = None;
+        disk.scrub_fault = None;
         disk.stopped = false;
         drop(disk);
         self.clone()
@@ -91,11 +116,16 @@ impl FaultyBackend {
         self.0.lock().expect("a disk")
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&dyn Backend) -> T) -> T {
+    fn ask<T>(&self, question: impl FnOnce(&dyn Backend) -> Result<T, BackendError>) -> Result<T, BackendError> {
         let disk = self.disk();
         assert!(!disk.stopped, "the backend was asked something after a commit had failed");
-        *disk.questions.lock().expect("a count") += 1;
-        question(disk.inner.as_ref())
+        let mut asked = disk.questions.lock().expect("a count");
+        let due = disk.question_fault.clone().filter(|(nth, _)| *nth == *asked);
+        *asked += 1;
+        match due {
+            Some((_, error)) => Err(error),
+            None => question(disk.inner.as_ref()),
+        }
     }
 }
 
@@ -131,7 +161,16 @@ impl Backend for FaultyBackend {
     }
 
     fn scrub(&mut self) -> Result<(), BackendError> {
-        self.disk().inner.scrub()
+        let mut disk = self.disk();
+        match disk.scrub_fault.take() {
+            None => disk.inner.scrub(),
+            Some(Fault::Failed(error)) => Err(error),
+            Some(Fault::FailedButPersisted) => {
+                disk.inner.scrub()?;
+                Err(BackendError::Io("the sync failed".into()))
+            }
+            Some(Fault::Panicked) => panic!("the backend was told to panic"),
+        }
     }
 
     fn head(&self) -> Result<Option<StoredEntry>, BackendError> {

@@ -13,6 +13,7 @@ use ringfence_model::entry::EffectState;
 use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
+use ringfence_model::lifecycle::Phase;
 use ringfence_model::principal::Principal;
 use thiserror::Error;
 
@@ -103,6 +104,18 @@ pub enum CallState {
         /// What became of it.
         how: Settlement,
     },
+}
+
+impl CallState {
+    /// The phase it is in, where only steps of the one table lead out of.
+    pub const fn phase(&self) -> Phase {
+        match self {
+            Self::Begun { .. } => Phase::Attempting,
+            Self::Finished { effect, .. } => Phase::ended(*effect),
+            Self::Refused { .. } => Phase::Refused,
+            Self::Settled { how, .. } => Phase::Settled(*how),
+        }
+    }
 }
 
 /// Where a call stands: an index into the log, so that a look-up does not cost more as the log grows.
