@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use ringfence_guest_build::{Crate, GuestBuild, GuestBuildError, Target, constant_name, path_constant};
 
-const TOOLS: [&str; 4] = ["guests/tools/echo", "guests/tools/fetch", "guests/tools/files", "guests/tools/table"];
+const TOOLS: [&str; 5] =
+    ["guests/tools/echo", "guests/tools/fetch", "guests/tools/files", "guests/tools/orders", "guests/tools/table"];
 const TOOL_IN_C: &str = "guests/tools/lines";
 const POLICIES: [&str; 2] = ["policies/path-scope", "policies/ring-default"];
 /// Calls the host with any values: what fuzzing drives.

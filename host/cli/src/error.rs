@@ -767,6 +767,9 @@ impl RingKey<'_> {
 pub fn denial_hints(denial: &Denial, ring: Ring, key: RingKey<'_>, config: &Path) -> Vec<String> {
     match denial {
         Denial::Caller(_) | Denial::Input(InputProblem::Unsupported { .. }) => Vec::new(),
+        Denial::Input(InputProblem::NoKeyField { .. }) => {
+            vec!["give the field, or a key of your own with `--idempotency-key`".to_owned()]
+        }
         Denial::Function(error) => vec![format!("it has {}", listed(&error.available))],
         Denial::Input(InputProblem::Schema { .. }) => {
             vec!["`ringfence inspect FILE` shows the schema of every function".to_owned()]

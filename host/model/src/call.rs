@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::capability::Asked;
 use crate::capability::Ceiling;
 use crate::decision::Claim;
+use crate::digest::Digest;
 use crate::id::CallId;
 use crate::id::SessionId;
 use crate::json;
@@ -49,6 +50,15 @@ impl IdempotencyKey {
             return Err(CallError::BadIdempotencyKey(key.escape_debug().take(80).collect()));
         }
         Ok(Self(key.to_owned()))
+    }
+
+    /// A key that stands for what it is made of: `how` says in which way, `parts` of what. Whoever writes the same text as
+    /// a key of their own has made it of the same.
+    #[must_use]
+    pub fn made_of(how: &'static str, parts: &[&[u8]]) -> Self {
+        let digests: Vec<_> = parts.iter().map(|part| Digest::of(part)).collect();
+        let digests: Vec<_> = digests.iter().map(|digest| digest.as_bytes().as_slice()).collect();
+        Self(format!("{how} {}", Digest::of_parts(&digests)))
     }
 
     /// The key as text.
@@ -157,6 +167,18 @@ mod tests {
             assert!(IdempotencyKey::new(key).is_err(), "{key:?}");
         }
         assert!(IdempotencyKey::new("order 42/charge").is_ok());
+    }
+
+    #[test]
+    fn keys_are_made_of_all_their_parts() {
+        let parts: [&[&[u8]]; 6] = [&[], &[b""], &[b"a", b"b"], &[b"ab", b""], &[b"ab"], &[b"a", b"b", b""]];
+        let keys: std::collections::HashSet<_> =
+            parts.iter().map(|parts| IdempotencyKey::made_of("task", parts)).collect();
+        assert_eq!(keys.len(), parts.len());
+        let key = IdempotencyKey::made_of("task", &[b"a"]);
+        assert_eq!(key, IdempotencyKey::made_of("task", &[b"a"]));
+        assert_ne!(key, IdempotencyKey::made_of("id-from", &[b"a"]));
+        assert_eq!(IdempotencyKey::new(key.as_str()).expect("a key"), key);
     }
 
     #[test]

@@ -44,12 +44,18 @@ pub struct FunctionDescription {
     pub effect: Effect,
     /// Whether calling it twice does no more than calling it once.
     pub idempotent: bool,
+    /// The fields of its input that say which call it is. None are left out, for what was pinned without them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub id_from: Vec<String>,
     /// JSON Schema of its input.
     pub input_schema: Option<Value>,
     /// The name it is called by.
     pub name: String,
     /// JSON Schema of what it returns.
     pub output_schema: Option<Value>,
+    /// The function that tells what became of a call of it; left out if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconcile: Option<String>,
 }
 
 /// One subject that two descriptions differ in.
@@ -182,6 +188,12 @@ impl FunctionDescription {
         say("description", self.description.clone());
         say("effect", self.effect.to_string());
         say("idempotent", self.idempotent.to_string());
+        if !self.id_from.is_empty() {
+            say("id-from", one_line(&self.id_from.join(" ")));
+        }
+        if let Some(reconcile) = &self.reconcile {
+            say("reconcile", one_line(reconcile));
+        }
         for (what, schema) in [("input", &self.input_schema), ("output", &self.output_schema)] {
             if let Some(schema) = schema {
                 say(what, one_line(&schema.to_string()));
@@ -239,7 +251,7 @@ mod tests {
             idempotent: true,
             input_schema: Some(json!({"type": "object"})),
             name: "list".to_owned(),
-            output_schema: None,
+            ..FunctionDescription::default()
         };
         Description {
             capabilities: Some(ManifestCapabilities { filesystem, ..ManifestCapabilities::default() }),
@@ -255,7 +267,7 @@ mod tests {
     fn every_field_moves_the_digest() {
         // ART-04
         let one = described(FilesystemCeiling::Read);
-        let changes: [Change; 11] = [
+        let changes: [Change; 13] = [
             |d| d.capabilities = None,
             |d| d.capabilities = Some(ManifestCapabilities::default()),
             |d| d.imports.push("wasi:sockets/tcp@0.2.6".to_owned()),
@@ -265,6 +277,8 @@ mod tests {
             |d| d.functions[0].description.push('x'),
             |d| d.functions[0].effect = Effect::Writes,
             |d| d.functions[0].idempotent = false,
+            |d| d.functions[0].id_from = vec!["/id".to_owned()],
+            |d| d.functions[0].reconcile = Some("find".to_owned()),
             |d| d.functions[0].input_schema = Some(json!({"type": "object", "description": "x"})),
             |d| d.functions[0].output_schema = Some(json!(true)),
         ];

@@ -9,6 +9,7 @@
 //! are written in the record.
 
 mod network;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -64,6 +64,8 @@ pub const REGISTRY_WAIT_S: u64 = 300;
 pub const REGISTRY_CONNECT_WAIT_S: u64 = 20;
 /// Functions of one tool.
 pub const FUNCTIONS_PER_TOOL_MAX: usize = 1_024;
+/// Fields of an input that the idempotency key of a call is made from.
+pub const ID_FIELDS_MAX: usize = 16;
 /// Bytes of a JSON Schema that a described tool brings along.
 pub const SCHEMA_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of all JSON Schemas that a described tool brings along.

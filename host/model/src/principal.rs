@@ -65,6 +65,11 @@ impl Principal {
         Self { kind: PrincipalKind::Agent, name: "anonymous".to_owned() }
     }
 
+    /// The host itself: what settles a call by what the call's own tool has found.
+    pub fn host() -> Self {
+        Self { kind: PrincipalKind::Service, name: "ringfence".to_owned() }
+    }
+
     /// What kind of actor it is.
     pub fn kind(&self) -> PrincipalKind {
         self.kind

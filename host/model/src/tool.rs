@@ -174,7 +174,18 @@ pub struct ManifestFunction {
     /// Whether calling it twice with the same input does no more than calling it once.
     #[serde(default)]
     pub idempotent: bool,
+    /// The fields of its input that say which call it is, as JSON Pointers: a call without an idempotency key gets one
+    /// that is made from them.
+    #[serde(default)]
+    pub id_from: Vec<String>,
+    /// The function of the same tool that tells what became of a call of this one.
+    #[serde(default)]
+    pub reconcile: Option<String>,
 }
+
+/// The variable that holds the key a tool can pass on: the same whenever a call is made again under its idempotency key.
+/// Only a manifest that asks for the variable gets it.
+pub const CALL_KEY: &str = "RINGFENCE_CALL_KEY";
 
 impl Manifest {
     /// The manifest as a layer that narrows grants.

@@ -28,6 +28,7 @@ mod elevate;
 mod hold;
 mod load;
 mod outbound;
+mod reconcile;
 mod redact;
 mod transcript;
 
@@ -259,6 +260,7 @@ async fn run(parts: &Parts, policies: &Arc<PolicySet>, incoming: IncomingCall<'_
     let authorized = decide::decide(parts, policies, admitted).await?;
     let granted = narrow(parts, authorized)?;
     recall(parts, &granted).await?;
+    let granted = reconcile::reconciled(parts, policies, granted).await?;
     let granted = hold::approved(parts, granted).await?;
     let granted = answer::kept(parts, granted).await?;
     let placed = enter(parts, granted).await?;
@@ -383,6 +385,7 @@ fn intent(granted: &GrantedCall<'_>) -> Intent {
         function: admitted.function.name.clone(),
         grant: canonical(grant),
         idempotency_key: request.idempotency_key.clone(),
+        idempotent: admitted.function.idempotent,
         input: admitted.input.clone(),
         keep: *keep,
         limits: *grant.limits(),

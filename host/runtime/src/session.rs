@@ -18,6 +18,7 @@ use crate::pipeline::Stop;
 use crate::sandbox::Interrupt;
 use crate::toolbox::Function;
 use crate::toolbox::Tool;
+use crate::toolbox::repeat;
 
 /// A call whose tool, function and input fit together.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ pub(crate) async fn find(parts: &Parts, request: &CallRequest, tool: &Tool) -> R
 
 /// Admits a call, or refuses it to its caller.
 pub(crate) fn admit(incoming: IncomingCall<'_>, session: Option<Session>) -> Result<AdmittedCall<'_>, Stop> {
-    let IncomingCall { request, tool, interrupt } = incoming;
+    let IncomingCall { mut request, tool, interrupt } = incoming;
     let refuse = |request: &CallRequest, denial| Stop::refused(request, tool, None, Stage::Admit, denial);
     if let Err(error) = request.check() {
         return Err(refuse(&request, Denial::Caller(error.to_string())));
@@ -77,6 +78,9 @@ pub(crate) fn admit(incoming: IncomingCall<'_>, session: Option<Session>) -> Res
         Err(error) => return Err(refuse(&request, Denial::Function(error))),
     };
     if let Err(problem) = function.check_input(&request.input) {
+        return Err(Stop::refused(&request, tool, Some(function), Stage::Admit, Denial::Input(problem)));
+    }
+    if let Err(problem) = repeat::name(&mut request, tool, function) {
         return Err(Stop::refused(&request, tool, Some(function), Stage::Admit, Denial::Input(problem)));
     }
     let input = request.input.canonical(&function.name);

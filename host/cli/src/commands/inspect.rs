@@ -81,6 +81,8 @@ fn described_function(function: &Function) -> Value {
         "description": function.description,
         "effect": function.effect,
         "idempotent": function.idempotent,
+        "id_from": function.id_from,
+        "reconcile": function.reconcile,
         "required_ring": function.effect.required_ring(),
         "input_schema": function.input_schema,
         "output_schema": function.output_schema,

@@ -224,6 +224,13 @@ impl HttpRule {
             && self.path.contains(&target.path)
     }
 
+    /// What of it is left to somebody who only looks; none if that is nothing.
+    #[must_use]
+    pub fn to_read(&self) -> Option<Self> {
+        let methods = self.methods.meet(&Methods::Listed(DEFAULT.map(str::to_owned).into()))?;
+        Some(Self { methods, ..self.clone() })
+    }
+
     /// In how many of its parts this rule fits a request: what is nearest teaches most.
     pub fn nearness(&self, target: &HttpTarget) -> usize {
         let host = if self.host.matches(&target.host) { 8 } else { 0 };

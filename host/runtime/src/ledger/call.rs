@@ -80,6 +80,8 @@ pub struct Intent {
     pub grant: Vec<u8>,
     /// The caller's token for "this call, once".
     pub idempotency_key: Option<IdempotencyKey>,
+    /// Whether making it twice does no more than making it once, so that it may run again whatever it did.
+    pub idempotent: bool,
     /// The input: canonical bytes.
     pub input: Vec<u8>,
     /// Whether its answer is kept.

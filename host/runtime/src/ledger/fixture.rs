@@ -172,6 +172,7 @@ pub(crate) fn intent(number: u64, reach: Reach) -> Intent {
         grant: b"{}".to_vec(),
         reachable: ringfence_model::digest::Digest::ZERO,
         idempotency_key: None,
+        idempotent: false,
         input: format!("{{\"function\":\"f\",\"value\":{number}}}").into_bytes(),
         keep: None,
         limits: Limits { files: 0, fuel: 1, handles: 2, memory_bytes: 3, output_bytes: 4, wall_ms: 5, write_bytes: 0 },

@@ -8,6 +8,7 @@
 //! Two guarantees hold whatever fails: there is no entry without a link and no link without an entry; and nothing is
 //! answered that is not yet written down.
 
+pub mod adoption;
 pub mod answers;
 pub mod approvals;
 pub mod backend;

@@ -155,7 +155,7 @@ impl Ledger {
         let key = key_row(&intent);
         let claim = match &key {
             None => None,
-            Some(key) => match self.claim(&intent.principal, key, intent.call)? {
+            Some(key) => match self.claim(&intent, key)? {
                 Ok(claim) => Some(claim),
                 Err(known) => return Ok(known),
             },
@@ -246,7 +246,7 @@ impl Ledger {
             page.facts(keep.map(|keep| keep.fact(row.call, index, ending.kind, now)));
             row.state = CallState::Finished { begun, finished: index, effect: ending.effect };
             let call = row.call;
-            page.call(row);
+            page.call(from, row)?;
             Ok(Recorded { call, index, hash, input, output: Some(opening) })
         });
         // Ownership: only now may another call ask the log about the key.
@@ -457,20 +457,35 @@ impl Ledger {
     }
 
     /// Holds a key, or says what is known under it.
-    fn claim(&self, principal: &Principal, key: &KeyRow, call: CallId) -> Result<Result<Claim, Begin>, LedgerError> {
-        let claim = match self.claims.hold(principal, key, call) {
+    fn claim(&self, intent: &Intent, key: &KeyRow) -> Result<Result<Claim, Begin>, LedgerError> {
+        let Intent { call, principal, idempotent, .. } = intent;
+        let claim = match self.hold_key(principal, key, *call) {
             Ok(claim) => claim,
-            Err(holder) if holder.fingerprint == key.fingerprint => {
-                return Ok(Err(Begin::InProgress { call: holder.call }));
-            }
-            Err(holder) => return Ok(Err(Begin::Conflict { call: holder.call })),
+            Err(held) => return Ok(Err(held)),
         };
         // Ownership: nobody else writes under this key while the claim is held, so this answer stays true.
         let Some(row) = self.queue.read(|backend| backend.call_by_key(principal, &key.key))? else {
             return Ok(Ok(claim));
         };
-        let known = self.known(&row, key)?;
-        Ok(known.map_or(Ok(claim), Err))
+        Ok(match self.known(&row, key)? {
+            // Whatever it did, doing it once more changes nothing.
+            Some(Begin::EffectUnknown { .. }) if *idempotent => Ok(claim),
+            known => known.map_or(Ok(claim), Err),
+        })
+    }
+
+    /// Holds a key among the calls of this process.
+    pub(in crate::ledger) fn hold_key(
+        &self,
+        principal: &Principal,
+        key: &KeyRow,
+        call: CallId,
+    ) -> Result<Claim, Begin> {
+        match self.claims.hold(principal, key, call) {
+            Ok(claim) => Ok(claim),
+            Err(holder) if holder.fingerprint == key.fingerprint => Err(Begin::InProgress { call: holder.call }),
+            Err(holder) => Err(Begin::Conflict { call: holder.call }),
+        }
     }
 
     /// What a key's earlier call means for a new one; none if the new one may run.
@@ -525,7 +540,7 @@ impl Ledger {
     }
 
     /// An intent as it is written: the row, the entry and the contents, input first.
-    fn draft(
+    pub(in crate::ledger) fn draft(
         &self,
         intent: Intent,
         key: Option<KeyRow>,
@@ -568,7 +583,7 @@ impl Ledger {
         Ok((record, keeps_request.then_some(request)))
     }
 
-    fn decision_if(
+    pub(in crate::ledger) fn decision_if(
         &self,
         draft: Option<DecisionDraft>,
     ) -> Result<(Option<DecisionRecord>, Option<StoredContent>), LedgerError> {
@@ -592,7 +607,7 @@ impl Ledger {
     }
 }
 
-fn key_row(intent: &Intent) -> Option<KeyRow> {
+pub(in crate::ledger) fn key_row(intent: &Intent) -> Option<KeyRow> {
     let key = Digest::of(intent.idempotency_key.as_ref()?.as_str().as_bytes());
     Some(KeyRow { key, fingerprint: fingerprint(intent) })
 }

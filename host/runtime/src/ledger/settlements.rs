@@ -90,6 +90,17 @@ impl Ledger {
         if by.kind() != PrincipalKind::Operator {
             return Err(SettleError::NotOperator(by.clone()));
         }
+        self.settle_as(call, how, by, reason)
+    }
+
+    /// Writes it in somebody's name.
+    pub(in crate::ledger) fn settle_as(
+        &self,
+        call: CallId,
+        how: Settlement,
+        by: &Principal,
+        reason: &str,
+    ) -> Result<u64, SettleError> {
         // Ownership: nobody else settles while this is held, and recovery does not run, so what is read stays true.
         let _alone = lock(&self.settling);
         let _pen = self.pen()?;
@@ -172,7 +183,7 @@ impl Ledger {
     }
 
     /// Trust boundary: the row is an index into the log and no evidence. What the entry says is what counts.
-    fn check_unknown(&self, call: CallId, finished: u64) -> Result<(), LedgerError> {
+    pub(in crate::ledger) fn check_unknown(&self, call: CallId, finished: u64) -> Result<(), LedgerError> {
         match self.checked_entry(finished)?.body {
             Body::Finished(entry) if entry.call == call && entry.effect == EffectState::Unknown => Ok(()),
             _ => {

@@ -24,6 +24,7 @@ use ringfence_model::outcome::OutcomeKind;
 use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
 
+use super::adoption::Finding;
 use super::backend::BackendError;
 use super::backend::Batch;
 use super::backend::CallRow;
@@ -744,6 +745,69 @@ fn crash_gives_nobody_calls_for_free() {
     let wider = Cap { at_most: 4, ..cap };
     make(&ledger, Intent { caps: vec![wider], ..intent(5, Reach::Writes) });
     assert!(matches!(ledger.begin(Intent { caps: vec![wider], ..intent(6, Reach::Nothing) }), Ok(Begin::Capped(_))));
+}
+
+fn doubtful(ledger: &Ledger) -> (Intent, Finding) {
+    make_unknown(ledger, 1);
+    let intent = keyed(2, Reach::Writes, "k");
+    let doubt = ledger.doubted(&intent).expect("an answer").expect("a doubt");
+    (intent, Finding { doubt, by: call(3) })
+}
+
+#[test]
+fn adoption_is_there_as_a_whole_or_not() {
+    // CR-05 to CR-14, CR-23: settlement, intent and ending are one commit.
+    for fault in faults() {
+        let disk = disk();
+        let ledger = create(disk.clone());
+        let (intent, finding) = doubtful(&ledger);
+        let len = ledger.len();
+        disk.fail(0, fault.clone());
+        ledger.adopt(intent.clone(), finding, ending(EffectState::Committed, "found")).expect_err("a fault");
+        let ledger = open(disk.restart());
+        settle(&ledger).expect("a recovery");
+        let is_there = fault == Fault::FailedButPersisted;
+        assert_eq!(ledger.len(), len + if is_there { 3 } else { 0 });
+        let adopted = ledger.adopt(intent, finding, ending(EffectState::Committed, "found")).expect("no fault");
+        assert_eq!(adopted.is_none(), is_there, "what is adopted is not adopted again");
+        let stored = known(ledger.begin(keyed(9, Reach::Writes, "k")).expect("an answer"));
+        assert_eq!((stored.recorded.call, stored.recorded.index), (call(2), len + 2));
+        assert_eq!(kinds(&ledger)[3..], ["settled", "begun", "finished"]);
+        assert_every_call_ended_once(&ledger);
+    }
+}
+
+#[test]
+fn only_what_is_in_doubt_is_adopted() {
+    let found = || ending(EffectState::Committed, "found");
+    let ledger = create(MemoryBackend::new());
+    let (intent, finding) = doubtful(&ledger);
+    // Another input under the key is in no doubt; it is a conflict.
+    let other = Intent { input: b"{}".to_vec(), ..intent.clone() };
+    assert_eq!(ledger.doubted(&other).expect("an answer"), None);
+    assert!(ledger.adopt(other, finding, found()).expect("an answer").is_none());
+    // Somebody has settled it meanwhile.
+    ledger.settle(call(1), Settlement::NotExecuted, &operator(), "seen").expect("a settlement");
+    assert!(ledger.adopt(intent.clone(), finding, found()).expect("an answer").is_none());
+    ledger.disown(finding).expect("nothing to do");
+    assert_eq!(kinds(&ledger).iter().filter(|kind| **kind == "settled").count(), 1);
+    // The key is held by a call that runs.
+    let running = begin(&ledger, keyed(4, Reach::Writes, "k"));
+    assert!(ledger.adopt(intent, finding, found()).expect("an answer").is_none());
+    ledger.finish(running, ending(EffectState::Committed, "x")).expect("an ending");
+    assert_every_call_ended_once(&ledger);
+}
+
+#[test]
+fn idempotent_call_runs_whatever_it_did() {
+    // IDM-07
+    let ledger = create(MemoryBackend::new());
+    make_unknown(&ledger, 1);
+    let again = |number, idempotent| Intent { idempotent, ..keyed(number, Reach::Writes, "k") };
+    assert!(matches!(ledger.begin(again(2, false)), Ok(Begin::EffectUnknown { .. })));
+    make(&ledger, again(3, true));
+    known(ledger.begin(again(4, false)).expect("an answer"));
+    assert_every_call_ended_once(&ledger);
 }
 
 fn assert_every_call_ended_once(ledger: &Ledger) {

@@ -27,6 +27,7 @@ use crate::toolbox::Function;
 use crate::toolbox::FunctionError;
 use crate::toolbox::InputProblem;
 use crate::toolbox::Tool;
+use crate::toolbox::repeat;
 
 /// Why no policy would be asked.
 #[derive(Debug, Error)]
@@ -76,12 +77,14 @@ pub fn explain(
     call.check().map_err(|error| NotAsked::Caller(error.to_string()))?;
     let function = tool.function(call.function.as_deref())?;
     function.check_input(&call.input)?;
+    let mut call = call.clone();
+    repeat::name(&mut call, tool, function)?;
     let request = PolicyRequest {
         claimed: call.claimed.clone(),
         principal: call.principal.clone(),
         ring: call.ring,
         session: None,
-        subject: Subject::Call(Box::new(subject(tool, function, call, &bounds.ring))),
+        subject: Subject::Call(Box::new(subject(tool, function, &call, &bounds.ring))),
         time_ms: now.as_millis(),
         usage: bounds.usage.clone(),
     };

@@ -51,6 +51,14 @@ pub enum InputProblem {
         /// What it takes.
         takes: &'static str,
     },
+    /// A field that its idempotency key is made from is not there.
+    #[error("the idempotency key of `{function}` is made from `{pointer}`, which the input does not have")]
+    NoKeyField {
+        /// The function.
+        function: String,
+        /// The field.
+        pointer: String,
+    },
     /// Its types can't be passed from outside.
     #[error("`{function}` can't be called from outside: {what}")]
     Unsupported {
@@ -88,10 +96,14 @@ pub struct Function {
     pub effect: Effect,
     /// Whether calling it twice does no more than calling it once, as its author says.
     pub idempotent: bool,
+    /// The fields of its input that say which call it is, as JSON Pointers.
+    pub id_from: Vec<String>,
+    /// The function that tells what became of a call of this one.
+    pub reconcile: Option<String>,
     /// Why it can't be called from outside, if it can't.
     pub unsupported: Option<String>,
     pub(crate) target: Target,
-    ty: Option<ComponentFunc>,
+    pub(super) ty: Option<ComponentFunc>,
     validators: Validators,
 }
 
@@ -133,10 +145,12 @@ impl Function {
         FunctionDescription {
             description: self.description.clone(),
             effect: self.effect,
+            id_from: self.id_from.clone(),
             idempotent: self.idempotent,
             input_schema: self.input_schema.clone(),
             name: self.name.clone(),
             output_schema: self.output_schema.clone(),
+            reconcile: self.reconcile.clone(),
         }
     }
 
@@ -161,6 +175,8 @@ impl Function {
             output_schema: None,
             effect: Effect::Unknown,
             idempotent: false,
+            id_from: Vec::new(),
+            reconcile: None,
             unsupported: None,
             target,
             ty: None,
@@ -171,7 +187,7 @@ impl Function {
     /// What the manifest says wins over what the component says of itself: it is what an operator reads.
     fn with_manifest(mut self, manifest: Option<&Manifest>) -> Self {
         let Some(said) = manifest.and_then(|manifest| manifest.functions.get(&self.name)) else { return self };
-        let ManifestFunction { description, effect, idempotent } = said;
+        let ManifestFunction { description, effect, idempotent, id_from, reconcile } = said;
         if !description.is_empty() {
             self.description = one_line(description);
         }
@@ -179,6 +195,8 @@ impl Function {
             self.effect = *effect;
         }
         self.idempotent = *idempotent;
+        self.id_from.clone_from(id_from);
+        self.reconcile.clone_from(reconcile);
         self
     }
 }

@@ -9,6 +9,7 @@ mod docs;
 mod function;
 pub mod lift;
 pub mod manifest;
+pub(crate) mod repeat;
 pub mod schema;
 pub mod value;
 
@@ -307,7 +308,7 @@ impl Tool {
             count if count > limits::FUNCTIONS_PER_TOOL_MAX => {
                 Err(describe(format!("{count} functions are more than {}", limits::FUNCTIONS_PER_TOOL_MAX)))
             }
-            _ => Ok(functions),
+            _ => repeat::check(&functions).map_err(describe).map(|()| functions),
         }
     }
 }

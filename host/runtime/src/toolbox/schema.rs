@@ -162,8 +162,7 @@ impl Walker {
 
     fn option(&mut self, ty: &Type) -> Result<Value, Why> {
         let some = self.schema(ty)?;
-        let some = if value::is_nullable(ty) { tagged("some", some) } else { some };
-        Ok(any_of(vec![some, json!({"type": "null"})]))
+        Ok(if value::is_nullable(ty) { nullable(tagged("some", some)) } else { nullable(some) })
     }
 
     fn result(&mut self, result: &types::ResultType) -> Result<Value, Why> {
@@ -216,6 +215,19 @@ fn float(number: &Value) -> Value {
 
 fn strings(names: Value) -> Value {
     Value::Object(Map::from_iter([("type".to_owned(), Value::from("string")), ("enum".to_owned(), names)]))
+}
+
+/// The schema of what may be missing as well.
+fn nullable(some: Value) -> Value {
+    any_of(vec![some, json!({"type": "null"})])
+}
+
+/// The schema of a function's result that may be missing as well: of an `option` of what another function returns.
+pub(super) fn optional(mut result: Value) -> Value {
+    if let Some(members) = result.as_object_mut() {
+        members.remove("$schema");
+    }
+    top(nullable(result))
 }
 
 /// One schema of several forms; forms that are alternatives themselves join the others.
