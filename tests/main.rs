@@ -33,6 +33,7 @@ mod postgres;
 mod publish;
 mod record;
 mod registry;
+mod repeat;
 mod replay;
 mod rotate;
 mod serve;

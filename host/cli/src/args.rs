@@ -381,6 +381,14 @@ pub struct CallFlags {
     #[arg(long, value_name = "K")]
     pub idempotency_key: Option<String>,
 
+    /// Run once as a step of this task: the task made again gets the recorded answers of the steps it had made, and goes on
+    #[arg(long, value_name = "K", conflicts_with = "idempotency_key")]
+    pub task: Option<String>,
+
+    /// Which step of the task this is: its place or its name [default: TOOL/FUNCTION]
+    #[arg(long, value_name = "NAME", requires = "task")]
+    pub step: Option<String>,
+
     /// Call for this agent or service rather than as yourself, as in `agent:claims-7`
     #[arg(long = "as", value_name = "PRINCIPAL")]
     pub principal: Option<Principal>,

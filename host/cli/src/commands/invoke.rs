@@ -71,7 +71,7 @@ pub(super) fn invoke(
     // The log is opened after everything that takes time: while it is open, no other command can run.
     let more = policies::asked_too(&engine, home, &call.policy)?;
     let host = host(home, engine, policies, &asked.network.secrets, output)?;
-    let request = request(&host, call, ring, asked)?;
+    let request = CallRequest { idempotency_key: key(call, tool)?, ..request(&host, call, ring, asked)? };
     let response = commands::block_on(async {
         host.settle_admission(admission).await?;
         Ok(host.call(tool, request, &more).await?)
@@ -141,11 +141,6 @@ pub(super) fn call_request(
     ring: Ring,
     asked: Asked,
 ) -> Result<CallRequest, CommandError> {
-    let key = args.idempotency_key.as_deref().map(IdempotencyKey::new).transpose();
-    let key = key.map_err(|error| {
-        CommandError::command_line(one_line(&error.to_string()))
-            .hint("the key is yours to choose: a UUID for each call that may be repeated, for example")
-    })?;
     let claimed = args.claims.iter().map(|claim| Claim { name: claim.name.clone(), value: claim.value.clone() });
     Ok(CallRequest {
         call,
@@ -156,8 +151,30 @@ pub(super) fn call_request(
         input: input(args)?,
         asked,
         session_ceiling: Ceiling::default(),
-        idempotency_key: key,
+        idempotency_key: None,
         claimed: claimed.collect(),
+    })
+}
+
+/// The key that the call runs once under: one of the caller's own, or one that is made of its task and the step it is.
+fn key(args: &CallFlags, tool: &Tool) -> Result<Option<IdempotencyKey>, CommandError> {
+    if let Some(key) = &args.idempotency_key {
+        return checked_key("--idempotency-key", key).map(Some);
+    }
+    let Some(task) = &args.task else { return Ok(None) };
+    let named = || match tool.function(args.function.as_deref()) {
+        Ok(function) => format!("{}/{}", tool.reference().name, function.name),
+        // There is no such function, and the call will be refused for that.
+        Err(_) => String::new(),
+    };
+    let (task, step) = (checked_key("--task", task)?, args.step.clone().unwrap_or_else(named));
+    Ok(Some(IdempotencyKey::made_of("task", &[task.as_str().as_bytes(), step.as_bytes()])))
+}
+
+fn checked_key(flag: &str, text: &str) -> Result<IdempotencyKey, CommandError> {
+    IdempotencyKey::new(text).map_err(|error| {
+        CommandError::command_line(format!("`{flag}` can't be used: {}", one_line(&error.to_string())))
+            .hint("the key is yours to choose: a UUID for each call that may be repeated, for example")
     })
 }
 

@@ -77,6 +77,8 @@ pub(super) fn run(
         stdin: args.stdin.clone(),
         policy: Vec::new(),
         idempotency_key: None,
+        task: None,
+        step: None,
         principal: None,
         session: None,
         claims: Vec::new(),
