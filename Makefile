@@ -21,9 +21,10 @@ build: setup
 demo:
 	@scripts/demo.sh
 
-# The independent verifiers in the tests are Python; a log in a database is tested against a real server.
+# The independent verifiers in the tests are Python; a log in a database is tested against a real server; strace is what kills
+# the binary at a system call.
 test: setup
-	@scripts/need.sh python3 postgres
+	@scripts/need.sh python3 postgres strace
 	$(CARGO) test --locked --workspace
 
 bench: build

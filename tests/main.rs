@@ -12,6 +12,7 @@ mod builtin_policies;
 mod call;
 mod compile;
 mod complete;
+mod crash;
 mod demo;
 mod docs;
 mod egress;

@@ -301,6 +301,7 @@ fn session_narrows_what_is_listed() {
 
 #[test]
 fn given_up_call_stops_the_guest() {
+    // IDM-10
     let home = Home::new();
     home.run(["tool", "add", &home.component("spinner", SPINNER)]).code(0);
     let agent = Agent::new(&home, &["--as", "agent:five"]);
@@ -317,6 +318,7 @@ fn given_up_call_stops_the_guest() {
 
 #[test]
 fn server_that_is_told_to_stop_settles_its_calls() {
+    // CR-30
     let home = Home::new();
     home.run(["tool", "add", &home.component("spinner", SPINNER)]).code(0);
     for how in ["signal", "end of input"] {

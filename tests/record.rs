@@ -909,8 +909,8 @@ fn only_none(home: &Home, kind: &str) -> bool {
     home.entries().iter().all(|entry| entry["kind"] != kind)
 }
 
-/// Copies a folder and what is in it.
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder and what is in it; a link stays one.
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
@@ -919,8 +919,7 @@ fn copy(from: &Path, to: &Path) {
         if kind.is_dir() {
             copy(&entry.path(), &target);
         } else if kind.is_symlink() {
-            let leads_to = std::fs::read_link(entry.path()).expect("a link");
-            std::os::unix::fs::symlink(leads_to, target).expect("a link");
+            std::os::unix::fs::symlink(entry.path().read_link().expect("a link"), target).expect("a link");
         } else {
             std::fs::copy(entry.path(), target).expect("a copy");
         }

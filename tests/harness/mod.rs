@@ -4,6 +4,7 @@ pub mod agent;
 mod attack;
 mod compiled;
 pub mod dns;
+pub mod fault;
 pub mod flow;
 pub mod network;
 pub mod postgres;
