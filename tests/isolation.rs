@@ -837,7 +837,14 @@ fn nothing_is_left_for_next_instance() {
         let egress = Arc::new(Egress::new(EgressConfig::default()).expect("a way out"));
         for turn in 0..40 {
             let interrupt = Interrupt::never();
-            let room = Room { grant: &grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt };
+            let room = Room {
+                grant: &grant,
+                scratch: None,
+                egress: &egress,
+                judge: None,
+                interrupt: &interrupt,
+                watcher: None,
+            };
             let run = sandbox::run(&tool, function, &input, &room).await.expect("a run");
             assert_eq!(run.outcome.value, Some(json!(0)), "turn {turn}: {:?}", run.outcome);
         }

@@ -1,16 +1,9 @@
 //! `ringfence serve` as programs meet it: every route with every kind of token, and requests that no program would send.
 
 use std::fs;
-use std::io::BufRead as _;
-use std::io::BufReader;
 use std::io::Read as _;
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::process::Child;
-use std::process::Stdio;
-use std::sync::Mutex;
-use std::sync::mpsc;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -24,167 +17,16 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::harness::Home;
-use crate::harness::command;
-
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// Spins until it is stopped.
-const SPINNER: &str = r#"(component
-    (core module $m (func (export "spin") (loop $forever (br $forever))))
-    (core instance $i (instantiate $m))
-    (func (export "spin") (canon lift (core func $i "spin"))))"#;
-
-/// A server that runs.
-struct Server {
-    child: Child,
-    address: String,
-    /// What it tells its operator, a line each.
-    notes: Mutex<Receiver<String>>,
-}
-
-/// An answer.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Server {
-    fn new(home: &Home) -> Self {
-        let mut command = command(&home.path(), ["serve", "--listen", "127.0.0.1:0"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary runs");
-        let (sender, notes) = mpsc::channel();
-        let stderr = BufReader::new(child.stderr.take().expect("notes"));
-        // It ends with the server; who looks for nothing leaves the notes where they are.
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                eprintln!("{line}");
-                let _ = sender.send(line);
-            }
-        });
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("output")).read_line(&mut line).expect("a line");
-        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line}")).to_owned();
-        Self { child, address, notes: Mutex::new(notes) }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(&self.address).expect("a connection");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream
-    }
-
-    /// Sends bytes and reads whatever comes until the end.
-    fn raw(&self, bytes: &[u8]) -> Answer {
-        let mut stream = self.connect();
-        let _ = stream.write_all(bytes);
-        let mut said = Vec::new();
-        let _ = stream.read_to_end(&mut said);
-        let end = said.windows(4).position(|four| four == b"\r\n\r\n").map_or(said.len(), |at| at + 4);
-        let head = String::from_utf8_lossy(&said[..end]).into_owned();
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Answer { status, head, body: said[end..].to_vec() }
-    }
-
-    fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> Answer {
-        let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-        self.ask_with(method, path, &format!("host: {}\r\n{authorization}", self.address), body)
-    }
-
-    fn ask_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-        let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
-        let length = body.len();
-        self.raw(
-            format!(
-                "{method} {path} HTTP/1.1\r\n{headers}{kind}accept: application/json, text/event-stream\r\n\
-             content-length: {length}\r\nconnection: close\r\n\r\n{body}"
-            )
-            .as_bytes(),
-        )
-    }
-
-    fn stop(mut self) -> i32 {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("a pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
-        let started = Instant::now();
-        while started.elapsed() < PATIENCE {
-            if let Some(status) = self.child.try_wait().expect("a status") {
-                return status.code().unwrap_or(-1);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("the server does not end");
-    }
-
-    /// Has it read tokens, policies and tools anew, and waits until it has told of both.
-    fn hang_up(&self) {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("a pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("a signal");
-        let notes = self.notes.lock().expect("the notes");
-        for what in ["tokens were", "policies and tools were"] {
-            while !notes.recv_timeout(PATIENCE).expect("a note").contains(what) {}
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Answer {
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {} {}", self.head, String::from_utf8_lossy(&self.body)))
-    }
-
-    /// Asserts a status, and that it is a problem if it is not a success.
-    #[track_caller]
-    fn is(&self, status: u16) -> Value {
-        let shown = String::from_utf8_lossy(&self.body).into_owned();
-        assert_eq!(self.status, status, "{} {shown}", self.head);
-        if status < 400 {
-            return serde_json::from_slice(&self.body).unwrap_or(Value::Null);
-        }
-        assert!(self.head.contains("content-type: application/problem+json"), "{} {shown}", self.head);
-        let problem = self.json();
-        assert_eq!(problem["status"], status);
-        assert!(
-            problem["code"].is_string() && problem["detail"].is_string() && problem["title"].is_string(),
-            "{problem}"
-        );
-        problem
-    }
-}
-
-/// Makes a token.
-fn token(home: &Home, name: &str, principal: &str, scopes: &str) -> String {
-    let made = home.run(["token", "new", name, "--as", principal, "--scope", scopes]);
-    made.code(0).text().trim().to_owned()
-}
-
-fn extend(home: &Home, lines: &str) {
-    let path = home.path().join("ringfence.toml");
-    home.configure(&format!("{}\n{lines}", fs::read_to_string(path).expect("the configuration")));
-}
-
-/// A home with `files` registered to read one folder.
-fn reading() -> Home {
-    let home = Home::new();
-    home.file("docs/a.txt", "hello");
-    home.run(["tool", "add", guests::TOOL_FILES]).code(0);
-    extend(&home, &format!("[tools.files.grant]\nfolders = ['{}']\n", home.dir("docs", "/docs", "ro")));
-    home
-}
-
-fn read() -> String {
-    json!({ "tool": "files", "function": "read", "input": { "path": "/docs/a.txt" } }).to_string()
-}
+use crate::harness::server::PATIENCE;
+use crate::harness::server::SPINNER;
+use crate::harness::server::Server;
+use crate::harness::server::eventually;
+use crate::harness::server::extend;
+use crate::harness::server::head;
+use crate::harness::server::read;
+use crate::harness::server::reading;
+use crate::harness::server::stalled;
+use crate::harness::server::token;
 
 #[test]
 fn every_route_wants_its_scope() {
@@ -198,7 +40,7 @@ fn every_route_wants_its_scope() {
     let wrong = tokens[0].1.replace(|c: char| c.is_ascii_digit(), "0");
     let absent = server.ask("GET", "/v1/nothing", None, "").is(401);
     for route in ROUTES {
-        let path = route.path.replace("{id}", "none");
+        let path = route.path.replace("{id}", "none").replace("{path}", "none");
         let method = route.method.as_str();
         for (scope, token) in &tokens {
             let status = server.ask(method, &path, Some(token), "").status;
@@ -221,7 +63,14 @@ fn every_route_wants_its_scope() {
     for (method, path) in [("GET", "/v1/nothing"), ("GET", "/"), ("GET", "/debug/pprof"), ("GET", "/v1/tools/")] {
         server.ask(method, path, holder, "").is(404);
     }
-    server.ask("PUT", "/v1/calls", holder, "").is(405);
+    for (path, allowed) in [("/v1/calls", "POST"), ("/v1/sessions", "GET, POST")] {
+        let answer = server.ask("PUT", path, holder, "");
+        assert_eq!(answer.is(405)["code"], "caller.method");
+        assert_eq!(answer.header("allow"), Some(allowed));
+    }
+    for query in ["?", "?a=b", "?limit=1&limit=2", "?limit=0", "?limit=x", "?limit=%31"] {
+        server.ask("GET", &format!("/v1/sessions{query}"), Some(&tokens[4].1), "").is(400);
+    }
     assert_eq!(server.stop(), 0);
 }
 
@@ -637,7 +486,6 @@ fn agents_use_the_protocol_over_http() {
     assert_eq!(ask(&call).is(200)["result"]["structuredContent"], json!({ "result": "hello" }));
     server.ask("POST", "/mcp", Some(&blind), &call.to_string()).is(403);
     server.ask("POST", "/mcp", None, &call.to_string()).is(401);
-    server.ask("GET", "/mcp", Some(&mine), "").is(405);
     server.ask("DELETE", "/mcp", Some(&mine), "").is(405);
     for bad in ["{", "[]", r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, "[[[[", "7"] {
         let answer = server.ask("POST", "/mcp", Some(&mine), bad);
@@ -784,6 +632,34 @@ fn other_policies_take_force_on_the_fly() {
 }
 
 #[test]
+fn remarks_are_lines_of_a_log() {
+    // OUT-02: what stands in a file of the operator's is told, and is no line of its own.
+    let home = reading();
+    token(&home, "mine", "agent:a", "call");
+    extend(&home, "[tools.\"x\\n\\u001b[2J\"]\n");
+    let path = home.path().join("ringfence.toml");
+    let before = fs::read_to_string(&path).expect("the configuration");
+    home.configure(before.split("[tools.\"x").next().expect("the rest"));
+    let server = Server::with(&home, &["--log-format", "json"]);
+    home.configure(&before);
+    server.hang_up();
+    home.configure("[[[");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(server.pid()).expect("a pid")).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("a signal");
+    for level in ["note", "warning"] {
+        let line = loop {
+            let line: Value = serde_json::from_str(&server.note()).expect("JSON");
+            assert!(line["time"].is_string() && line["message"].is_string(), "{line}");
+            if line["level"] == level {
+                break line;
+            }
+        };
+        assert!(line["message"].as_str().is_some_and(|message| message.contains("read anew")), "{line}");
+    }
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
 fn server_opens_to_nobody_by_itself() {
     // API-12, SEC-04
     let home = reading();
@@ -807,33 +683,6 @@ fn description_is_the_golden_one() {
     let found = serde_json::to_string_pretty(&openapi::document()).expect("JSON") + "\n";
     let golden = include_str!("golden/openapi.json");
     assert!(found == golden, "the API has changed; if that is meant, tests/golden/openapi.json is to be:\n{found}");
-}
-
-/// The head of a request whose body is still to come.
-fn head(server: &Server, method: &str, path: &str, token: Option<&str>, length: usize) -> String {
-    let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-    format!(
-        "{method} {path} HTTP/1.1\r\nhost: {}\r\n{authorization}content-type: application/json\r\n\
-         content-length: {length}\r\n\r\n",
-        server.address
-    )
-}
-
-/// A connection that has sent bytes and says no more.
-fn stalled(server: &Server, bytes: &[u8]) -> TcpStream {
-    let mut stream = server.connect();
-    stream.write_all(bytes).expect("written");
-    stream
-}
-
-/// Waits until a request gets a status.
-#[track_caller]
-fn eventually(status: u16, ask: impl Fn() -> Answer) {
-    let started = Instant::now();
-    while ask().status != status {
-        assert!(started.elapsed() < PATIENCE, "{:?}", ask());
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -119,7 +119,14 @@ impl Host {
         let function = self.tool.function(None).expect("a function");
         function.check_input(&input).expect("operations that fit");
         let interrupt = Interrupt::never();
-        let room = Room { grant: &grant, scratch: None, egress: &self.egress, judge: None, interrupt: &interrupt };
+        let room = Room {
+            grant: &grant,
+            scratch: None,
+            egress: &self.egress,
+            judge: None,
+            interrupt: &interrupt,
+            watcher: None,
+        };
         let run = sandbox::run(&self.tool, function, &input, &room);
         let run = self.runtime.block_on(run).expect("a run");
         assert_ne!(run.outcome.kind, OutcomeKind::Cancelled, "{:?}", run.outcome);

@@ -9,6 +9,7 @@ pub mod flow;
 pub mod network;
 pub mod postgres;
 mod registry;
+pub mod server;
 pub mod tls;
 pub mod web;
 

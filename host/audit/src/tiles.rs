@@ -116,6 +116,15 @@ impl Tile {
         self.width == WIDTH
     }
 
+    /// Whether a tree of `size` leaves has all that it holds.
+    pub fn is_within(&self, size: u64) -> bool {
+        let level = match self.content {
+            Content::Entries => 0,
+            Content::Hashes(level) => level,
+        };
+        width_at(level, self.index, size) >= self.width
+    }
+
     /// The same tile, once it is full.
     #[must_use]
     pub const fn full(self) -> Self {
@@ -520,6 +529,18 @@ mod tests {
         assert_eq!(paths, ["tile/entries/000", "tile/0/000", "tile/1/000.p/1"]);
         assert_eq!(between(0, 0).count() + between(70_000, 70_000).count() + between(3, 2).count(), 0);
         assert!(between(u64::MAX - 1, u64::MAX).count() < 20);
+    }
+
+    #[test]
+    fn tiles_are_within_trees_that_have_them() {
+        for size in [1, 255, 256, 257, 300, 70_000] {
+            for tile in between(0, size) {
+                assert!(tile.is_within(size) && tile.is_within(size + 1), "{tile} {size}");
+                let wider = Tile { width: tile.width + 1, ..tile };
+                assert!(tile.is_full() || !wider.is_within(size), "{wider} {size}");
+                assert!(!Tile { index: tile.index + WIDTH, ..tile }.is_within(size), "{tile} {size}");
+            }
+        }
     }
 
     #[test]

@@ -332,6 +332,10 @@ pub struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:8790, or `[server] listen` of the configuration]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
+
+    /// How remarks are written to standard error: for people, or a line of JSON each
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Human)]
+    pub log_format: Format,
 }
 
 #[derive(Debug, Subcommand)]

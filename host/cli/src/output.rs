@@ -8,11 +8,14 @@ use std::sync::atomic::Ordering;
 
 use ringfence_model::json;
 use ringfence_model::outcome::is_unprintable;
+use ringfence_model::time::Clock as _;
+use ringfence_model::time::Timestamp;
 use serde::Serialize;
 
 use crate::args::Format;
 use crate::error::CommandError;
 use crate::exit::Exit;
+use crate::home::SystemClock;
 
 /// Whether standard output still takes what is written to it.
 static STDOUT: AtomicU8 = AtomicU8::new(STDOUT_OPEN);
@@ -24,11 +27,17 @@ const STDOUT_FAILED: u8 = 2;
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     format: Format,
+    notes: Format,
 }
 
 impl Output {
     pub fn new(format: Format) -> Self {
-        Self { format }
+        Self { format, notes: Format::Human }
+    }
+
+    /// The same, with remarks in another form: for people, or a line of JSON each.
+    pub fn with_notes(self, notes: Format) -> Self {
+        Self { notes, ..self }
     }
 
     pub fn is_json(self) -> bool {
@@ -87,9 +96,12 @@ impl Output {
     }
 
     /// Progress and remarks.
-    #[expect(clippy::unused_self, reason = "the twin of `line`")]
     pub fn note(self, text: &str) {
-        let _ = writeln!(io::stderr(), "{}", for_terminal(text.as_bytes(), true));
+        let line = match self.notes {
+            Format::Human => for_terminal(text.as_bytes(), true),
+            Format::Json => logged(text, SystemClock.now()),
+        };
+        let _ = writeln!(io::stderr(), "{line}");
     }
 
     /// What went wrong, and the exit code that says so.
@@ -114,6 +126,16 @@ impl Output {
     }
 }
 
+/// A remark as a line of a log: when, how much it matters, and what. Nothing in it can be taken for another line (OUT-02).
+fn logged(text: &str, time: Timestamp) -> String {
+    let (level, message) = match text.split_once(": ") {
+        Some((level @ ("error" | "hint" | "note" | "warning"), message)) => (level, message),
+        _ => ("note", text),
+    };
+    let line = serde_json::json!({ "level": level, "message": message, "time": time.to_string() });
+    json::escaped(&line.to_string())
+}
+
 /// Text for a terminal: control characters other than line ends and tabs are shown, not obeyed.
 fn for_terminal(bytes: &[u8], is_terminal: bool) -> String {
     let text = String::from_utf8_lossy(bytes);
@@ -134,6 +156,22 @@ fn for_terminal(bytes: &[u8], is_terminal: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn remark_is_one_line_of_a_log() {
+        // OUT-02
+        for (text, level, message) in [
+            ("warning: `a` is not offered", "warning", "`a` is not offered"),
+            ("listening: 1", "note", "listening: 1"),
+            ("error: a\n{\"level\":\"note\"}\x1b[2J\u{202e}", "error", "a\n{\"level\":\"note\"}\x1b[2J\u{202e}"),
+        ] {
+            let line = logged(text, Timestamp::from_millis(0));
+            assert!(!line.contains(['\n', '\x1b', '\u{202e}']), "{line}");
+            let read: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            assert_eq!((&read["level"], &read["message"]), (&level.into(), &message.into()));
+            assert_eq!(read["time"], "1970-01-01T00:00:00.000Z");
+        }
+    }
 
     #[test]
     fn terminal_escapes_are_shown() {

@@ -247,6 +247,10 @@ pub const MESSAGE_ID_BYTES_MAX: usize = 256;
 pub const REQUESTS_PER_CONNECTION_MAX: usize = 128;
 /// Answers of one connection that wait for their reader.
 pub const ANSWERS_QUEUED_MAX: usize = 16;
+/// Milliseconds that somebody at a client has to answer a question.
+pub const ELICITATION_MS_MAX: u64 = 600_000;
+/// Milliseconds between two notifications that something goes on in a call.
+pub const PROGRESS_MS: u64 = 100;
 /// Bytes of a schema that is repeated to an agent whose input does not fit it.
 pub const SCHEMA_SHOWN_BYTES_MAX: usize = 2_048;
 /// Refused host calls that an agent is told of with a result.
@@ -267,6 +271,32 @@ pub const HTTP_REQUESTS_PER_PRINCIPAL_MAX: usize = HTTP_REQUESTS_MAX / 4;
 pub const HTTP_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of bodies of one principal that it holds at the same time.
 pub const HTTP_BODIES_BYTES_PER_PRINCIPAL_MAX: usize = HTTP_BODIES_BYTES_MAX / 4;
+/// Answers of a server of HTTP that are sent as they come about, at the same time.
+pub const HTTP_STREAMS_MAX: usize = 256;
+/// Of these, answers to one principal.
+pub const HTTP_STREAMS_PER_PRINCIPAL_MAX: usize = HTTP_STREAMS_MAX / 8;
+/// Milliseconds that an answer lasts that tells of the log: whoever reads it comes again.
+pub const HTTP_STREAM_MS_MAX: u64 = 3_600_000;
+/// Events of one stream that wait for their reader.
+pub const STREAM_EVENTS_QUEUED_MAX: usize = 4;
+/// Milliseconds after which a stream says that it is still there.
+pub const STREAM_SILENCE_MS_MAX: u64 = 15_000;
+/// Entries that one stream reads at a time.
+pub const EVENTS_READ_MAX: usize = 64;
+/// Milliseconds after which a stream looks for what other processes have written.
+pub const EVENTS_POLL_MS: u64 = 5_000;
+/// The same, while a call runs.
+pub const EVENTS_BUSY_POLL_MS: u64 = 250;
+/// Bytes of what happened in a call that wait for whoever watches it.
+pub const SIGHTS_BYTES_MAX: usize = 1024 * 1024;
+/// Milliseconds after which a server tries again that could not open its log.
+pub const READY_RETRY_MS: u64 = 2_000;
+/// Bytes that one value of a document takes, in the forms that it has at the same time.
+pub const JSON_VALUE_BYTES: usize = 200;
+/// Bytes of the values that bodies become, as long as they are worked on.
+pub const HTTP_VALUES_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Bytes of the values of one principal's bodies.
+pub const HTTP_VALUES_BYTES_PER_PRINCIPAL_MAX: usize = HTTP_VALUES_BYTES_MAX / 4;
 /// Bytes of the head of a request.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Headers of a request.
@@ -277,6 +307,14 @@ pub const HTTP_HEAD_MS_MAX: u64 = 10_000;
 pub const HTTP_BODY_MS_MAX: u64 = 30_000;
 /// Bytes of a body that says little.
 pub const HTTP_SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of one value in a query.
+pub const HTTP_QUERY_VALUE_BYTES_MAX: usize = 256;
+/// Items on one page of a list.
+pub const HTTP_PAGE_ITEMS_MAX: usize = 100;
+/// Bytes of items after which such a page ends.
+pub const HTTP_PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Entries of the log on one page.
+pub const LOG_PAGE_ENTRIES_MAX: usize = 256;
 /// Milliseconds that a request may take that runs nothing.
 pub const HTTP_QUICK_MS_MAX: u64 = 30_000;
 /// Milliseconds that a request may take that makes a call: longer than any ring lets one run and wait.
@@ -359,5 +397,8 @@ const _: () = {
     assert!(INPUT_BYTES_MAX * 2 <= 8 * MIB && MESSAGE_BYTES_MAX == 8 * 1024 * 1024, "an input must fit a message");
     assert!(TOOL_NAME_BYTES_MAX <= OFFER_NAME_BYTES_MAX);
     assert!(MESSAGE_BYTES_MAX <= HTTP_BODIES_BYTES_PER_PRINCIPAL_MAX, "the largest message has room");
+    assert!(MESSAGE_BYTES_MAX + JSON_VALUES_MAX * JSON_VALUE_BYTES <= HTTP_VALUES_BYTES_PER_PRINCIPAL_MAX);
+    assert!(HTTP_STREAMS_MAX < HTTP_CONNECTIONS_MAX, "there are connections beside streams");
+    assert!(READY_RETRY_MS > LOG_LINGER_MS && EVENTS_POLL_MS > LOG_LINGER_MS, "others get at the log in between");
     assert!(SCHEMA_NODES_MAX < SCHEMA_WORK_MAX, "a small value can be checked against any schema");
 };

@@ -203,7 +203,8 @@ impl<'p> Bench<'p> {
         let function = self.tool.function(Some("describe")).map_err(text)?;
         let (input, grant, egress) = (Input::default(), Grant::nothing(Self::limits()), Egress::closed());
         let interrupt = Interrupt::never();
-        let room = Room { grant: &grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt };
+        let room =
+            Room { grant: &grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt, watcher: None };
         let run = || async { sandbox::run(&self.tool, function, &input, &room).await.map(drop).map_err(text) };
         let (floor, measured) = interleave_async(self.plan.millis, || raw.describe(), run).await?;
         let (floor, measured) = (floor.named("raw instance and call"), measured.named("the same under a grant"));

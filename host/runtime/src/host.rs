@@ -33,6 +33,7 @@ use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
 use crate::ledger::Random;
 use crate::ledger::sessions::Session;
+use crate::ledger::usage::Counted;
 use crate::pipeline;
 use crate::pipeline::Admission;
 use crate::pipeline::Arrival;
@@ -42,7 +43,11 @@ use crate::pipeline::Elevated;
 use crate::pipeline::IncomingCall;
 use crate::pipeline::Response;
 use crate::policy::PolicySet;
-use crate::sandbox::Interrupt;
+use crate::policy::explain;
+use crate::policy::explain::Bounds;
+use crate::policy::explain::Explained;
+use crate::policy::explain::NotAsked;
+use crate::sandbox::Contact;
 use crate::sandbox::link::Imports;
 use crate::sequencer::Sequencer;
 use crate::sequencer::SequencerError;
@@ -134,6 +139,15 @@ pub struct Host {
     policies: RwLock<Arc<PolicySet>>,
     random: Arc<dyn Random>,
     sequencer: Sequencer,
+}
+
+/// What would be decided, and by which set.
+#[derive(Debug)]
+pub struct Explanation {
+    /// The policies in force.
+    pub set: Arc<PolicySet>,
+    /// What they would say, and what would come of it.
+    pub explained: Explained,
 }
 
 /// What a host is put together from.
@@ -264,29 +278,57 @@ impl Host {
 
     /// Makes a call under the policies in force, and under `more` as well.
     pub async fn call(&self, tool: &Tool, request: CallRequest, more: &PolicySet) -> Result<Response, CallFailure> {
-        self.call_until(tool, request, more, &Interrupt::never()).await
+        self.call_until(tool, request, more, &Contact::none()).await
     }
 
-    /// Makes a call that its caller may stop. One that is stopped has an outcome and an entry like every other. Dropping
+    /// Makes a call that its caller may stop, and watch. One that is stopped has an outcome and an entry like every other. Dropping
     /// the future instead leaves it begun on record, for recovery to settle.
     pub async fn call_until(
         &self,
         tool: &Tool,
         request: CallRequest,
         more: &PolicySet,
-        interrupt: &Interrupt,
+        contact: &Contact,
     ) -> Result<Response, CallFailure> {
         let policies = match more.policies() {
             [] => self.policies(),
             more => Arc::new(self.policies().with(more.to_vec())),
         };
-        let interrupt = &interrupt.clone().or_halted(self.parts.config.halt.clone());
-        pipeline::call(&self.parts, &policies, IncomingCall { request, tool, interrupt }).await
+        let interrupt = contact.interrupt.clone().or_halted(self.parts.config.halt.clone());
+        let contact = &Contact { interrupt, watcher: contact.watcher.clone() };
+        pipeline::call(&self.parts, &policies, IncomingCall { request, tool, contact }).await
     }
 
     /// Signs a checkpoint that covers everything recorded so far; answers with the signed note.
     pub fn publish(&self) -> Result<String, SequencerError> {
         self.sequencer.publish(&self.parts.ledger)
+    }
+
+    /// The last checkpoint that was signed, as a signed note.
+    pub fn checkpoint(&self) -> Option<String> {
+        self.sequencer.checkpoint()
+    }
+
+    /// How many entries the last checkpoint covers.
+    pub fn covered(&self) -> u64 {
+        self.sequencer.covered()
+    }
+
+    /// What the policies in force would say to a call, and what would be granted. Nothing is begun, written down or run.
+    /// May take as long as the policies do.
+    pub fn explain(&self, tool: &Tool, call: &CallRequest) -> Result<Result<Explanation, NotAsked>, LedgerError> {
+        let now = self.now();
+        let counted =
+            Counted { principal: call.principal.clone(), session: call.session, tool: tool.reference().digest };
+        let bounds = Bounds {
+            layers: self.parts.layers(tool, call),
+            host_state: self.parts.config.host_state.clone(),
+            ring: self.parts.ring_ceiling(call.ring),
+            usage: self.parts.ledger.usage(&counted, now)?,
+        };
+        let set = self.policies();
+        let explained = explain::explain(&set, tool, (call, now), &bounds);
+        Ok(explained.map(|explained| Explanation { set, explained }))
     }
 
     /// What a caller keeps of an entry.

@@ -36,6 +36,7 @@ use std::sync::Arc;
 
 use ringfence_model::call::CallRequest;
 use ringfence_model::decision::Cap;
+use ringfence_model::decision::DecisionPoint;
 use ringfence_model::decision::Narrowing;
 use ringfence_model::decision::Obligations;
 use ringfence_model::decision::Redaction;
@@ -88,10 +89,12 @@ pub use crate::pipeline::transcript::Checked;
 pub(crate) use crate::pipeline::transcript::check;
 use crate::policy::PolicySet;
 use crate::sandbox;
-use crate::sandbox::Interrupt;
+use crate::sandbox::Contact;
 use crate::sandbox::Room;
 use crate::sandbox::Run;
 use crate::sandbox::SandboxError;
+use crate::sandbox::Sight;
+use crate::sandbox::Watcher;
 use crate::sandbox::scratch::Scratch;
 use crate::session;
 use crate::session::AdmittedCall;
@@ -195,8 +198,8 @@ fn layer(denial: &Denial) -> Option<Layer> {
 pub(crate) struct IncomingCall<'t> {
     pub(crate) request: CallRequest,
     pub(crate) tool: &'t Tool,
-    /// The caller's word that it need not go on.
-    pub(crate) interrupt: &'t Interrupt,
+    /// How the caller stays in touch with it.
+    pub(crate) contact: &'t Contact,
 }
 
 /// A call that the policies allow.
@@ -403,7 +406,13 @@ fn key_denial(code: &'static str, text: String) -> Denial {
 }
 
 async fn finish(parts: &Parts, policies: &Arc<PolicySet>, begun: BegunCall<'_>) -> Result<Response, CallFailure> {
-    let BegunCall { admitted, grant, begun, redactions, place } = begun;
+    let BegunCall { mut admitted, grant, begun, redactions, place } = begun;
+    if is_shown_at_the_end(policies, &grant, &redactions) {
+        admitted.watcher = admitted.watcher.map(Watcher::without_output);
+    }
+    if let Some(watcher) = &admitted.watcher {
+        watcher.tell(Sight::Started { call: begun.call(), begun: begun.index() });
+    }
     let judge = Outbound::new(parts, policies, &admitted);
     let ran = in_room(parts, &admitted, &grant, judge.as_ref()).await;
     let (outcome, mut trace, used, effect) = match ran {
@@ -424,6 +433,12 @@ async fn finish(parts: &Parts, policies: &Arc<PolicySet>, begun: BegunCall<'_>) 
     let recorded = parts.on_ledger(move |ledger| ledger.finish(begun, ending)).await?;
     drop(place);
     Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: Some(used), refused })
+}
+
+/// Whether nothing of what the guest makes is shown before it has ended: something may have to be taken out of it, by the
+/// policies, or because a secret came back (OUT-04).
+fn is_shown_at_the_end(policies: &PolicySet, grant: &Grant, redactions: &[Redaction]) -> bool {
+    !redactions.is_empty() || policies.is_asked_at(DecisionPoint::Result) || !grant.network().secrets.is_empty()
 }
 
 /// What is known of a call that was stopped midway: the same as of one that a crash cut off.
@@ -450,7 +465,8 @@ async fn in_room(
     };
     let judge = judge.map(|judge| -> Arc<dyn Judge> { Arc::<Outbound>::clone(judge) });
     let (egress, interrupt) = (&parts.egress, admitted.interrupt);
-    let room = Room { grant, scratch: scratch.as_ref(), egress, judge: judge.as_ref(), interrupt };
+    let watcher = admitted.watcher.as_ref();
+    let room = Room { grant, scratch: scratch.as_ref(), egress, judge: judge.as_ref(), interrupt, watcher };
     let ran = sandbox::run(admitted.tool, admitted.function, &admitted.request.input, &room).await;
     if let Some(scratch) = scratch {
         scratch.remove().await;

@@ -50,9 +50,11 @@ use crate::sequencer::tree::unproven;
 
 mod head;
 mod keys;
+mod tiles;
 mod tree;
 
 pub use crate::sequencer::keys::keys;
+pub use crate::sequencer::tiles::tile;
 pub use crate::sequencer::tree::nodes;
 
 /// Entries read at a time.
@@ -174,6 +176,11 @@ impl Sequencer {
     /// The last checkpoint, as a signed note.
     pub fn checkpoint(&self) -> Option<String> {
         self.state().published.as_ref().map(|published| published.note.clone())
+    }
+
+    /// How many entries the last checkpoint covers.
+    pub fn covered(&self) -> u64 {
+        self.state().published.as_ref().map_or(0, |published| published.checkpoint.size)
     }
 
     /// Integrates every entry there is and publishes a checkpoint over them: the signed note. If nothing has been

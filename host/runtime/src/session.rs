@@ -16,6 +16,7 @@ use crate::pipeline::Denial;
 use crate::pipeline::IncomingCall;
 use crate::pipeline::Stop;
 use crate::sandbox::Interrupt;
+use crate::sandbox::Watcher;
 use crate::toolbox::Function;
 use crate::toolbox::Tool;
 use crate::toolbox::repeat;
@@ -32,6 +33,8 @@ pub(crate) struct AdmittedCall<'t> {
     pub(crate) input: Vec<u8>,
     /// The caller's word that it need not go on.
     pub(crate) interrupt: &'t Interrupt,
+    /// Whom it tells of what happens in it.
+    pub(crate) watcher: Option<Watcher>,
 }
 
 impl AdmittedCall<'_> {
@@ -68,7 +71,7 @@ pub(crate) async fn find(parts: &Parts, request: &CallRequest, tool: &Tool) -> R
 
 /// Admits a call, or refuses it to its caller.
 pub(crate) fn admit(incoming: IncomingCall<'_>, session: Option<Session>) -> Result<AdmittedCall<'_>, Stop> {
-    let IncomingCall { mut request, tool, interrupt } = incoming;
+    let IncomingCall { mut request, tool, contact } = incoming;
     let refuse = |request: &CallRequest, denial| Stop::refused(request, tool, None, Stage::Admit, denial);
     if let Err(error) = request.check() {
         return Err(refuse(&request, Denial::Caller(error.to_string())));
@@ -84,5 +87,6 @@ pub(crate) fn admit(incoming: IncomingCall<'_>, session: Option<Session>) -> Res
         return Err(Stop::refused(&request, tool, Some(function), Stage::Admit, Denial::Input(problem)));
     }
     let input = request.input.canonical(&function.name);
-    Ok(AdmittedCall { request, session, tool, function, input, interrupt })
+    let (interrupt, watcher) = (&contact.interrupt, contact.watcher.clone());
+    Ok(AdmittedCall { request, session, tool, function, input, interrupt, watcher })
 }

@@ -24,7 +24,7 @@ pub fn message(response: &Response) -> String {
 }
 
 /// The layer and the capability, by the name that the guest has for it. What the layer would allow names the host's own.
-fn of_layer(refusal: &Refusal) -> String {
+pub(crate) fn of_layer(refusal: &Refusal) -> String {
     let wanted = match &refusal.wanted {
         Wanted::Folder(folder) => format!("folder `{}` ({})", folder.guest, folder.access),
         Wanted::FolderPair(one, other) => {

@@ -42,6 +42,16 @@ pub struct Offer {
     registered: Arc<Registered>,
     /// Where it stands among the tool's functions.
     index: usize,
+    wanted: Wanted,
+}
+
+/// What a call of it asks its tool for.
+#[derive(Clone, Debug)]
+enum Wanted {
+    /// The function that is offered.
+    Offered,
+    /// Something that the tool does not have.
+    Other(Option<String>),
 }
 
 /// Everything that can be offered, by name.
@@ -54,6 +64,19 @@ impl Offer {
     /// The name that it is called by from outside.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same tool, asked for a function that it does not have.
+    pub(crate) fn asking_for(&self, function: Option<&str>) -> Self {
+        Self { wanted: Wanted::Other(function.map(str::to_owned)), ..self.clone() }
+    }
+
+    /// The name of the function that a call of it asks for.
+    pub(crate) fn wanted(&self) -> Option<String> {
+        match &self.wanted {
+            Wanted::Other(other) => other.clone(),
+            Wanted::Offered => self.function().map(|function| function.name.clone()),
+        }
     }
 
     /// Its tool.
@@ -91,9 +114,27 @@ impl Catalogue {
         found.next().is_none().then_some(only)
     }
 
+    /// Anything of a tool, to ask it for what it may not have.
+    pub(crate) fn any_of(&self, tool: &str) -> Option<&Offer> {
+        self.offers.values().find(|offer| offer.registered.tool.reference().name == tool)
+    }
+
     /// What a caller in `ring` can call, by name; everything, for one without a ring of its own.
     pub fn offers(&self, ring: Option<Ring>) -> impl Iterator<Item = &Offer> {
         self.offers.values().filter(move |offer| offer.is_within(ring))
+    }
+
+    /// Whether whoever lists both sees the same.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let seen = |catalogue: &Self| -> Vec<_> {
+            let offers = catalogue.offers.values();
+            offers
+                .map(|Offer { name, registered: tool, index, .. }| {
+                    (name.clone(), tool.tool.reference().digest, tool.ring, tool.is_networked, *index)
+                })
+                .collect()
+        };
+        seen(self) == seen(other)
     }
 
     /// How many functions there are.
@@ -113,7 +154,8 @@ impl Catalogue {
         };
         let mut cut = Vec::new();
         for (index, function) in tool.functions().iter().enumerate().filter(|(_, function)| callable(function)) {
-            let offer = |name: String| Offer { name, registered: Arc::clone(registered), index };
+            let offer =
+                |name: String| Offer { name, registered: Arc::clone(registered), index, wanted: Wanted::Offered };
             match plain(&tool.reference().name, &function.name) {
                 Some(name) => drop(self.offers.insert(name.clone(), offer(name))),
                 None => cut.push((function, index)),
@@ -124,7 +166,10 @@ impl Catalogue {
             let names = DIGITS.into_iter().map(|digits| shortened(&tool.reference().name, &function.name, digits));
             let free = names.into_iter().find(|name| !self.offers.contains_key(name));
             let Some(name) = free else { continue };
-            self.offers.insert(name.clone(), Offer { name, registered: Arc::clone(registered), index });
+            self.offers.insert(
+                name.clone(),
+                Offer { name, registered: Arc::clone(registered), index, wanted: Wanted::Offered },
+            );
         }
     }
 }

@@ -6,14 +6,20 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ringfence_model::call::CallRequest;
 use ringfence_model::call::IdempotencyKey;
 use ringfence_model::call::Input;
 use ringfence_model::capability::Ceiling;
 use ringfence_model::id::SessionId;
+use ringfence_model::limits;
+use ringfence_model::outcome::Outcome;
 use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
 use ringfence_runtime::host::Host;
@@ -21,6 +27,7 @@ use ringfence_runtime::pipeline::CallFailure;
 use ringfence_runtime::pipeline::Denial;
 use ringfence_runtime::pipeline::Response;
 use ringfence_runtime::policy::PolicySet;
+use ringfence_runtime::sandbox::Contact;
 use ringfence_runtime::sandbox::Interrupt;
 use ringfence_runtime::sandbox::Interrupter;
 use ringfence_runtime::sandbox::interrupt;
@@ -60,9 +67,17 @@ pub struct Wish {
     pub input: Input,
     /// The caller's token for "this call, once".
     pub key: Option<IdempotencyKey>,
-    /// The caller's word that it need not go on.
-    pub interrupt: Interrupt,
+    /// How its caller stays in touch with it.
+    pub contact: Contact,
+    /// What is let go when the call has ended, and no sooner: the room that its input takes.
+    pub keeps: Option<Arc<dyn Kept>>,
 }
+
+/// Something that is kept for as long as it is there.
+pub trait Kept: fmt::Debug + Send + Sync {}
+
+/// Is told of the outcome of every call, whoever has made it.
+pub type Ended = Box<dyn Fn(&Outcome) + Send + Sync>;
 
 /// Why there is no response. The operator has been told more.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -84,6 +99,13 @@ pub struct Service {
     hosts: Arc<dyn Hosts>,
     notes: Notes,
     running: watch::Sender<usize>,
+    /// How many entries the log has been seen to have.
+    grown: watch::Sender<u64>,
+    /// How often what can be called has changed.
+    changed: watch::Sender<u64>,
+    /// Whether a host could be had the last time.
+    is_ready: AtomicBool,
+    ended: OnceLock<Ended>,
     /// Raised when every call is to stop.
     stop: (Interrupter, Interrupt),
 }
@@ -91,8 +113,15 @@ pub struct Service {
 impl Service {
     /// Puts a service together.
     pub fn new(catalogue: Catalogue, hosts: Arc<dyn Hosts>, notes: Notes) -> Self {
-        let (running, _) = watch::channel(0);
-        Self { catalogue: RwLock::new(Arc::new(catalogue)), hosts, notes, running, stop: interrupt() }
+        let catalogue = RwLock::new(Arc::new(catalogue));
+        let (running, grown, changed) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
+        let (is_ready, ended, stop) = (AtomicBool::new(false), OnceLock::new(), interrupt());
+        Self { catalogue, hosts, notes, running, grown, changed, is_ready, ended, stop }
+    }
+
+    /// Has somebody told of every outcome. There is one who is.
+    pub fn tell(&self, ended: Ended) {
+        drop(self.ended.set(ended));
     }
 
     /// What can be called now.
@@ -104,10 +133,58 @@ impl Service {
     pub async fn host(&self) -> Result<Arc<Host>, ServiceError> {
         let hosts = Arc::clone(&self.hosts);
         let lent = tokio::task::spawn_blocking(move || hosts.lend()).await;
-        lent.map_err(|_| ServiceError::Unavailable)?.map_err(|why| {
+        let lent = lent.map_err(|_| ServiceError::Unavailable)?;
+        self.is_ready.store(lent.is_ok(), Ordering::Relaxed);
+        lent.map_err(|why| {
             self.note(&format!("warning: a call could not be taken: {why}"));
             ServiceError::Unavailable
         })
+    }
+
+    /// Whether a host could be had the last time that somebody wanted one. Asks for none.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
+    /// Asks for a host now and then for as long as none can be had: nobody who wants one may come otherwise.
+    pub async fn keep_ready(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(limits::READY_RETRY_MS)).await;
+            if !self.is_ready() {
+                // The operator has been told, and what came of it is kept.
+                let _ = self.host().await;
+            }
+        }
+    }
+
+    /// How many entries the log has been seen to have, from now on.
+    pub fn grown(&self) -> watch::Receiver<u64> {
+        self.grown.subscribe()
+    }
+
+    /// How many calls run, from now on.
+    pub fn running(&self) -> watch::Receiver<usize> {
+        self.running.subscribe()
+    }
+
+    /// Takes notice of how far the log has grown.
+    pub fn notice(&self, host: &Host) {
+        let entries = host.ledger().len();
+        self.grown.send_if_modified(|grown| {
+            let is_more = entries > *grown;
+            *grown = entries.max(*grown);
+            is_more
+        });
+    }
+
+    /// Changes whenever what can be called has changed.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Ends when every call is to stop.
+    pub async fn stopped(&self) {
+        self.stop.1.wait().await;
     }
 
     /// What a seat can reach now. A session that is not open, or is somebody else's, leaves nothing to call.
@@ -130,22 +207,54 @@ impl Service {
         let made = tokio::spawn(async move {
             let _running = running;
             let (raise, interrupt) = interrupt();
-            let given_up = wish.interrupt.clone();
-            let mut made = std::pin::pin!(service.make(seat, Wish { interrupt, ..wish }));
-            tokio::select! {
-                made = &mut made => return made,
-                () = given_up.wait() => {}
-                () = service.stop.1.wait() => {}
+            let Wish { contact: Contact { interrupt: given_up, watcher }, keeps, .. } = wish;
+            let wish = Wish { contact: Contact { interrupt, watcher }, keeps: None, ..wish };
+            let mut made = std::pin::pin!(service.make(seat, wish));
+            let made = tokio::select! {
+                made = &mut made => made,
+                () = async { tokio::select! { () = given_up.wait() => {}, () = service.stopped() => {} } } => {
+                    raise.raise();
+                    made.await
+                }
+            };
+            drop(keeps);
+            if let (Ok(response), Some(ended)) = (&made, service.ended.get()) {
+                ended(&response.outcome);
             }
-            raise.raise();
-            made.await
+            made
         });
         made.await.unwrap_or(Err(ServiceError::Host))
     }
 
+    /// Has it written down that something was asked for which can't be had: a function that its tool does not have, or
+    /// anything in a session that is not open. Nobody is told more than that it is not there.
+    pub async fn refuse(self: &Arc<Self>, seat: &Seat, reach: Reach, wish: Wish, function: Option<&str>) {
+        let tool = &wish.offer.registered().tool;
+        let wanted = match (reach, tool.function(function)) {
+            // The session is looked for first, and stays closed: this can't run.
+            (Reach::Nothing, _) => wish,
+            (Reach::Rings(_), Err(_)) => Wish { offer: wish.offer.asking_for(function), ..wish },
+            // It is there, and not for this seat: then it has no business in this seat's record.
+            (Reach::Rings(_), Ok(_)) => return,
+        };
+        // What came of it is on record; the operator is told if it could not be.
+        drop(self.call(seat, wanted).await);
+    }
+
     /// Puts another catalogue in the place of the one there is. A call that has begun goes on.
     pub fn put_catalogue(&self, catalogue: Catalogue) {
-        *self.catalogue.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalogue);
+        let mut current = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = !current.is_like(&catalogue);
+        *current = Arc::new(catalogue);
+        drop(current);
+        if is_other {
+            self.tell_of_change();
+        }
+    }
+
+    /// Tells whoever lists what can be called that it may be something else now.
+    pub fn tell_of_change(&self) {
+        self.changed.send_modify(|changed| *changed = changed.wrapping_add(1));
     }
 
     /// Has every call stop, now and from now on.
@@ -160,7 +269,7 @@ impl Service {
     }
 
     async fn make(&self, seat: Seat, wish: Wish) -> Result<Response, ServiceError> {
-        let Wish { offer, input, key, interrupt } = wish;
+        let Wish { offer, input, key, contact, keeps: _ } = wish;
         let registered = offer.registered();
         let grants = Arc::clone(&registered.grants);
         let asked = tokio::task::spawn_blocking(move || grants()).await.map_err(|_| ServiceError::Grant)?;
@@ -174,14 +283,15 @@ impl Service {
             principal: seat.principal,
             ring: registered.ring,
             session: seat.session,
-            function: offer.function().map(|function| function.name.clone()),
+            function: offer.wanted(),
             input,
             asked,
             session_ceiling: Ceiling::default(),
             idempotency_key: key,
             claimed: Vec::new(),
         };
-        let made = host.call_until(&registered.tool, request, &PolicySet::default(), &interrupt).await;
+        let made = host.call_until(&registered.tool, request, &PolicySet::default(), &contact).await;
+        self.notice(&host);
         let made = made.map_err(|failure| self.failed(&failure))?;
         // The caller is told less: where a folder lies on the host is not theirs to know.
         if let (Some(Denial::Layer(_)), Some(error)) = (&made.denial, &made.outcome.error) {
@@ -197,6 +307,41 @@ impl Service {
 
     fn note(&self, text: &str) {
         (self.notes)(text);
+    }
+}
+
+/// What may make a list of what can be called another one: other tools, or another session.
+#[derive(Debug)]
+pub struct Changes {
+    changed: watch::Receiver<u64>,
+    grown: watch::Receiver<u64>,
+    reach: Option<Reach>,
+}
+
+impl Changes {
+    /// Changes from now on.
+    pub fn of(service: &Service) -> Self {
+        Self { changed: service.changed(), grown: service.grown(), reach: None }
+    }
+
+    /// Ends when what a seat can call may be something else than it was. A session that others have changed is looked at
+    /// when the log has grown. Can be given up at any time.
+    pub async fn next(&mut self, service: &Service, seat: &Seat) {
+        loop {
+            if seat.session.is_some()
+                && let Ok(reach) = service.reach(seat).await
+            {
+                let before = self.reach.replace(reach);
+                if before.is_some_and(|before| before != reach) {
+                    return;
+                }
+            }
+            tokio::select! {
+                // The sender is in the service: there is always somebody left to say so.
+                _ = self.changed.changed() => return,
+                _ = self.grown.changed(), if seat.session.is_some() => {}
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ringfence_model::ring::Ring;
 use ringfence_server::mcp::Agent;
 use ringfence_server::service::Seat;
+use tokio::signal::unix::SignalKind;
 
 use crate::args::McpArgs;
 use crate::commands;
@@ -25,8 +26,12 @@ pub fn run(home: Home, args: &McpArgs, output: Output) -> Result<Exit, CommandEr
     }
     commands::block_on(async move {
         let stop = serving::asked_to_stop()?;
+        let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());
+        let none = None::<fn() -> Result<(), CommandError>>;
+        let reloader = tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(&service), hang_up, none));
         Agent::new(service, seat).talk(tokio::io::stdin(), tokio::io::stdout(), stop).await;
+        reloader.abort();
         minder.abort();
         serving::let_go(log).await
     })?;

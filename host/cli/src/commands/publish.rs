@@ -13,7 +13,6 @@ use ringfence_audit::tiles;
 use ringfence_audit::tiles::Content;
 use ringfence_audit::tiles::Tile;
 use ringfence_audit::tiles::TileNodes;
-use ringfence_audit::tree::Nodes;
 use ringfence_audit::tree::Tree;
 use ringfence_audit::verify::Finding;
 use ringfence_audit::verify::Kind;
@@ -21,7 +20,6 @@ use ringfence_audit::verify::LogCheck;
 use ringfence_audit::verify::Report;
 use ringfence_audit::verify::Severity;
 use ringfence_runtime::ledger::Ledger;
-use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::sequencer;
 use ringfence_runtime::sequencer::SequencerError;
 use serde_json::json;
@@ -71,14 +69,9 @@ fn continued(published: &Published<'_>, ledger: &Ledger, new: &Checkpoint) -> Re
 
 /// Adds the tiles that a log of `old` entries did not have: how many were not there.
 fn add_tiles(published: &Published<'_>, ledger: &Ledger, old: u64, new: &Checkpoint) -> Result<u64, CommandError> {
-    let nodes = sequencer::nodes(ledger);
     let mut added = 0;
     for tile in tiles::between(old, new.size) {
-        let bytes = match tile.content() {
-            Content::Entries => entries(ledger, &tile)?,
-            Content::Hashes(level) => hashes(&nodes, &tile, level)?,
-        };
-        added += u64::from(published.add(&tile, &bytes)?);
+        added += u64::from(published.add(&tile, &sequencer::tile(ledger, &tile)?)?);
     }
     // What was there before may have been changed since; partial tiles have nothing above them but the root.
     let tree = Tree::from_nodes(&TileNodes::new(published, new.size), new.size);
@@ -86,28 +79,6 @@ fn add_tiles(published: &Published<'_>, ledger: &Ledger, old: u64, new: &Checkpo
         return Err(published.damaged("its tiles do not lead to the log's checkpoint").into());
     }
     Ok(added)
-}
-
-/// A bundle of entries, each of which has the hash that is in the tree.
-fn entries(ledger: &Ledger, tile: &Tile) -> Result<Vec<u8>, CommandError> {
-    let wanted = usize::try_from(tile.width()).unwrap_or(usize::MAX);
-    let entries = ledger.entries(tile.start(), wanted)?;
-    for (index, entry) in (tile.start()..tile.start() + tile.width()).zip(&entries) {
-        if entry.index != index || hash::leaf(&entry.bytes) != entry.hash {
-            return Err(LedgerError::Corrupt { index, why: "its bytes do not have its hash".to_owned() }.into());
-        }
-    }
-    Ok(tiles::bundle(entries.iter().map(|entry| entry.bytes.as_slice())))
-}
-
-/// A tile of hashes, which together have the hash above them: what is published can't be taken back.
-fn hashes(nodes: &impl Nodes<Error = SequencerError>, tile: &Tile, level: u32) -> Result<Vec<u8>, SequencerError> {
-    let hashes = tile.collect(level, nodes)?;
-    let (above, index) = tile.above(level);
-    if tile.is_full() && tiles::root(&hashes) != nodes.node(above, index)? {
-        return Err(SequencerError::Tree(format!("node `{index}` of level `{above}` is not that of its leaves")));
-    }
-    Ok(tiles::bytes(&hashes))
 }
 
 /// Verifies a published log: the entries, and that the tiles which proofs are made from are theirs.

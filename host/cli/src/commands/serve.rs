@@ -9,7 +9,6 @@ use ringfence_server::http;
 use ringfence_server::http::Origins;
 use ringfence_server::http::Server;
 use tokio::net::TcpListener;
-use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 
 use crate::args::ServeArgs;
@@ -27,6 +26,7 @@ use crate::tokens;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8790);
 
 pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, CommandError> {
+    let output = output.with_notes(args.log_format);
     let tokens = tokens::known(&home)?;
     if tokens.is_empty() {
         return Err(CommandError::no_tokens());
@@ -45,7 +45,13 @@ pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, Command
         let stop = serving::asked_to_stop()?;
         let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());
-        let reloader = tokio::spawn(reload(Arc::clone(&server), Arc::clone(&log), hang_up, output));
+        let (known, tokened) = (Arc::clone(&log), Arc::clone(&server));
+        // First of all, and whatever else is wrong: one that was taken back does not get in again.
+        let tokens = move || known.tokens().map(|tokens| tokened.put_tokens(tokens));
+        let reloader =
+            tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(server.service()), hang_up, Some(tokens)));
+        // What came of it is told where it matters: to the operator, and to whoever asks whether the server is ready.
+        let _ = server.service().host().await;
         output.line(&format!("listening on http://{address}"));
         http::serve(server, bound, stop).await;
         reloader.abort();
@@ -63,30 +69,4 @@ fn origins(address: SocketAddr, table: &ServerTable) -> Origins {
         own.map(|host| format!("{host}:{port}")).chain(table.hosts.iter().map(|host| host.to_ascii_lowercase()));
     let origins = table.origins.iter().map(|origin| origin.to_ascii_lowercase());
     Origins { hosts: hosts.collect(), origins: origins.collect() }
-}
-
-/// Reads tokens anew whenever it is told to, and then policies and tools: of each, what can't be used leaves what was.
-async fn reload(server: Arc<Server>, log: Arc<serving::SharedLog>, mut hang_up: Signal, output: Output) {
-    while hang_up.recv().await.is_some() {
-        let (server, log) = (Arc::clone(&server), Arc::clone(&log));
-        let reloaded = tokio::task::spawn_blocking(move || {
-            let tokens = log.tokens().map(|tokens| server.put_tokens(tokens));
-            tell("tokens", tokens, output);
-            let catalogue = log.reload().map(|catalogue| server.service().put_catalogue(catalogue));
-            tell("policies and tools", catalogue, output);
-        });
-        if reloaded.await.is_err() {
-            output.note("warning: not everything was read anew: the host is shutting down");
-        }
-    }
-}
-
-fn tell(what: &str, read: Result<(), CommandError>, output: Output) {
-    match read {
-        Ok(()) => output.note(&format!("note: {what} were read anew")),
-        Err(error) => {
-            output.note(&format!("warning: {what} were not read anew, and stay: {}", error.message));
-            output.hints(&error.hints);
-        }
-    }
 }

@@ -51,7 +51,7 @@ pub(super) fn open(home: Home, named: &[Name], output: Output) -> Result<Serving
     let engine = home.engine()?;
     let (settings, catalogue) = read(home, &engine, named, output)?;
     let settings = RwLock::new(Arc::new(settings));
-    let log = Arc::new(SharedLog { engine, settings, output, open: Mutex::default() });
+    let log = Arc::new(SharedLog { engine, settings, named: named.to_vec(), output, open: Mutex::default() });
     let notes = Arc::new(move |text: &str| output.note(&one_line(text)));
     let service = Service::new(catalogue, Arc::<SharedLog>::clone(&log), notes);
     Ok(Serving { service: Arc::new(service), log })
@@ -100,6 +100,36 @@ pub(super) fn listen_for(kind: SignalKind) -> Result<Signal, CommandError> {
     signal(kind).map_err(|error| CommandError::environment(format!("signals can't be had: {error}")))
 }
 
+/// Reads `first` anew whenever it is told to, and then policies and tools: of each, what can't be used leaves what was.
+pub(super) async fn reload<F>(log: Arc<SharedLog>, service: Arc<Service>, mut hang_up: Signal, first: Option<F>)
+where
+    F: Fn() -> Result<(), CommandError> + Send + Sync + 'static,
+{
+    let (output, first) = (log.output, first.map(Arc::new));
+    while hang_up.recv().await.is_some() {
+        let (log, service, first) = (Arc::clone(&log), Arc::clone(&service), first.clone());
+        let reloaded = tokio::task::spawn_blocking(move || {
+            if let Some(first) = first {
+                tell("tokens", first(), output);
+            }
+            tell("policies and tools", log.reload().map(|catalogue| service.put_catalogue(catalogue)), output);
+        });
+        if reloaded.await.is_err() {
+            output.note("warning: not everything was read anew: the host is shutting down");
+        }
+    }
+}
+
+fn tell(what: &str, read: Result<(), CommandError>, output: Output) {
+    match read {
+        Ok(()) => output.note(&format!("note: {what} were read anew")),
+        Err(error) => {
+            output.note(&format!("warning: {what} were not read anew, and stay: {}", error.message));
+            output.hints(&error.hints);
+        }
+    }
+}
+
 fn load(
     home: &Home,
     engine: &Engine,
@@ -144,6 +174,8 @@ fn settle(host: &Host, admissions: &[Admission]) -> Result<(), CommandError> {
 pub(super) struct SharedLog {
     engine: Engine,
     settings: RwLock<Arc<Settings>>,
+    /// The tools that are offered; all, if none is named.
+    named: Vec<Name>,
     output: Output,
     open: Mutex<Option<Open>>,
 }
@@ -199,7 +231,7 @@ impl SharedLog {
     /// Reads policies and tools anew, and puts the policies in force: a call that has begun keeps those it has.
     pub(super) fn reload(&self) -> Result<Catalogue, CommandError> {
         let home = Home::open(self.settings().home.folder())?;
-        let (settings, catalogue) = read(home, &self.engine, &[], self.output)?;
+        let (settings, catalogue) = read(home, &self.engine, &self.named, self.output)?;
         // The log is neither opened nor let go in between.
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = open.as_ref() {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 
 use ringfence_model::decision::OutgoingKind;
@@ -18,12 +19,15 @@ use ringfence_model::egress::Protocol;
 use ringfence_model::egress::SocketRule;
 use ringfence_model::egress::kind;
 use ringfence_model::grant::NetworkGrant;
+use ringfence_model::outcome::HostCall;
 use ringfence_model::outcome::Trace;
+use ringfence_model::outcome::one_line;
 use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::egress::Egress;
 use crate::egress::Judge;
+use crate::egress::Onlooker;
 use crate::egress::Outgoing;
 use crate::egress::account::Account;
 use crate::egress::connect::is_own;
@@ -70,6 +74,7 @@ struct Inner {
     judge: Option<Arc<dyn Judge>>,
     /// Which names led to an address: a socket knows addresses only.
     looked_up: Mutex<HashMap<IpAddr, Vec<Name>>>,
+    onlooker: OnceLock<Arc<dyn Onlooker>>,
     placeholders: Placeholders,
     trace: Mutex<Trace>,
 }
@@ -83,7 +88,8 @@ impl CallEgress {
     ) -> Self {
         let account = Account::new(grant.limits);
         let (looked_up, trace) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { account, egress, grant, judge, looked_up, placeholders, trace }))
+        let onlooker = OnceLock::new();
+        Self(Arc::new(Inner { account, egress, grant, judge, looked_up, onlooker, placeholders, trace }))
     }
 
     pub(super) fn account(&self) -> &Account {
@@ -107,9 +113,19 @@ impl CallEgress {
         self.0.grant.sockets.iter().any(|rule| rule.protocol == protocol)
     }
 
+    /// Has somebody told of every attempt as it is made, from now on.
+    pub(crate) fn show(&self, onlooker: Arc<dyn Onlooker>) {
+        // There is one at most: a call has one caller.
+        let _ = self.0.onlooker.set(onlooker);
+    }
+
     /// Notes an attempt.
     pub(crate) fn note(&self, import: &str, what: &str, refused: Option<&Refusal>) {
         let detail = refused.map_or_else(|| what.to_owned(), |refusal| format!("{what}: {refusal}"));
+        if let Some(onlooker) = self.0.onlooker.get() {
+            let (allowed, detail) = (refused.is_none(), Some(one_line(&detail)));
+            onlooker.sees(HostCall { allowed, detail, import: import.to_owned() });
+        }
         let mut trace = self.0.trace.lock().unwrap_or_else(PoisonError::into_inner);
         trace.push_with(import.to_owned(), Some(&detail), refused.is_none());
     }

@@ -7,9 +7,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use ringfence_model::decision::OutgoingKind;
+use ringfence_model::outcome::HostCall;
 
 use crate::egress::CallEgress;
 use crate::egress::Refusal;
+
+/// Somebody who is told of each attempt as it is made, and has no say in it.
+pub(crate) trait Onlooker: fmt::Debug + Send + Sync {
+    /// Is told of an attempt. Must not wait.
+    fn sees(&self, call: HostCall);
+}
 
 /// What would leave.
 #[derive(Clone, Debug)]

@@ -34,6 +34,7 @@ pub(crate) use crate::egress::call::Refusal;
 pub(crate) use crate::egress::call::Unreachable;
 pub(crate) use crate::egress::http::Hooks;
 pub use crate::egress::judge::Judge;
+pub(crate) use crate::egress::judge::Onlooker;
 pub use crate::egress::judge::Outgoing;
 pub(crate) use crate::egress::resolve::ResolveError;
 use crate::egress::resolve::Resolver;

@@ -10,6 +10,7 @@ pub mod explain;
 mod guest;
 mod module;
 pub mod replay;
+pub mod shown;
 
 use ringfence_model::decision::Decision;
 use ringfence_model::decision::DecisionPoint;

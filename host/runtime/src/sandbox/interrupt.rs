@@ -30,6 +30,11 @@ pub fn interrupt() -> (Interrupter, Interrupt) {
 }
 
 impl Interrupter {
+    /// Whether it is the one that raises an interrupt.
+    pub fn raises(&self, interrupt: &Interrupt) -> bool {
+        self.0.subscribe().same_channel(&interrupt.raised)
+    }
+
     /// Has the call stop, as soon as it can.
     pub fn raise(&self) {
         self.0.send_replace(true);

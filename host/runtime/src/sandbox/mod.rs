@@ -14,6 +14,7 @@ mod output;
 pub mod scratch;
 mod sources;
 mod state;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,11 @@ use crate::sandbox::output::OutputLimitReached;
 use crate::sandbox::scratch::Scratch;
 use crate::sandbox::scratch::ScratchError;
 pub use crate::sandbox::state::State;
+pub use crate::sandbox::watch::Contact;
+pub use crate::sandbox::watch::Sight;
+pub use crate::sandbox::watch::Sights;
+pub use crate::sandbox::watch::Watcher;
+pub use crate::sandbox::watch::watch;
 use crate::toolbox::Function;
 use crate::toolbox::Target;
 use crate::toolbox::Tool;
@@ -104,6 +110,8 @@ pub struct Room<'a> {
     pub judge: Option<&'a Arc<dyn Judge>>,
     /// Whoever called may stop it.
     pub interrupt: &'a Interrupt,
+    /// Whoever called may watch it.
+    pub watcher: Option<&'a Watcher>,
 }
 
 /// Runs a function of a tool in a room. `input` has been checked against the function's schema.
@@ -147,7 +155,7 @@ fn ran(
 /// Runs a function and keeps everything that running it took: what a sandbox costs as long as it is open.
 pub(crate) async fn hold(tool: &Tool, function: &Function, grant: &Grant) -> Result<impl Sized + use<>, SandboxError> {
     let (egress, interrupt) = (Egress::closed(), Interrupt::never());
-    let room = Room { grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt };
+    let room = Room { grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt, watcher: None };
     let mut store = store(tool.pre(), State::new(&room, &[], &[])?, grant)?;
     match invoke(&mut store, tool, function, &Input::default()).await {
         Ok(_) => Ok(store),
@@ -159,7 +167,7 @@ pub(crate) async fn hold(tool: &Tool, function: &Function, grant: &Grant) -> Res
 /// Asks a described tool what it offers, with nothing granted.
 pub(crate) async fn describe(pre: &InstancePre<State>, grant: &Grant) -> Result<described::Description, String> {
     let (egress, interrupt) = (Egress::closed(), Interrupt::never());
-    let room = Room { grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt };
+    let room = Room { grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt, watcher: None };
     let state = State::new(&room, &[], &[]).map_err(|error| error.to_string())?;
     let mut store = store(pre, state, grant).map_err(|error| error.to_string())?;
     let wall = Duration::from_millis(grant.limits().wall_ms);

@@ -21,6 +21,9 @@ use wasmtime_wasi::p2::OutputStream;
 use wasmtime_wasi::p2::Pollable;
 use wasmtime_wasi::p2::StreamError;
 
+use crate::sandbox::Sight;
+use crate::sandbox::Watcher;
+
 /// Bytes offered to a guest for one write.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
@@ -34,11 +37,13 @@ pub(crate) struct OutputLimitReached;
 pub(crate) struct CappedOutput {
     bytes_max: usize,
     written: Arc<Mutex<Vec<u8>>>,
+    /// Who is told of what is written, and as what.
+    watcher: Option<(Watcher, fn(Vec<u8>) -> Sight)>,
 }
 
 impl CappedOutput {
-    pub(crate) fn new(bytes_max: u64) -> Self {
-        Self { bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX), written: Arc::default() }
+    pub(crate) fn new(bytes_max: u64, watcher: Option<(Watcher, fn(Vec<u8>) -> Sight)>) -> Self {
+        Self { bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX), written: Arc::default(), watcher }
     }
 
     /// How much may be written.
@@ -54,7 +59,11 @@ impl CappedOutput {
     fn append(&self, bytes: &[u8]) -> Result<(), OutputLimitReached> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let room = self.bytes_max.saturating_sub(written.len());
-        written.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let kept = bytes.get(..room).unwrap_or(bytes);
+        written.extend_from_slice(kept);
+        if let Some((watcher, sight)) = self.watcher.as_ref().filter(|_| !kept.is_empty()) {
+            watcher.tell(sight(kept.to_vec()));
+        }
         if bytes.len() > room { Err(OutputLimitReached) } else { Ok(()) }
     }
 }
@@ -115,7 +124,7 @@ mod tests {
     #[test]
     fn writing_beyond_the_limit_ends() {
         // OUT-01
-        let output = CappedOutput::new(10);
+        let output = CappedOutput::new(10, None);
         assert!(output.append(b"12345678").is_ok());
         assert!(output.append(b"9abc").is_err());
         assert_eq!(output.take(), b"123456789a");

@@ -3,6 +3,7 @@
 //! Built from the grant and the input, and from nothing else: no inherited stream, variable, argument or socket.
 
 use std::fmt;
+use std::sync::Arc;
 
 use ringfence_model::limits;
 use ringfence_model::outcome::Trace;
@@ -22,6 +23,7 @@ use crate::egress::CallEgress;
 use crate::egress::Hooks;
 use crate::sandbox::Room;
 use crate::sandbox::SandboxError;
+use crate::sandbox::Sight;
 use crate::sandbox::filesystem::Filesystem;
 use crate::sandbox::fs;
 use crate::sandbox::limits::Limiter;
@@ -29,6 +31,7 @@ use crate::sandbox::network;
 use crate::sandbox::network::meter::OpenSockets;
 use crate::sandbox::output::CappedOutput;
 use crate::sandbox::sources;
+use crate::sandbox::watch::WatchedTrace;
 
 /// What a store holds for one call.
 pub struct State {
@@ -36,7 +39,7 @@ pub struct State {
     table: ResourceTable,
     filesystem: Filesystem,
     pub(super) limiter: Limiter,
-    pub(super) trace: Trace,
+    pub(super) trace: WatchedTrace,
     pub(super) stdout: CappedOutput,
     pub(super) stderr: CappedOutput,
     hooks: Hooks,
@@ -47,11 +50,16 @@ pub struct State {
 impl State {
     /// The state for a call in this room. `arguments` start with the program's name.
     pub(super) fn new(room: &Room<'_>, arguments: &[String], stdin: &[u8]) -> Result<Self, SandboxError> {
-        let Room { grant, scratch, egress, judge, .. } = room;
+        let Room { grant, scratch, egress, judge, watcher, .. } = room;
         let egress = egress.call(grant.network(), judge.cloned())?;
+        if let Some(watcher) = watcher {
+            egress.show(Arc::new((*watcher).clone()));
+        }
         let limits = grant.limits();
-        let stdout = CappedOutput::new(limits.output_bytes);
-        let stderr = CappedOutput::new(limits.output_bytes);
+        let stdout =
+            CappedOutput::new(limits.output_bytes, watcher.map(|watcher| (watcher.clone(), Sight::Stdout as _)));
+        let stderr =
+            CappedOutput::new(limits.output_bytes, watcher.map(|watcher| (watcher.clone(), Sight::Stderr as _)));
         let mut builder = WasiCtxBuilder::new();
         builder
             .args(arguments)
@@ -86,7 +94,7 @@ impl State {
             table,
             filesystem,
             limiter,
-            trace: Trace::default(),
+            trace: WatchedTrace::new(watcher.cloned()),
             stdout,
             stderr,
             hooks,
@@ -101,7 +109,7 @@ impl State {
     }
 
     /// What the filesystem's interfaces work on.
-    pub(super) fn filesystem_parts(&mut self) -> (WasiFilesystemCtxView<'_>, &mut Filesystem, &mut Trace) {
+    pub(super) fn filesystem_parts(&mut self) -> (WasiFilesystemCtxView<'_>, &mut Filesystem, &mut WatchedTrace) {
         let wasi = WasiFilesystemCtxView { ctx: self.wasi.filesystem(), table: &mut self.table };
         (wasi, &mut self.filesystem, &mut self.trace)
     }
@@ -115,8 +123,7 @@ impl State {
     pub(super) fn take_trace(&mut self) -> Trace {
         self.filesystem.settle(&mut self.trace);
         let network = self.hooks.0.take_trace();
-        self.trace.append(network);
-        std::mem::take(&mut self.trace)
+        self.trace.take_with(network)
     }
 }
 

@@ -3,18 +3,16 @@
 //! Who asks is known here, and sees what is their own: what is somebody else's is answered like what is not there
 //! (API-04). Bodies are read by the strict reader of all input, unknown fields refused.
 
+use std::fmt::Display;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use http::StatusCode;
-use http::header;
 use ringfence_audit::receipt::Receipt;
-use ringfence_model::call::IdempotencyKey;
 use ringfence_model::call::Input;
 use ringfence_model::id::ApprovalId;
 use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
-use ringfence_model::json;
 use ringfence_model::limits;
 use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::one_line;
@@ -29,11 +27,10 @@ use ringfence_runtime::ledger::backend::CallState;
 use ringfence_runtime::ledger::sessions::Session;
 use ringfence_runtime::ledger::sessions::SessionError;
 use ringfence_runtime::pipeline::Response as CallResponse;
-use ringfence_runtime::sandbox::Interrupt;
+use ringfence_runtime::sandbox::Contact;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::json;
 
@@ -41,21 +38,25 @@ use crate::advice;
 use crate::catalogue::Offer;
 use crate::http::Problem;
 use crate::http::Response;
+use crate::http::inbound::Handled;
+use crate::http::inbound::answer;
+use crate::http::inbound::body;
+use crate::http::inbound::failed;
+use crate::http::inbound::held;
+use crate::http::inbound::id;
+use crate::http::inbound::idempotency_key;
+use crate::http::inbound::kept;
+use crate::http::inbound::on_host;
+use crate::http::inbound::page;
+use crate::http::inbound::seat;
 use crate::http::openapi;
 use crate::http::respond;
 use crate::http::routes::Admitted;
+use crate::http::run;
 use crate::http::token::Holder;
 use crate::http::token::Scope;
-use crate::service::Seat;
 use crate::service::ServiceError;
 use crate::service::Wish;
-
-type Handled = Result<Response, Problem>;
-
-/// The header that names a session of ours.
-const SESSION: &str = "ringfence-session";
-/// The header that makes a call happen once.
-pub(super) const KEY: &str = "idempotency-key";
 
 /// Held from counting the sessions that are open to opening one.
 static OPENING: Mutex<()> = Mutex::new(());
@@ -161,8 +162,11 @@ pub(super) fn health() -> Response {
     respond(StatusCode::OK, "text/plain", "ok\n")
 }
 
-pub(super) async fn ready(admitted: Admitted) -> Handled {
-    admitted.server.service().host().await?;
+/// What was known before anybody asked: who needs no token has nothing opened for them (API-10).
+pub(super) fn ready(admitted: &Admitted) -> Handled {
+    if !admitted.server.service().is_ready() {
+        return Err(ServiceError::Unavailable.into());
+    }
     Ok(respond(StatusCode::OK, "text/plain", "ready\n"))
 }
 
@@ -180,8 +184,8 @@ pub(super) fn metrics(admitted: &Admitted) -> Response {
 pub(super) async fn tools(admitted: Admitted) -> Handled {
     let seat = seat(&admitted, None)?;
     let (reach, catalogue) = (admitted.server.service().reach(&seat).await?, admitted.server.service().catalogue());
-    let shown: Vec<_> = catalogue.offers(None).filter(|offer| reach.covers(offer)).filter_map(shown_tool).collect();
-    Ok(answer(&shown))
+    let seen = catalogue.offers(None).filter(|offer| reach.covers(offer));
+    page(&admitted, seen.filter_map(|offer| Some((offer.name().to_owned(), shown_tool(offer)?))))
 }
 
 pub(super) async fn call(admitted: Admitted) -> Handled {
@@ -191,31 +195,43 @@ pub(super) async fn call(admitted: Admitted) -> Handled {
     let service = admitted.server.service();
     let reach = service.reach(&seat).await?;
     let catalogue = service.catalogue();
-    let offer = catalogue.function(&tool, function.as_deref()).filter(|offer| reach.covers(offer));
-    let offer = offer.cloned().ok_or_else(|| {
-        Problem::new(StatusCode::NOT_FOUND, "caller.unknown-function", "there is no such function that can be called")
-    })?;
     let input = Input { value: input, arguments, stdin: stdin.into_bytes() };
+    let wish = |offer: Offer| Wish { offer, input, key, contact: Contact::none(), keeps: kept(&admitted) };
+    let offer = catalogue.function(&tool, function.as_deref()).filter(|offer| reach.covers(offer)).cloned();
+    let Some(offer) = offer else {
+        let of_tool = catalogue.function(&tool, function.as_deref()).or_else(|| catalogue.any_of(&tool)).cloned();
+        if let Some(offer) = of_tool {
+            service.refuse(&seat, reach, wish(offer), function.as_deref()).await;
+        }
+        return Err(Problem::unknown_function());
+    };
     // Whoever goes away finds the answer under its key, or by the call's id.
-    let wish = Wish { offer: offer.clone(), input, key, interrupt: Interrupt::never() };
-    let response = service.call(&seat, wish).await?;
-    admitted.server.metrics.called(&response.outcome);
-    called(&response, &offer)
+    let wish = wish(offer.clone());
+    if run::is_wanted(&admitted) {
+        return run::streamed(&admitted, seat, wish, offer).await;
+    }
+    called(&service.call(&seat, wish).await?, &offer)
 }
 
-fn called(response: &CallResponse, offer: &Offer) -> Handled {
+/// A response as an answer.
+pub(super) fn called(response: &CallResponse, offer: &Offer) -> Handled {
+    came_of(response, offer).map(|shown| answer(&shown))
+}
+
+/// What came of a call, or why it did not run.
+pub(super) fn came_of(response: &CallResponse, offer: &Offer) -> Result<CallShown, Problem> {
     if is_refusal(response) {
         return Err(refusal(response, offer));
     }
     let refused = response.refused.iter().take(limits::REFUSED_SHOWN_MAX);
-    Ok(answer(&CallShown {
+    Ok(CallShown {
         call: response.call.to_string(),
         state: "finished",
         entry: response.recorded.index,
         outcome: Some(json!(response.outcome)),
         refused: refused.map(|call| call.detail.clone().unwrap_or_else(|| call.import.clone())).collect(),
         receipt: None,
-    }))
+    })
 }
 
 /// A call that did not run is a problem; one that ran is an answer, however it ended.
@@ -278,13 +294,16 @@ pub(super) async fn show_call(admitted: Admitted) -> Handled {
 
 pub(super) async fn sessions(admitted: Admitted) -> Handled {
     let holder = held(&admitted)?.clone();
-    on_host(&admitted, move |host| {
+    let listed = on_host(&admitted, move |host| {
         let mut sessions = host.ledger().sessions().map_err(|_| failed())?;
         sessions.retain(|session| session.closed.is_none() && is_seen(&holder, session));
-        sessions.sort_by_key(|session| session.opened);
-        Ok(answer(&sessions.iter().map(|session| shown_session(session, host)).collect::<Vec<_>>()))
-    })
-    .await
+        let keyed =
+            |session: &Session| (in_order(session.opened.as_millis(), session.session), shown_session(session, host));
+        let mut keyed: Vec<_> = sessions.iter().map(keyed).collect();
+        keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(keyed)
+    });
+    page(&admitted, listed.await?)
 }
 
 pub(super) async fn open_session(admitted: Admitted) -> Handled {
@@ -349,6 +368,11 @@ pub(super) async fn close_session(admitted: Admitted) -> Handled {
     .await
 }
 
+/// A key that sorts by when something came about.
+fn in_order(order: u64, id: impl Display) -> String {
+    format!("{order:020}~{id}")
+}
+
 /// Whether a session may be seen and closed: it is one's own, or one operates the host and it is no other operator's.
 fn is_seen(holder: &Holder, session: &Session) -> bool {
     let is_operators = session.principal.kind() == PrincipalKind::Operator;
@@ -358,14 +382,16 @@ fn is_seen(holder: &Holder, session: &Session) -> bool {
 // --- Approvals ---
 
 pub(super) async fn approvals(admitted: Admitted) -> Handled {
-    on_host(&admitted, |host| {
+    let listed = on_host(&admitted, |host| {
         let now = host.now();
         let mut found = host.ledger().approvals().map_err(|_| failed())?;
         found.retain(|approval| approval.state == ApprovalState::Pending && !approval.is_expired(now));
-        found.sort_by_key(|approval| approval.held);
-        Ok(answer(&found))
-    })
-    .await
+        let keyed = |approval: Approval| (in_order(approval.held, approval.approval), approval);
+        let mut keyed: Vec<_> = found.into_iter().map(keyed).collect();
+        keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(keyed)
+    });
+    page(&admitted, listed.await?)
 }
 
 pub(super) async fn approve(admitted: Admitted) -> Handled {
@@ -399,76 +425,7 @@ fn shown_answer(approval: &Approval, entry: u64) -> Value {
     shown
 }
 
-// --- What they share ---
-
-fn answer(value: &impl Serialize) -> Response {
-    crate::http::json(StatusCode::OK, value)
-}
-
-fn failed() -> Problem {
-    ServiceError::Host.into()
-}
-
-/// Asks the host something on a thread that may block.
-async fn on_host(admitted: &Admitted, question: impl FnOnce(&Host) -> Handled + Send + 'static) -> Handled {
-    let host = admitted.server.service().host().await?;
-    tokio::task::spawn_blocking(move || question(&host)).await.unwrap_or_else(|_| Err(failed()))
-}
-
-/// Whoever sent the request; there is somebody on every route that asks.
-fn held(admitted: &Admitted) -> Result<&Holder, Problem> {
-    admitted.holder.as_ref().ok_or_else(Problem::unauthorized)
-}
-
-/// Who calls: the holder of the token, in its ring, in the session that the header or the body names.
-pub(super) fn seat(admitted: &Admitted, in_body: Option<&str>) -> Result<Seat, Problem> {
-    let read = |name: &str, text: Option<&str>| {
-        let session = text.map(str::parse::<SessionId>).transpose();
-        session.map_err(|_| Problem::bad(format!("`{name}` is not the id of a session")))
-    };
-    let in_body = read("session", in_body)?;
-    let in_head = read(SESSION, one_header(admitted, SESSION)?)?;
-    if in_body.zip(in_head).is_some_and(|(body, head)| body != head) {
-        return Err(Problem::bad(format!("`{SESSION}` and `session` name two sessions")));
-    }
-    let holder = held(admitted)?;
-    Ok(Seat { principal: holder.principal.clone(), session: in_body.or(in_head), ring: holder.ring })
-}
-
-/// A header that stands there once, or not at all.
-fn one_header<'a>(admitted: &'a Admitted, name: &str) -> Result<Option<&'a str>, Problem> {
-    let mut values = admitted.headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Problem::bad(format!("`{name}`: it stands there twice")));
-    }
-    value.to_str().map(Some).map_err(|_| Problem::bad(format!("`{name}`: it is not ASCII")))
-}
-
-fn id<T: std::str::FromStr>(admitted: &Admitted) -> Result<T, Problem> {
-    admitted.id.as_deref().and_then(|id| id.parse().ok()).ok_or_else(Problem::not_found)
-}
-
-/// A body of JSON. Pages can send what they like as text, so it has to say what it is (API-05).
-pub(super) fn value(admitted: &Admitted) -> Result<Value, Problem> {
-    let kind = admitted.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        let why = "the body is JSON, and `content-type` says so";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "caller.content-type", why));
-    }
-    json::parse(&admitted.body).map_err(|error| {
-        Problem::bad(format!("the body is not JSON that can be read in one way: {}", one_line(&error.to_string())))
-    })
-}
-
-fn body<T: DeserializeOwned>(admitted: &Admitted) -> Result<T, Problem> {
-    serde_json::from_value(value(admitted)?).map_err(|error| Problem::bad(one_line(&error.to_string())))
-}
-
-fn idempotency_key(admitted: &Admitted) -> Result<Option<IdempotencyKey>, Problem> {
-    let key = one_header(admitted, KEY)?.map(IdempotencyKey::new).transpose();
-    key.map_err(|error| Problem::bad(format!("`{KEY}`: {}", one_line(&error.to_string()))))
-}
+// --- What is shown ---
 
 fn shown_tool(offer: &Offer) -> Option<ToolShown> {
     let (registered, function) = (offer.registered(), offer.function()?);

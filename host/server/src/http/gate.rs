@@ -25,6 +25,8 @@ use ringfence_model::limits;
 use crate::http::Problem;
 use crate::http::Response;
 use crate::http::Server;
+use crate::http::query::NotAQuery;
+use crate::http::query::Query;
 use crate::http::room::Full;
 use crate::http::room::Place;
 use crate::http::routes;
@@ -39,7 +41,7 @@ pub(super) async fn answer(server: &Arc<Server>, request: Request<Incoming>) -> 
     let found = routes::find(request.method(), request.uri().path());
     let name = match &found {
         Found::Route(route, _) => route.name,
-        Found::Method | Found::Nothing => "none",
+        Found::Methods(_) | Found::Nothing => "none",
     };
     let response = match admitted(server, request, found).await {
         Ok((run, wall_ms)) => within(wall_ms, run).await,
@@ -66,6 +68,7 @@ async fn admitted(server: &Arc<Server>, request: Request<Incoming>, found: Found
         other => return Err(missing(server, &parts.headers, &other)),
     };
     let holder = entitled(server, route, &parts.headers)?;
+    let query = Query::parse(parts.uri.query(), route.query).map_err(|NotAQuery| not_asked(route))?;
     let (body, place) = match &holder {
         None if body.is_end_stream() => (Bytes::new(), None),
         None => return Err(too_large(0)),
@@ -74,15 +77,12 @@ async fn admitted(server: &Arc<Server>, request: Request<Incoming>, found: Found
             let body = read(body, route.body_bytes_max, &mut place).await?;
             // After the body: whoever is slow to send it keeps nobody from being worked on.
             place.work().map_err(busy)?;
-            (body, Some(place))
+            place.take_values(&body).map_err(busy)?;
+            (body, Some(Arc::new(place)))
         }
     };
-    let admitted = Admitted { server: Arc::clone(server), holder, id, headers: parts.headers, body };
-    let run = Box::pin(async move {
-        let _place = place;
-        (route.handler)(admitted).await
-    });
-    Ok((run, route.wall_ms))
+    let admitted = Admitted { server: Arc::clone(server), holder, id, query, place, headers: parts.headers, body };
+    Ok(((route.handler)(admitted), route.wall_ms))
 }
 
 /// Who may use a route, if that takes a token.
@@ -100,6 +100,13 @@ fn entitled(server: &Server, route: &Route, headers: &HeaderMap) -> Result<Optio
     }
 }
 
+fn not_asked(route: &Route) -> Problem {
+    Problem::bad(match route.query {
+        [] => "this is asked for without a query".to_owned(),
+        known => format!("a query names each of `{}` once at most, and nothing has to be escaped", known.join("`, `")),
+    })
+}
+
 fn busy(_: Full) -> Problem {
     Problem::busy("as many requests are worked on as there is room for", limits::RETRY_AFTER_MS)
 }
@@ -113,9 +120,7 @@ fn too_large(bytes_max: usize) -> Problem {
 fn missing(server: &Server, headers: &HeaderMap, found: &Found) -> Problem {
     match (holder(server, headers), found) {
         (Err(problem), _) => problem,
-        (Ok(_), Found::Method) => {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "caller.method", "this is not done with that method")
-        }
+        (Ok(_), Found::Methods(allowed)) => Problem::method(allowed),
         (Ok(_), _) => Problem::not_found(),
     }
 }

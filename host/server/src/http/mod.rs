@@ -9,18 +9,26 @@
 //! front, or nothing does and the listener is on loopback.
 
 mod api;
+mod events;
+mod explain;
 mod gate;
+mod inbound;
 mod listener;
+mod log;
 mod mcp;
 pub mod metrics;
 pub mod openapi;
 mod patience;
 mod problem;
+mod query;
 mod room;
 pub mod routes;
+mod run;
+mod stream;
 pub mod token;
 
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
@@ -36,6 +44,7 @@ use serde::Serialize;
 use crate::http::metrics::Metrics;
 pub use crate::http::problem::Problem;
 use crate::http::room::Room;
+use crate::http::token::Holder;
 use crate::http::token::Tokens;
 use crate::service::Service;
 
@@ -59,15 +68,18 @@ pub struct Server {
     service: Arc<Service>,
     tokens: RwLock<Arc<Tokens>>,
     origins: Origins,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     room: Arc<Room>,
+    underway: mcp::Underway,
 }
 
 impl Server {
     /// Puts a server together.
     pub fn new(service: Arc<Service>, tokens: Tokens, origins: Origins) -> Self {
-        let (tokens, metrics, room) = (RwLock::new(Arc::new(tokens)), Metrics::default(), Arc::default());
-        Self { service, tokens, origins, metrics, room }
+        let (tokens, metrics, room) = (RwLock::new(Arc::new(tokens)), Arc::new(Metrics::default()), Arc::default());
+        let counted = Arc::clone(&metrics);
+        service.tell(Box::new(move |outcome| counted.called(outcome)));
+        Self { service, tokens, origins, metrics, room, underway: Mutex::default() }
     }
 
     /// What makes calls.
@@ -78,6 +90,11 @@ impl Server {
     /// Other tokens, from now on: one that is gone does not get in again.
     pub fn put_tokens(&self, tokens: Tokens) {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+    }
+
+    /// Whether somebody still holds the token that they got in with, with the same rights.
+    fn knows(&self, holder: &Holder) -> bool {
+        self.tokens().knows(holder)
     }
 
     fn tokens(&self) -> Arc<Tokens> {

@@ -8,6 +8,7 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::http::inbound;
 use crate::http::routes::Access;
 use crate::http::routes::ROUTES;
 use crate::http::routes::Route;
@@ -66,13 +67,18 @@ fn operation(route: &Route) -> Value {
 }
 
 fn parameters(route: &Route) -> Vec<Value> {
-    let id = json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
+    let in_path = ["id", "path"].into_iter().filter(|name| route.path.contains(&format!("{{{name}}}")));
+    let in_path =
+        in_path.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+    let in_query = route.query.iter().map(|name| {
+        let kind = if *name == inbound::CURSOR { "string" } else { "integer" };
+        json!({ "name": name, "in": "query", "schema": { "type": kind } })
+    });
     let key = json!({ "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "maxLength": 256 } });
     let session = json!({ "name": "Ringfence-Session", "in": "header", "schema": { "type": "string" } });
-    let (has_id, has_key) = (route.path.contains("{id}"), route.name == "call");
     let has_session = matches!(route.name, "call" | "list_tools" | "mcp");
-    let found = [has_id.then_some(id), has_key.then_some(key), has_session.then_some(session)];
-    found.into_iter().flatten().collect()
+    let in_head = [(route.name == "call").then_some(key), has_session.then_some(session)];
+    in_path.chain(in_query).chain(in_head.into_iter().flatten()).collect()
 }
 
 fn problem() -> Value {

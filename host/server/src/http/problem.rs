@@ -4,6 +4,7 @@
 //! one, so that the same refusal is called the same wherever it is met.
 
 use http::HeaderValue;
+use http::Method;
 use http::StatusCode;
 use http::header;
 use serde_json::Value;
@@ -22,12 +23,21 @@ pub struct Problem {
     /// More that is known of it.
     more: Vec<(&'static str, Value)>,
     retry_after_ms: Option<u64>,
+    /// What it is done with instead.
+    methods: Vec<Method>,
 }
 
 impl Problem {
     /// A problem.
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self { status, code: code.to_owned(), detail: detail.into(), more: Vec::new(), retry_after_ms: None }
+        Self {
+            status,
+            code: code.to_owned(),
+            detail: detail.into(),
+            more: Vec::new(),
+            retry_after_ms: None,
+            methods: Vec::new(),
+        }
     }
 
     /// The request is not one.
@@ -40,9 +50,21 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "caller.not-found", "there is nothing here")
     }
 
+    /// There is no such function, or none that may be called.
+    pub fn unknown_function() -> Self {
+        let why = "there is no such function that can be called";
+        Self::new(StatusCode::NOT_FOUND, "caller.unknown-function", why)
+    }
+
     /// There is no token, or none that is known.
     pub fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "caller.unauthorized", "a bearer token that is known is needed")
+    }
+
+    /// It is not done with that method, but with one of these.
+    pub fn method(methods: &[Method]) -> Self {
+        let why = "this is not done with that method";
+        Self { methods: methods.to_vec(), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "caller.method", why) }
     }
 
     /// Not now.
@@ -82,18 +104,29 @@ impl From<ServiceError> for Problem {
 }
 
 impl Problem {
-    /// As bytes.
-    pub fn into_response(self) -> Response {
-        let Self { status, code, detail, more, retry_after_ms } = self;
+    /// It, as its reader gets it.
+    pub fn fields(&self) -> Value {
+        let Self { status, code, detail, more, .. } = self;
         let title = status.canonical_reason().unwrap_or_default();
         let mut fields = json!({ "title": title, "status": status.as_u16(), "code": code, "detail": detail });
         if let Value::Object(fields) = &mut fields {
-            fields.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+            fields.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         }
+        fields
+    }
+
+    /// As bytes.
+    pub fn into_response(self) -> Response {
+        let fields = self.fields();
+        let Self { status, retry_after_ms, methods, .. } = self;
         let mut response = respond(status, "application/problem+json", fields.to_string());
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if !methods.is_empty() {
+            let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+            headers.extend(HeaderValue::try_from(allowed).ok().map(|allowed| (header::ALLOW, allowed)));
         }
         if let Some(after_ms) = retry_after_ms {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after_ms.div_ceil(1_000).max(1)));

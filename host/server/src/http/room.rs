@@ -13,6 +13,8 @@ use std::sync::PoisonError;
 use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 
+use crate::service::Kept;
+
 /// There is no room, for a principal or for anybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
@@ -27,6 +29,10 @@ struct Taken {
     worked_on: usize,
     /// Bytes of bodies.
     bytes: usize,
+    /// Bytes of what bodies become once they are read.
+    values: usize,
+    /// Answers that are sent as they come about.
+    streams: usize,
     by: HashMap<Principal, Share>,
 }
 
@@ -36,6 +42,8 @@ struct Share {
     /// Requests that are read or worked on.
     requests: usize,
     bytes: usize,
+    values: usize,
+    streams: usize,
 }
 
 /// The place of a request. What it has taken is free once it is dropped.
@@ -44,8 +52,18 @@ pub(super) struct Place {
     room: Arc<Room>,
     principal: Principal,
     bytes: usize,
+    values: usize,
     is_worked_on: bool,
 }
+
+/// The place of an answer that is sent as it comes about: it outlives its request.
+#[derive(Debug)]
+pub(super) struct StreamPlace {
+    room: Arc<Room>,
+    principal: Principal,
+}
+
+impl Kept for Place {}
 
 impl Room {
     /// A place for a request that is about to be read.
@@ -56,7 +74,21 @@ impl Room {
             return Err(Full);
         }
         share.requests += 1;
-        Ok(Place { room: Arc::clone(self), principal: principal.clone(), bytes: 0, is_worked_on: false })
+        Ok(Place { room: Arc::clone(self), principal: principal.clone(), bytes: 0, values: 0, is_worked_on: false })
+    }
+
+    /// A place for an answer that is sent as it comes about.
+    pub(super) fn stream(self: &Arc<Self>, principal: &Principal) -> Result<StreamPlace, Full> {
+        let mut taken = self.taken();
+        let all = taken.streams;
+        let share = taken.by.entry(principal.clone()).or_default();
+        if all >= limits::HTTP_STREAMS_MAX || share.streams >= limits::HTTP_STREAMS_PER_PRINCIPAL_MAX {
+            taken.forget(principal);
+            return Err(Full);
+        }
+        share.streams += 1;
+        taken.streams += 1;
+        Ok(StreamPlace { room: Arc::clone(self), principal: principal.clone() })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -81,6 +113,22 @@ impl Place {
         Ok(())
     }
 
+    /// Takes what a body becomes once it is read as JSON. A text that is next to nothing can take a hundred times as much.
+    pub(super) fn take_values(&mut self, body: &[u8]) -> Result<(), Full> {
+        let values = values_bytes(body);
+        let mut taken = self.room.taken();
+        let all = taken.values.saturating_add(values);
+        let share = taken.by.entry(self.principal.clone()).or_default();
+        let own = share.values.saturating_add(values);
+        if all > limits::HTTP_VALUES_BYTES_MAX || own > limits::HTTP_VALUES_BYTES_PER_PRINCIPAL_MAX {
+            return Err(Full);
+        }
+        share.values = own;
+        taken.values = all;
+        self.values += values;
+        Ok(())
+    }
+
     /// Takes a place among the requests that are worked on: this one has been read.
     pub(super) fn work(&mut self) -> Result<(), Full> {
         let mut taken = self.room.taken();
@@ -93,17 +141,45 @@ impl Place {
     }
 }
 
+/// What a body can become at most: before each value but the first stands one of these, wherever else they stand. Of more
+/// values than a document may have nothing is kept.
+fn values_bytes(body: &[u8]) -> usize {
+    let values = 1 + body.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+    let values = values.min(limits::JSON_VALUES_MAX);
+    body.len().saturating_add(values.saturating_mul(limits::JSON_VALUE_BYTES))
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.room.taken();
         taken.bytes = taken.bytes.saturating_sub(self.bytes);
+        taken.values = taken.values.saturating_sub(self.values);
         taken.worked_on = taken.worked_on.saturating_sub(usize::from(self.is_worked_on));
         if let Some(share) = taken.by.get_mut(&self.principal) {
             share.bytes = share.bytes.saturating_sub(self.bytes);
+            share.values = share.values.saturating_sub(self.values);
             share.requests = share.requests.saturating_sub(1);
-            if share.requests == 0 {
-                taken.by.remove(&self.principal);
-            }
+        }
+        taken.forget(&self.principal);
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut taken = self.room.taken();
+        taken.streams = taken.streams.saturating_sub(1);
+        if let Some(share) = taken.by.get_mut(&self.principal) {
+            share.streams = share.streams.saturating_sub(1);
+        }
+        taken.forget(&self.principal);
+    }
+}
+
+impl Taken {
+    /// Forgets a principal that has nothing any more.
+    fn forget(&mut self, principal: &Principal) {
+        if self.by.get(principal).is_some_and(|share| share.requests == 0 && share.streams == 0) {
+            self.by.remove(principal);
         }
     }
 }
@@ -134,6 +210,43 @@ mod tests {
         drop(held);
         let taken = room.taken();
         assert!(taken.by.is_empty() && taken.bytes == 0 && taken.worked_on == 0, "{taken:?}");
+    }
+
+    #[test]
+    fn values_are_counted_before_they_are_made() {
+        // MAL-05
+        let room = Arc::new(Room::default());
+        let many = "[[],".repeat(limits::JSON_VALUES_MAX).into_bytes();
+        let each = many.len() + limits::JSON_VALUES_MAX * limits::JSON_VALUE_BYTES;
+        let mut held: Vec<_> = (0..limits::HTTP_VALUES_BYTES_PER_PRINCIPAL_MAX / each)
+            .map(|_| {
+                let mut place = room.place(&agent(0)).expect("a place");
+                place.take_values(&many).expect("room");
+                place
+            })
+            .collect();
+        let mut next = room.place(&agent(0)).expect("a place");
+        assert_eq!((next.take_values(&many), held.is_empty()), (Err(Full), false));
+        assert_eq!(room.place(&agent(1)).expect("a place").take_values(&many), Ok(()));
+        held.pop();
+        assert_eq!(next.take_values(&many), Ok(()));
+        drop((held, next));
+        assert_eq!(room.taken().values, 0);
+    }
+
+    #[test]
+    fn streams_have_a_share_of_their_own() {
+        let room = Arc::new(Room::default());
+        let held: Vec<_> = (0..limits::HTTP_STREAMS_PER_PRINCIPAL_MAX).map(|_| room.stream(&agent(0))).collect();
+        assert!(held.iter().all(Result::is_ok) && room.stream(&agent(0)).is_err());
+        assert!(room.place(&agent(0)).is_ok() && room.stream(&agent(1)).is_ok());
+        let count = limits::HTTP_STREAMS_MAX / limits::HTTP_STREAMS_PER_PRINCIPAL_MAX;
+        let others = (1..count).flat_map(|number| (0..limits::HTTP_STREAMS_PER_PRINCIPAL_MAX).map(move |_| number));
+        let others: Vec<_> = others.map(|number| room.stream(&agent(number)).expect("a place")).collect();
+        assert!(room.stream(&agent(count)).is_err());
+        drop((held, others));
+        let taken = room.taken();
+        assert!(taken.by.is_empty() && taken.streams == 0, "{taken:?}");
     }
 
     #[test]

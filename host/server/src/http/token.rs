@@ -128,6 +128,11 @@ impl Tokens {
         self.0.is_empty()
     }
 
+    /// Whether somebody is among those who hold one, with these rights.
+    pub fn knows(&self, holder: &Holder) -> bool {
+        self.0.contains(holder)
+    }
+
     /// Who holds a token.
     pub fn holder(&self, token: &str) -> Option<&Holder> {
         // The form says nothing about which tokens there are; what does not have it is not worth a hash (API-10).

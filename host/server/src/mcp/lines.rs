@@ -20,7 +20,6 @@ use rmcp::model::ErrorData;
 use rmcp::model::GetExtensions as _;
 use rmcp::model::JsonRpcMessage;
 use rmcp::model::RequestId;
-use rmcp::service::RxJsonRpcMessage;
 use rmcp::service::TxJsonRpcMessage;
 use rmcp::transport::Transport;
 use serde_json::Value;
@@ -33,11 +32,14 @@ use tokio::io::BufReader;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::mcp::message::Fault;
+use crate::mcp::message::Received;
+use crate::mcp::message::read;
+
 /// A request that is not taken now: in the range that JSON-RPC leaves to servers.
 const BUSY: ErrorCode = ErrorCode(-32_000);
 
 type Sent = TxJsonRpcMessage<RoleServer>;
-type Received = RxJsonRpcMessage<RoleServer>;
 
 /// A connection whose messages are lines.
 #[derive(Debug)]
@@ -221,40 +223,14 @@ impl Line {
 
 /// A message out of what is JSON at least.
 fn message(value: Value, open: &Open) -> Read {
-    let wrong = |id: Option<RequestId>, why: &str| refused(id, ErrorData::invalid_request(why.to_owned(), None));
-    let Value::Object(fields) = &value else {
-        let why =
-            if value.is_array() { "batches are not taken: one message on a line" } else { "a message is an object" };
-        return wrong(None, why);
-    };
-    if fields.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
-        return wrong(None, "`jsonrpc` is not `2.0`");
-    }
-    let id = match fields.get("id") {
-        None => None,
-        Some(id) => match id_of(id) {
-            Some(id) => Some(id),
-            None => return wrong(None, "`id` is neither a short text nor an integer"),
-        },
-    };
-    let is_call = fields.contains_key("method");
-    if is_call && !fields.get("method").is_some_and(Value::is_string) {
-        return wrong(id, "`method` is not a text");
-    }
-    let is_request = is_call && id.is_some();
-    if fields.get("params").is_some_and(|params| !params.is_object()) {
-        let wrong = || refused(id, ErrorData::invalid_params("`params` is not an object", None));
-        return if is_request { wrong() } else { Read::Nothing };
-    }
-    match (serde_json::from_value::<Received>(value), id) {
-        (Ok(message), Some(id)) if is_request => opened(message, id, open),
-        (Ok(message), _) => {
+    match read(value) {
+        Ok((message, Some(id))) => opened(message, id, open),
+        Ok((message, None)) => {
             closed(&message, open);
             Read::Message(Box::new(message))
         }
-        (Err(_), Some(id)) => wrong(Some(id), "the message is neither a request nor an answer"),
-        (Err(_), None) if is_call => Read::Nothing,
-        (Err(_), None) => wrong(None, "the message is neither a request, nor a notification, nor an answer"),
+        Err(Fault { is_notification: true, .. }) => Read::Nothing,
+        Err(Fault { id, error, .. }) => refused(id, *error),
     }
 }
 
@@ -287,16 +263,6 @@ fn closed(message: &Received, open: &Open) {
         && let Some(id) = &cancelled.params.request_id
     {
         locked(open).ids.remove(id);
-    }
-}
-
-fn id_of(value: &Value) -> Option<RequestId> {
-    match value {
-        Value::String(text) if text.len() <= limits::MESSAGE_ID_BYTES_MAX => {
-            Some(RequestId::String(text.as_str().into()))
-        }
-        Value::Number(number) => number.as_i64().map(RequestId::Number),
-        _ => None,
     }
 }
 

@@ -6,14 +6,23 @@
 
 mod answer;
 mod describe;
+mod hold;
 pub mod lines;
+pub(crate) mod message;
+mod progress;
 
 use std::sync::Arc;
 
 use ringfence_model::call::IdempotencyKey;
+use ringfence_model::call::Input;
 use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
+use ringfence_runtime::pipeline::Denial;
+use ringfence_runtime::pipeline::Response;
+use ringfence_runtime::sandbox::Contact;
+use ringfence_runtime::sandbox::Interrupt;
 use ringfence_runtime::sandbox::interrupt;
+use rmcp::Peer;
 use rmcp::RoleServer;
 use rmcp::ServerHandler;
 use rmcp::model::CallToolRequestParams;
@@ -48,6 +57,8 @@ use crate::catalogue::Offer;
 use crate::mcp::describe::Form;
 use crate::mcp::describe::META;
 use crate::mcp::lines::Lines;
+use crate::service::Changes;
+use crate::service::Kept;
 use crate::service::Reach;
 use crate::service::Seat;
 use crate::service::Service;
@@ -68,12 +79,22 @@ under the same text.";
 pub struct Agent {
     service: Arc<Service>,
     seat: Seat,
+    /// How a call is given up, where the connection does not say it.
+    interrupt: Option<Interrupt>,
+    /// What each call keeps until it has ended.
+    keeps: Option<Arc<dyn Kept>>,
 }
 
 impl Agent {
     /// An agent that calls as whoever sits in a seat.
     pub fn new(service: Arc<Service>, seat: Seat) -> Self {
-        Self { service, seat }
+        Self { service, seat, interrupt: None, keeps: None }
+    }
+
+    /// The same, for one message: what is given up is told by others, and something is kept until its call has ended.
+    #[must_use]
+    pub fn for_one(self, interrupt: Interrupt, keeps: Arc<dyn Kept>) -> Self {
+        Self { interrupt: Some(interrupt), keeps: Some(keeps), ..self }
     }
 
     /// Talks on lines until their end, or until `stop` ends. Calls that still run then are interrupted, and the record
@@ -90,8 +111,9 @@ impl Agent {
 
     async fn serve(self, transport: impl Transport<RoleServer> + 'static, stop: impl Future<Output = ()>) {
         // The lifecycle is the handler's: a client that begins with something else is answered, not hung up on.
+        let (service, seat) = (Arc::clone(&self.service), self.seat.clone());
         let running = serve_directly(self, transport, None);
-        let ending = running.cancellation_token();
+        let (ending, peer) = (running.cancellation_token(), running.peer().clone());
         let mut ended = std::pin::pin!(running.waiting());
         let quit: Result<QuitReason, _> = tokio::select! {
             quit = &mut ended => quit,
@@ -99,6 +121,7 @@ impl Agent {
                 ending.cancel();
                 ended.await
             }
+            () = tell_of_changes(&service, &seat, &peer) => return,
         };
         drop(quit);
     }
@@ -122,16 +145,14 @@ impl Agent {
             Ok(input) => input,
             Err(why) => return Ok(answer::bad_arguments(&why)),
         };
-        let (raise, interrupt) = interrupt();
-        let wish = Wish { offer: offer.clone(), input, key, interrupt };
-        let mut made = std::pin::pin!(self.service.call(&self.seat, wish));
-        let response = tokio::select! {
-            response = &mut made => response,
-            () = context.ct.cancelled() => {
-                raise.raise();
-                made.await
-            }
-        };
+        let mut response = self.make(&offer, (input.clone(), key.clone()), context).await;
+        if let Ok(Response { denial: Some(Denial::Held(held)), .. }) = &response
+            // Over HTTP nobody could answer: each message stands for itself.
+            && self.interrupt.is_none()
+            && hold::is_approved(context, held).await
+        {
+            response = self.make(&offer, (input, key), context).await;
+        }
         Ok(match response {
             Ok(response) => answer::result(&response, function, form),
             Err(error) => answer::not_made(error),
@@ -139,11 +160,63 @@ impl Agent {
     }
 }
 
+impl Agent {
+    async fn make(
+        &self,
+        offer: &Offer,
+        (input, key): (Input, Option<IdempotencyKey>),
+        context: &Context,
+    ) -> Result<Response, ServiceError> {
+        let (raise, interrupt) = interrupt();
+        let (watcher, told) = progress::told(context);
+        let contact = Contact { interrupt, watcher };
+        let wish = Wish { offer: offer.clone(), input, key, contact, keeps: self.keeps.clone() };
+        let mut made = std::pin::pin!(self.service.call(&self.seat, wish));
+        tokio::select! {
+            response = &mut made => response,
+            () = told => made.await,
+            () = self.given_up(context) => {
+                raise.raise();
+                made.await
+            }
+        }
+    }
+
+    /// Has it written down that something was asked for in a session that is not open.
+    async fn refuse(&self, reach: Reach, offer: Offer, params: &CallToolRequestParams) {
+        let Some(function) = offer.function() else { return };
+        let (name, form) = (function.name.clone(), Form::of(&offer, function));
+        let input = form.input(params.arguments.clone().unwrap_or_default()).unwrap_or_default();
+        let (contact, keeps) = (Contact::none(), self.keeps.clone());
+        let wish = Wish { offer, input, key: None, contact, keeps };
+        self.service.refuse(&self.seat, reach, wish, Some(&name)).await;
+    }
+
+    async fn given_up(&self, context: &Context) {
+        match &self.interrupt {
+            Some(interrupt) => interrupt.wait().await,
+            None => context.ct.cancelled().await,
+        }
+    }
+}
+
 type Context = RequestContext<RoleServer>;
+
+/// Tells a client whenever its list of tools may be another one. Never ends.
+async fn tell_of_changes(service: &Service, seat: &Seat, peer: &Peer<RoleServer>) {
+    let mut changes = Changes::of(service);
+    loop {
+        changes.next(service, seat).await;
+        // Who has not said hello has seen no list, and who is gone needs none.
+        if peer.peer_info().is_some() {
+            drop(peer.notify_tool_list_changed().await);
+        }
+    }
+}
 
 impl ServerHandler for Agent {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build())
             .with_server_info(Implementation::new("ringfence", env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)
     }
@@ -175,8 +248,11 @@ impl ServerHandler for Agent {
     async fn call_tool(&self, request: CallToolRequestParams, context: Context) -> Result<CallToolResponse, ErrorData> {
         let (reach, catalogue) = (self.reach().await?, self.service.catalogue());
         // What can't be reached is not there: nobody learns more of it by its name (API-13).
-        let offer = catalogue.offer(&request.name).filter(|offer| reach.covers(offer));
-        let offer = offer.cloned().ok_or_else(|| unknown(&request.name))?;
+        let Some(offer) = catalogue.offer(&request.name).cloned() else { return Err(unknown(&request.name)) };
+        if !reach.covers(&offer) {
+            self.refuse(reach, offer, &request).await;
+            return Err(unknown(&request.name));
+        }
         Ok(self.call(offer, request, &context).await?.into())
     }
 

@@ -7,6 +7,7 @@ use ringfence_model::decision::Verdict;
 use ringfence_model::json;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::policy::Policy;
+use ringfence_runtime::policy::shown;
 
 use crate::commands;
 use crate::commands::policy::render;
@@ -29,7 +30,7 @@ pub(super) fn run(
     let ruling = policy.ask(&request);
     let denied = !matches!(ruling.verdict, Ok(Verdict::Permit(..)));
     if output.is_json() {
-        output.json(&render::ruled(&ruling));
+        output.json(&shown::ruled(&ruling));
     } else {
         render::print_ruling(&ruling, output);
     }

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use ringfence_model::capability::Asked;
 use ringfence_model::decision::Answer;
-use ringfence_model::decision::PolicyRequest;
 use ringfence_model::decision::Usage;
 use ringfence_model::grant::Layer;
 use ringfence_model::id::CallId;
@@ -24,6 +23,7 @@ use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::policy::explain;
 use ringfence_runtime::policy::explain::Bounds;
 use ringfence_runtime::policy::explain::Explained;
+use ringfence_runtime::policy::shown;
 use ringfence_runtime::toolbox::Tool;
 use serde_json::Value;
 use serde_json::json;
@@ -159,42 +159,17 @@ fn hints(explained: &Explained, home: &Home, target: &Target) -> Vec<String> {
 
 fn show(set: &PolicySet, explained: &Explained, hints: &[String], output: Output) -> Exit {
     if output.is_json() {
-        output.json(&rendered(set, explained, hints));
+        let mut shown = shown::explained(set, explained);
+        if let Value::Object(fields) = &mut shown {
+            fields.insert("hints".to_owned(), json!(hints));
+        }
+        output.json(&shown);
     } else {
         print(set, explained, output);
         output.hints(hints);
     }
     let is_allowed = matches!(explained.decision.answer, Answer::Allow(_));
     if is_allowed && !matches!(explained.grant, Some(Err(_))) { Exit::Done } else { Exit::Denied }
-}
-
-/// Names of policies in force that are not asked about a request.
-fn not_asked<'s>(set: &'s PolicySet, request: &PolicyRequest) -> Vec<&'s str> {
-    let silent = set.policies().iter().filter(|policy| !policy.is_asked(request));
-    silent.map(|policy| policy.reference().name.as_str()).collect()
-}
-
-fn rendered(set: &PolicySet, explained: &Explained, hints: &[String]) -> Value {
-    let Explained { request, decision, grant } = explained;
-    let reasons = match &decision.answer {
-        Answer::Allow(_) => Vec::new(),
-        Answer::Deny(reasons) => reasons.clone(),
-    };
-    let reason = |denial: &ringfence_model::decision::DenialReason| json!({ "policy": denial.policy, "code": denial.reason.code, "text": denial.reason.text });
-    json!({
-        "point": request.point(),
-        "request": request,
-        "policy_set": set.digest(),
-        "policies": decision.rulings.iter().map(render::ruled).collect::<Vec<_>>(),
-        "not_asked": not_asked(set, request),
-        "allowed": matches!(decision.answer, Answer::Allow(_)),
-        "reasons": reasons.iter().map(reason).collect::<Vec<_>>(),
-        "grant": grant.as_ref().and_then(|grant| grant.as_ref().ok()),
-        "refused": grant.as_ref().and_then(|grant| grant.as_ref().err()).map(|refusal| {
-            json!({ "layer": refusal.layer.to_string(), "message": refusal.to_string() })
-        }),
-        "hints": hints,
-    })
 }
 
 fn print(set: &PolicySet, explained: &Explained, output: Output) {
@@ -205,7 +180,7 @@ fn print(set: &PolicySet, explained: &Explained, output: Output) {
         output.line(&format!("policy   {}{addition}", ruling.policy.name));
         render::print_ruling(ruling, output);
     }
-    for name in not_asked(set, request) {
+    for name in shown::not_asked(set, request) {
         output.line(&format!("policy   {name}  (not asked: another point, or outside its scope)"));
     }
     match &decision.answer {

@@ -43,7 +43,8 @@ impl FileReads {
         let asked = Asked { folders: vec![folder], ..Asked::default() };
         let grant = Grant::narrow(&asked, &[], &[]).map_err(text)?;
         let (egress, interrupt) = (Egress::closed(), Interrupt::never());
-        let room = Room { grant: &grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt };
+        let room =
+            Room { grant: &grant, scratch: None, egress: &egress, judge: None, interrupt: &interrupt, watcher: None };
         let state = State::new(&room, &[], &[]).map_err(text)?;
         Ok(Self(state))
     }

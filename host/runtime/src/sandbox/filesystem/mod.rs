@@ -34,7 +34,6 @@ use ringfence_model::capability::Folder as Granted;
 use ringfence_model::capability::GuestPath;
 use ringfence_model::grant::Limits;
 use ringfence_model::limits;
-use ringfence_model::outcome::Trace;
 use wasmtime::component::HasData;
 use wasmtime::component::Linker;
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
@@ -47,6 +46,7 @@ use crate::sandbox::filesystem::quota::Quota;
 use crate::sandbox::filesystem::refusal::Refusal;
 use crate::sandbox::fs::FolderError;
 use crate::sandbox::state::State;
+use crate::sandbox::watch::WatchedTrace;
 
 /// The folders of one call, and which of them each handle of the guest belongs to.
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ impl Filesystem {
     }
 
     /// Moves what streams were refused into the trace.
-    pub(super) fn settle(&self, trace: &mut Trace) {
+    pub(super) fn settle(&self, trace: &mut WatchedTrace) {
         for (path, refusal) in self.late.take() {
             note(trace, "output-stream.write", &format!("{path}: {refusal}"), false);
         }
@@ -114,7 +114,7 @@ impl Late {
 struct View<'a> {
     wasi: WasiFilesystemCtxView<'a>,
     own: &'a mut Filesystem,
-    trace: &'a mut Trace,
+    trace: &'a mut WatchedTrace,
 }
 
 /// Marks [`View`] as what the linked interfaces work on.
@@ -138,6 +138,6 @@ fn view(state: &mut State) -> View<'_> {
     View { wasi, own, trace }
 }
 
-fn note(trace: &mut Trace, operation: &str, detail: &str, allowed: bool) {
+fn note(trace: &mut WatchedTrace, operation: &str, detail: &str, allowed: bool) {
     trace.push_with(format!("wasi:filesystem/types@0.2.12#{operation}"), Some(detail), allowed);
 }

@@ -1,0 +1,171 @@
+//! What handlers read out of a request, and how they answer: one way of each.
+//!
+//! Who asks has been let in; what they ask is read by the strict reader of all input, unknown fields refused, and nothing
+//! that stands there twice is taken once.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use http::StatusCode;
+use http::header;
+use ringfence_model::call::IdempotencyKey;
+use ringfence_model::id::SessionId;
+use ringfence_model::json;
+use ringfence_model::limits;
+use ringfence_model::outcome::one_line;
+use ringfence_runtime::host::Host;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::http::Problem;
+use crate::http::Response;
+use crate::http::room::Place;
+use crate::http::routes::Admitted;
+use crate::http::token::Holder;
+use crate::service::Kept;
+use crate::service::Seat;
+use crate::service::ServiceError;
+
+/// What a query has for how many of a list are wanted, and for where they begin.
+pub(super) const LIMIT: &str = "limit";
+pub(super) const CURSOR: &str = "cursor";
+
+/// What comes of a request.
+pub(super) type Handled = Result<Response, Problem>;
+
+/// The header that names a session of ours.
+const SESSION: &str = "ringfence-session";
+/// The header that makes a call happen once.
+pub(super) const KEY: &str = "idempotency-key";
+
+pub(super) fn answer(value: &impl Serialize) -> Response {
+    crate::http::json(StatusCode::OK, value)
+}
+
+pub(super) fn failed() -> Problem {
+    ServiceError::Host.into()
+}
+
+/// Asks the host something on a thread that may block.
+pub(super) async fn on_host<T: Send + 'static>(
+    admitted: &Admitted,
+    question: impl FnOnce(&Host) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let host = admitted.server.service().host().await?;
+    let (service, lent) = (Arc::clone(admitted.server.service()), Arc::clone(&host));
+    let answered = tokio::task::spawn_blocking(move || question(&lent)).await.unwrap_or_else(|_| Err(failed()));
+    service.notice(&host);
+    answered
+}
+
+/// The room that a request takes, to be kept for as long as what it asks for goes on.
+pub(super) fn kept(admitted: &Admitted) -> Option<Arc<dyn Kept>> {
+    admitted.place.as_ref().map(|place| -> Arc<dyn Kept> { Arc::<Place>::clone(place) })
+}
+
+/// Whoever sent the request; there is somebody on every route that asks.
+pub(super) fn held(admitted: &Admitted) -> Result<&Holder, Problem> {
+    admitted.holder.as_ref().ok_or_else(Problem::unauthorized)
+}
+
+/// Who calls: the holder of the token, in its ring, in the session that the header or the body names.
+pub(super) fn seat(admitted: &Admitted, in_body: Option<&str>) -> Result<Seat, Problem> {
+    let read = |name: &str, text: Option<&str>| {
+        let session = text.map(str::parse::<SessionId>).transpose();
+        session.map_err(|_| Problem::bad(format!("`{name}` is not the id of a session")))
+    };
+    let in_body = read("session", in_body)?;
+    let in_head = read(SESSION, one_header(admitted, SESSION)?)?;
+    if in_body.zip(in_head).is_some_and(|(body, head)| body != head) {
+        return Err(Problem::bad(format!("`{SESSION}` and `session` name two sessions")));
+    }
+    let holder = held(admitted)?;
+    Ok(Seat { principal: holder.principal.clone(), session: in_body.or(in_head), ring: holder.ring })
+}
+
+/// A header that stands there once, or not at all.
+pub(super) fn one_header<'a>(admitted: &'a Admitted, name: &str) -> Result<Option<&'a str>, Problem> {
+    let mut values = admitted.headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::bad(format!("`{name}`: it stands there twice")));
+    }
+    value.to_str().map(Some).map_err(|_| Problem::bad(format!("`{name}`: it is not ASCII")))
+}
+
+pub(super) fn id<T: std::str::FromStr>(admitted: &Admitted) -> Result<T, Problem> {
+    admitted.id.as_deref().and_then(|id| id.parse().ok()).ok_or_else(Problem::not_found)
+}
+
+/// Whether a body says that it is JSON: pages can send what they like as text (API-05).
+pub(super) fn check_kind(admitted: &Admitted) -> Result<(), Problem> {
+    let kind = admitted.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        let why = "the body is JSON, and `content-type` says so";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "caller.content-type", why));
+    }
+    Ok(())
+}
+
+/// A body of JSON.
+pub(super) fn value(admitted: &Admitted) -> Result<Value, Problem> {
+    check_kind(admitted)?;
+    json::parse(&admitted.body).map_err(|error| {
+        Problem::bad(format!("the body is not JSON that can be read in one way: {}", one_line(&error.to_string())))
+    })
+}
+
+pub(super) fn body<T: DeserializeOwned>(admitted: &Admitted) -> Result<T, Problem> {
+    serde_json::from_value(value(admitted)?).map_err(|error| Problem::bad(one_line(&error.to_string())))
+}
+
+pub(super) fn idempotency_key(admitted: &Admitted) -> Result<Option<IdempotencyKey>, Problem> {
+    let key = one_header(admitted, KEY)?.map(IdempotencyKey::new).transpose();
+    key.map_err(|error| Problem::bad(format!("`{KEY}`: {}", one_line(&error.to_string()))))
+}
+
+/// A path's index or size: a number that is spelled in one way.
+pub(super) fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
+}
+
+/// A number that stands in the query.
+pub(super) fn number_in(admitted: &Admitted, name: &str) -> Result<Option<u64>, Problem> {
+    let text = admitted.query.get(name);
+    text.map(|text| number(text).ok_or_else(|| Problem::bad(format!("`{name}` is not a number")))).transpose()
+}
+
+/// How many of a list are wanted at most, of which there are never more than `max`.
+pub(super) fn limit(admitted: &Admitted, max: usize) -> Result<usize, Problem> {
+    let wanted = number_in(admitted, LIMIT)?.map(|wanted| usize::try_from(wanted).unwrap_or(usize::MAX));
+    match wanted {
+        Some(0) => Err(Problem::bad(format!("`{LIMIT}` is at least 1"))),
+        wanted => Ok(wanted.unwrap_or(max).min(max)),
+    }
+}
+
+/// A part of a list: what comes after the cursor, in the order of its keys, as far as the page has room. A key stands in
+/// a query as it is, and in the same place whatever comes and goes meanwhile.
+pub(super) fn page<T: Serialize>(admitted: &Admitted, items: impl IntoIterator<Item = (String, T)>) -> Handled {
+    let (limit, after) = (limit(admitted, limits::HTTP_PAGE_ITEMS_MAX)?, admitted.query.get(CURSOR));
+    let mut rest = items.into_iter().filter(|(key, _)| after.is_none_or(|after| key.as_str() > after)).peekable();
+    let (mut shown, mut bytes, mut last): (Vec<Box<RawValue>>, usize, _) = (Vec::new(), 0, None);
+    while shown.len() < limit && bytes < limits::HTTP_PAGE_BYTES_MAX {
+        let Some((key, item)) = rest.next() else { break };
+        let item = serde_json::value::to_raw_value(&item).map_err(|_| failed())?;
+        bytes = bytes.saturating_add(item.get().len());
+        shown.push(item);
+        last = Some(key);
+    }
+    let next = last.filter(|_| rest.peek().is_some());
+    Ok(linked(answer(&shown), next.map(|key| format!("?{LIMIT}={limit}&{CURSOR}={key}"))))
+}
+
+/// An answer that says where the next page is (RFC 8288), if there is one.
+pub(super) fn linked(mut response: Response, next: Option<String>) -> Response {
+    let link = next.and_then(|query| HeaderValue::try_from(format!("<{query}>; rel=\"next\"")).ok());
+    response.headers_mut().extend(link.map(|link| (header::LINK, link)));
+    response
+}
