@@ -120,7 +120,8 @@ pub fn rego(rules: usize) -> Value {
          verdict := {{\"verdict\": \"forbid\", \"reasons\": objections}} if count(objections) > 0\n\
          verdict := \"permit\" if {{ count(objections) == 0; permitted }}\n"
     );
-    json!({ "modules": { "payments": [rest].into_iter().chain(permits).collect::<String>() } })
+    let module: String = [rest].into_iter().chain(permits).collect();
+    json!({ "modules": { "payments": module } })
 }
 
 fn agent(number: usize) -> String {

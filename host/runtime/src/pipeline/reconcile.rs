@@ -27,6 +27,7 @@ use crate::pipeline::answer;
 use crate::pipeline::answer::Judged;
 use crate::pipeline::intent;
 use crate::policy::PolicySet;
+use crate::sandbox::Contact;
 use crate::toolbox::repeat;
 use crate::toolbox::repeat::Found;
 
@@ -72,7 +73,9 @@ async fn ask(
         idempotency_key: None,
         ..admitted.request.clone()
     };
-    let incoming = IncomingCall { request, tool: admitted.tool, interrupt: admitted.interrupt };
+    // Whoever watches watches the call, and not what is asked about it.
+    let contact = Contact { interrupt: admitted.interrupt.clone(), watcher: None };
+    let incoming = IncomingCall { request, tool: admitted.tool, contact: &contact };
     call(parts, policies, incoming).await
 }
 
