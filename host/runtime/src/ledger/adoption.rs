@@ -83,6 +83,7 @@ impl Ledger {
         let Ok(_claim) = self.hold_key(&intent.principal, &key, intent.call) else { return Ok(None) };
         // Ownership: nobody else settles while this is held, or writes under this key while that is.
         let _alone = lock(&self.settling);
+        let _pen = self.pen()?;
         if self.doubted_by_key(&intent.principal, &key)? != Some(finding.doubt) {
             return Ok(None);
         }
