@@ -78,7 +78,7 @@ impl LogStore {
         wait_while_in_use(|| match self {
             Self::File(path) => boxed(SqliteBackend::open_read_only(path)),
             Self::Database(access, path) => {
-                let lock = locked(path, File::try_lock_shared)?;
+                let lock = locked_to_read(path)?;
                 boxed(PostgresBackend::open_read_only(Access::clone(access)).map(|backend| backend.with_lock(lock)))
             }
         })
@@ -90,6 +90,16 @@ impl LogStore {
             Self::File(_) => None,
             Self::Database(access, _) => Some(&access.address),
         }
+    }
+}
+
+/// A home that nobody may write to can be read all the same.
+fn locked_to_read(path: &Path) -> Result<File, BackendError> {
+    let Ok(file) = File::open(path) else { return locked(path, File::try_lock_shared) };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(BackendError::InUse),
+        Err(TryLockError::Error(error)) => Err(BackendError::Io(format!("`{}`: {error}", path.display()))),
     }
 }
 

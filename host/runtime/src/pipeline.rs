@@ -130,6 +130,8 @@ pub struct Response {
     pub used: Option<Used>,
     /// What the tool reached for while it ran, and was refused; the first few.
     pub refused: Vec<HostCall>,
+    /// How many redactions policies demanded of the outcome, if it ran now.
+    pub redacted: u64,
 }
 
 /// The one early exit.
@@ -432,7 +434,7 @@ async fn finish(parts: &Parts, policies: &Arc<PolicySet>, begun: BegunCall<'_>) 
     let refused = trace.events.into_iter().filter(|event| !event.allowed).collect();
     let recorded = parts.on_ledger(move |ledger| ledger.finish(begun, ending)).await?;
     drop(place);
-    Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: Some(used), refused })
+    Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: Some(used), refused, redacted })
 }
 
 /// Whether nothing of what the guest makes is shown before it has ended: something may have to be taken out of it, by the
@@ -495,7 +497,15 @@ fn removed_outcome(index: u64) -> Outcome {
 fn known(stored: &StoredCall) -> Result<Response, CallFailure> {
     let call = stored.recorded.call;
     let outcome = stored_outcome(stored)?;
-    Ok(Response { call, outcome, recorded: stored.recorded, denial: None, used: None, refused: Vec::new() })
+    Ok(Response {
+        call,
+        outcome,
+        recorded: stored.recorded,
+        denial: None,
+        used: None,
+        refused: Vec::new(),
+        redacted: 0,
+    })
 }
 
 fn stored_outcome(stored: &StoredCall) -> Result<Outcome, CallFailure> {
@@ -509,7 +519,7 @@ fn stored_outcome(stored: &StoredCall) -> Result<Outcome, CallFailure> {
 async fn reuse(parts: &Parts, (draft, stored): (ReuseDraft, StoredCall)) -> Result<Response, CallFailure> {
     let outcome = stored_outcome(&stored)?;
     let recorded = parts.on_ledger(move |ledger| ledger.reuse(draft)).await?;
-    Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: None, refused: Vec::new() })
+    Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: None, refused: Vec::new(), redacted: 0 })
 }
 
 async fn refuse(
@@ -520,7 +530,7 @@ async fn refuse(
     let outcome = denial.outcome();
     draft.admission = parts.take_admission(&draft.tool.digest);
     let recorded = parts.on_ledger(move |ledger| ledger.refuse(draft)).await?;
-    Ok(Response { call, outcome, recorded, denial: Some(denial), used: None, refused: Vec::new() })
+    Ok(Response { call, outcome, recorded, denial: Some(denial), used: None, refused: Vec::new(), redacted: 0 })
 }
 
 /// Canonical bytes of something that is made of strings and numbers: serialising it can't fail.

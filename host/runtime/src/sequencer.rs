@@ -188,6 +188,7 @@ impl Sequencer {
     pub fn publish(&self, ledger: &Ledger) -> Result<String, SequencerError> {
         let mut state = self.state();
         let _pen = ledger.pen()?;
+        self.check_key(ledger)?;
         if ledger.is_shared()
             && let Some(newer) = self.newer(ledger, &state)?
         {
@@ -224,10 +225,14 @@ impl Sequencer {
     pub fn rotate(&mut self, ledger: &Ledger, new: Arc<dyn Signer>) -> Result<String, SequencerError> {
         self.publish(ledger)?;
         let origin = &ledger.opened().origin;
-        let (end, rotated) = ledger.rotate(|end| {
-            let rotated = rotation::sign(origin, end, self.signer.as_ref(), new.as_ref());
-            rotated.map_err(|error| LedgerError::Encode(error.to_string()))
-        })?;
+        let failed = |why: String| LedgerError::Encode(why);
+        let (end, rotated) = ledger.rotate(
+            |ledger| self.check_key(ledger).map_err(|error| failed(error.to_string())),
+            |end| {
+                let rotated = rotation::sign(origin, end, self.signer.as_ref(), new.as_ref());
+                rotated.map_err(|error| failed(error.to_string()))
+            },
+        )?;
         self.keys.rotate(&end, &rotated).map_err(|error| SequencerError::Sign(error.to_string()))?;
         self.signer = new;
         self.publish(ledger)
@@ -266,6 +271,18 @@ impl Sequencer {
         receipt(ledger, index, published.as_ref())
     }
 
+    /// Nothing is signed by a key that another host has replaced. To be asked by whoever holds the pen.
+    fn check_key(&self, ledger: &Ledger) -> Result<(), SequencerError> {
+        if !ledger.is_shared() {
+            return Ok(());
+        }
+        let keys = keys(ledger)?;
+        if keys.newest() == self.signer.verifier() {
+            return Ok(());
+        }
+        Err(SequencerError::Sign(format!("the log is signed by `{}` now", keys.newest())))
+    }
+
     /// What another host has published since, if it extends what this one knows and is by the key of this one.
     fn newer(&self, ledger: &Ledger, known: &State) -> Result<Option<State>, SequencerError> {
         let known_size = known.published.as_ref().map_or(0, |published| published.checkpoint.size);
@@ -274,9 +291,6 @@ impl Sequencer {
             return Ok(None);
         }
         let keys = keys(ledger)?;
-        if keys.newest() != self.signer.verifier() {
-            return Err(SequencerError::Sign(format!("the log is signed by `{}` now", keys.newest())));
-        }
         let Some(published) = latest(ledger, &keys)? else { return Ok(None) };
         if let Some(before) = &known.published {
             let fresh = Fresh::new();

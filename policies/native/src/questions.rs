@@ -1,8 +1,8 @@
 //! What is asked: the same request as the host has it and as a policy gets it, and the same rules in both languages.
 
+use ringfence_model::capability::NetworkAsked;
 use ringfence_model::decision::AskedSummary;
 use ringfence_model::decision::CallSubject;
-use ringfence_model::decision::NetworkAsked;
 use ringfence_model::decision::PolicyRequest;
 use ringfence_model::decision::Subject;
 use ringfence_model::digest::Digest;
@@ -29,7 +29,7 @@ pub struct Question {
 pub fn payment(amount: u64, rules: usize) -> Result<Question, String> {
     let principal: Principal = format!("agent:{}", agent(rules / 2)).parse().map_err(|error| format!("{error}"))?;
     let input = json!({ "amount": amount, "to": "somebody" }).to_string();
-    let limits = Limits::default();
+    let limits = Limits::from_bounds(&Ring::Standard.ceiling().limits);
     let native = types::Request {
         principal: types::Principal { kind: types::PrincipalKind::Agent, name: agent(rules / 2) },
         ring: types::Ring::Standard,
@@ -52,7 +52,7 @@ pub fn payment(amount: u64, rules: usize) -> Result<Question, String> {
                     fuel: limits.fuel,
                     wall_ms: limits.wall_ms,
                     output_bytes: limits.output_bytes,
-                    handles: limits.handles,
+                    handles: u32::try_from(limits.handles).unwrap_or(u32::MAX),
                 },
                 network: types::Network {
                     http: Vec::new(),

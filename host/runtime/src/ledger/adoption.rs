@@ -25,6 +25,9 @@ use crate::ledger::record::Ledger;
 use crate::ledger::record::key_row;
 use crate::ledger::settlements::SettleError;
 
+/// How far the clocks of hosts that share a log may be apart, and a call may end late, in milliseconds.
+const CLOCKS_APART_MS_MAX: u64 = 60_000;
+
 /// A call of unknown effect that the same call under the same key asks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doubt {
@@ -58,11 +61,25 @@ impl Ledger {
             return Ok(None);
         };
         Ok(match row.state {
-            CallState::Finished { begun, finished, effect: EffectState::Unknown } => {
+            CallState::Finished { begun, finished, effect: EffectState::Unknown } if self.is_over(begun)? => {
                 Some(Doubt { call: row.call, begun, finished })
             }
             _ => None,
         })
+    }
+
+    /// Whether a call can't run any more. A host that was shut out of a shared log may still be at it, for as long as the
+    /// call may take: whoever asked before would be told that nothing was done (IDM-06).
+    fn is_over(&self, begun: u64) -> Result<bool, LedgerError> {
+        if !self.queue.is_shared() {
+            return Ok(true);
+        }
+        let entry = self.checked_entry(begun)?;
+        let Body::Begun(intent) = &entry.body else {
+            return Err(LedgerError::Corrupt { index: begun, why: "it does not begin a call".to_owned() });
+        };
+        let latest = entry.time.plus_millis(intent.limits.wall_ms.saturating_add(CLOCKS_APART_MS_MAX));
+        Ok(self.clock.now() > latest)
     }
 
     /// Writes that a call was found not to have been made: the next one under its key runs. Somebody else may have settled

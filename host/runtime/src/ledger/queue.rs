@@ -113,6 +113,8 @@ struct Line {
 struct Door {
     backend: Box<dyn Backend>,
     is_shared: bool,
+    /// Whether others may have written what this host has not looked at yet.
+    is_stale: bool,
     stopped: Option<BackendError>,
 }
 
@@ -130,7 +132,7 @@ impl Door {
 
     /// A log that is shared is read anew whenever the pen is taken, and with a connection the pen is lost.
     fn goes_on_after(&self, error: &BackendError) -> bool {
-        error.leaves_nothing() || (self.is_shared && matches!(error, BackendError::Lost(_)))
+        error.leaves_nothing() || (self.is_shared && matches!(error, BackendError::Lost(_) | BackendError::InUse))
     }
 
     fn check(&self) -> Result<(), LedgerError> {
@@ -205,11 +207,8 @@ impl Drop for Pen<'_> {
         inside.is_moving = true;
         drop(inside);
         let _moving = Moving { queue, is_taken: false };
-        let mut door = lock(&queue.door);
-        if door.check().is_ok() {
-            // If it fails, the connection is gone, and the pen with it.
-            let _ = door.backend.give_pen();
-        }
+        // If it fails, the connection is gone, and the pen with it. Others need it also where this log has stopped.
+        let _ = lock(&queue.door).backend.give_pen();
     }
 }
 
@@ -256,7 +255,7 @@ impl Queue {
         Self {
             line: Mutex::new(line),
             turned: Condvar::new(),
-            door: Mutex::new(Door { backend, is_shared, stopped: None }),
+            door: Mutex::new(Door { backend, is_shared, is_stale: false, stopped: None }),
             is_shared,
             inside: Mutex::default(),
             moved: Condvar::new(),
@@ -293,7 +292,11 @@ impl Queue {
     fn take_pen(&self, on_news: impl FnOnce()) -> Result<(), LedgerError> {
         let mut door = lock(&self.door);
         door.check()?;
-        if !door.backend.take_pen()? {
+        // Until somebody has looked it stays news, whatever fails meanwhile.
+        let taken = door.backend.take_pen();
+        door.is_stale |= !matches!(taken, Ok(false));
+        taken?;
+        if !door.is_stale {
             return Ok(());
         }
         drop(door);
@@ -304,6 +307,8 @@ impl Queue {
         let mut line = lock(&self.line);
         (line.durable, line.head) = (end, end);
         on_news();
+        drop(line);
+        lock(&self.door).is_stale = false;
         Ok(())
     }
 

@@ -93,6 +93,9 @@ impl Ledger {
         }
         let queue = Queue::new(backend, Head::empty());
         let pen = queue.pen(|| {})?;
+        if queue.durable().next_index > 0 {
+            return Err(LedgerError::Misuse("a log that holds entries can't be created again"));
+        }
         queue.append(clock.now(), |page| page.entry(Body::Opened(opened.clone())))?;
         drop(pen);
         let opened_len = queue.durable().next_index;
@@ -215,7 +218,12 @@ impl Ledger {
         let opening = output.opening();
         let now = self.clock.now();
         // What this process began is attempting as long as there is its token. Of what another began, only the log knows.
-        let from = if counted.is_some() { Phase::Attempting } else { self.phase(&row.call)? };
+        let from = match (&counted, &written) {
+            (Some(_), Written::WithEnding(..)) => Phase::Attempting,
+            // In a log that hosts share another may have ended it meanwhile.
+            (Some(_), Written::At(_)) if !self.queue.is_shared() => Phase::Attempting,
+            _ => self.phase(&row.call)?,
+        };
         let (decision, request) = self.decision_if(ending.decision)?;
         if let Some(counted) = &counted {
             self.count_used(counted, ending.used, now)?;
@@ -225,7 +233,9 @@ impl Ledger {
                 Written::At(index) => index,
                 Written::WithEnding(entry, contents) => {
                     page.contents(contents);
-                    page.facts(approval.iter().flat_map(|taken| taken.facts.clone()));
+                    // Where hosts share the log they were written when it began, and may have changed since.
+                    let used = approval.iter().filter(|_| !self.queue.is_shared());
+                    page.facts(used.flat_map(|taken| taken.facts.clone()));
                     page.entry(Body::Begun(entry))?.0
                 }
             };
@@ -287,12 +297,15 @@ impl Ledger {
         })
     }
 
-    /// Writes that the key of the log is replaced. `sign` gets the end of the log that the entry goes to.
+    /// Writes that the key of the log is replaced. `check` is asked while nobody else writes; `sign` gets the end of the log
+    /// that the entry goes to.
     pub(crate) fn rotate(
         &self,
+        check: impl FnOnce(&Self) -> Result<(), LedgerError>,
         sign: impl FnOnce(&Head) -> Result<Rotated, LedgerError>,
     ) -> Result<(Head, Rotated), LedgerError> {
         let _pen = self.pen()?;
+        check(self)?;
         self.queue.append(self.clock.now(), |page| {
             let end = *page.head();
             let rotated = sign(&end)?;
@@ -450,7 +463,7 @@ impl Ledger {
     /// Whether nobody runs a call any more that was begun and has not ended.
     pub(in crate::ledger) fn is_left(&self, call: &CallId, begun: u64) -> Result<bool, LedgerError> {
         Ok(match self.queue.read(|backend| backend.lease(call))? {
-            Lease::Held => false,
+            Lease::Held | Lease::Overdue => false,
             Lease::Lost => true,
             Lease::Unshared => begun < self.opened_len,
         })

@@ -55,7 +55,9 @@ pub(super) async fn reconciled<'t>(
 }
 
 fn found(granted: &GrantedCall<'_>, response: &Response) -> Option<Found> {
-    let has_returned = response.denial.is_none() && response.outcome.kind == OutcomeKind::Returned;
+    // What a policy took something out of says nothing any more, least of all that nothing was found.
+    let is_whole = response.denial.is_none() && response.redacted == 0;
+    let has_returned = is_whole && response.outcome.kind == OutcomeKind::Returned;
     has_returned.then(|| repeat::found(granted.admitted.function, response.outcome.value.as_ref())).flatten()
 }
 

@@ -278,8 +278,10 @@ impl BackendError {
 pub enum Lease {
     /// A host that has said so lately.
     Held,
-    /// Nobody: its host was taken over, or is overdue to be.
+    /// Nobody: its host was taken over, and can write nothing more.
     Lost,
+    /// A host that has not been heard of for a while, and may be heard of again: it was not taken over.
+    Overdue,
     /// Whoever began it, if it is still there: nobody else can have the log.
     Unshared,
 }

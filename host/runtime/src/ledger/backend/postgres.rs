@@ -73,6 +73,8 @@ pub struct PostgresBackend {
     link: Link,
     /// The index of the next entry.
     next: u64,
+    /// Whether that has to be found out anew.
+    is_stale: bool,
     /// What is held for as long as the log is open.
     _lock: Option<File>,
 }
@@ -100,13 +102,14 @@ impl PostgresBackend {
     }
 
     fn open_for(access: Access, purpose: Purpose) -> Result<Self, BackendError> {
-        let mut backend = Self { link: Link::open(access, purpose)?, next: 0, _lock: None };
+        let mut backend = Self { link: Link::open(access, purpose)?, next: 0, is_stale: true, _lock: None };
         backend.find_end()?;
         Ok(backend)
     }
 
     fn find_end(&mut self) -> Result<(), BackendError> {
         self.next = self.head()?.map_or(0, |last| last.index.saturating_add(1));
+        self.is_stale = false;
         Ok(())
     }
 
@@ -143,7 +146,8 @@ impl Backend for PostgresBackend {
 
     fn take_pen(&mut self) -> Result<bool, BackendError> {
         let is_news = matches!(self.link.work(Work::TakePen)?, Answer::Pen { is_news: true });
-        if is_news {
+        self.is_stale |= is_news;
+        if self.is_stale {
             self.find_end()?;
         }
         Ok(is_news)
@@ -154,8 +158,12 @@ impl Backend for PostgresBackend {
     }
 
     fn lease(&self, call: &CallId) -> Result<Lease, BackendError> {
-        let is_held = self.one(sql::LEASE, vec![Box::new(call.to_string())], |row| column::<bool>(row, 0))?;
-        Ok(if is_held == Some(true) { Lease::Held } else { Lease::Lost })
+        let read = |row: &Row| Ok((column::<bool>(row, 0)?, column::<bool>(row, 1)?));
+        Ok(match self.one(sql::LEASE, vec![Box::new(call.to_string())], read)? {
+            None | Some((true, _)) => Lease::Lost,
+            Some((false, false)) => Lease::Overdue,
+            Some((false, true)) => Lease::Held,
+        })
     }
 
     fn take_over(&mut self) -> Result<(), BackendError> {

@@ -150,7 +150,7 @@ async fn serve(
     opened: SyncSender<Result<(), BackendError>>,
     mut queue: UnboundedReceiver<Job>,
 ) {
-    let mut worker = Worker { access, purpose, session: None, has_read: false, epoch: None, seen: None };
+    let mut worker = Worker { access, purpose, session: None, has_read: false, epoch: None };
     let first = in_time(WORK_TIME, worker.session()).await.map(|_| ());
     let failed = first.is_err();
     let _ = opened.send(first);
@@ -158,13 +158,19 @@ async fn serve(
         return;
     }
     worker.purpose = if purpose == Purpose::Create { Purpose::Write } else { purpose };
+    let mut due = Instant::now() + RENEW_TIME;
     loop {
-        match tokio::time::timeout(RENEW_TIME, queue.recv()).await {
+        match tokio::time::timeout_at(due.into(), queue.recv()).await {
             Ok(Some(Job { work, answer })) => {
                 let _ = answer.send(worker.answer(work).await);
             }
             Ok(None) => break,
-            Err(_) => worker.renew().await,
+            Err(_) => {}
+        }
+        // However much there is to do: a host that works is there.
+        if Instant::now() >= due {
+            worker.renew().await;
+            due = Instant::now() + RENEW_TIME;
         }
     }
     worker.give_up().await;
@@ -184,16 +190,16 @@ struct Worker {
     has_read: bool,
     /// What this host has entered as. It is for good: a host that was taken over does not come back as another.
     epoch: Option<i64>,
-    /// How many batches the log had when this host looked or wrote last.
-    seen: Option<i64>,
 }
 
 impl Worker {
     async fn answer(&mut self, work: Work) -> Result<Answer, BackendError> {
         let time = if matches!(work, Work::Scrub) { SCRUB_TIME } else { WORK_TIME };
+        let is_commit = matches!(work, Work::Commit { .. });
         let answer = in_time(time, self.done(work)).await;
-        if answer.as_ref().is_err_and(|error| !error.leaves_nothing()) {
-            // A connection that failed once is not asked again: what it was at is not known.
+        if answer.as_ref().is_err_and(|error| !(is_commit && error.leaves_nothing())) {
+            // A connection that failed once is not asked again: what it was at is not known. A batch that left nothing was
+            // undone as a whole; whatever else fails may leave the pen behind.
             self.leave().await;
         }
         answer
@@ -204,7 +210,7 @@ impl Worker {
             Work::Commit { batch, next } => {
                 let (session, epoch) = self.with_pen()?;
                 let batches = write(session, &batch, Place { next, epoch }).await?;
-                self.seen = Some(batches);
+                session.seen = Some(batches);
                 Ok(Answer::Done)
             }
             Work::GivePen => {
@@ -213,7 +219,7 @@ impl Worker {
                 session.execute_plainly(sql::GIVE_PEN).await.map(|()| Answer::Done)
             }
             Work::Rows { sql, params } => self.session().await?.rows(sql, &params).await.map(Answer::Rows),
-            Work::Scrub => self.session().await?.execute_plainly(sql::SCRUB).await.map(|()| Answer::Done),
+            Work::Scrub => self.scrub().await.map(|()| Answer::Done),
             Work::TakeOver => self.with_pen()?.0.execute_plainly(sql::TAKE_OVER).await.map(|()| Answer::Done),
             Work::TakePen => {
                 let was_there = self.session.is_some();
@@ -233,7 +239,7 @@ impl Worker {
         if self.purpose == Purpose::Read {
             return Err(BackendError::ReadOnly);
         }
-        let (seen, entered) = (self.seen, self.epoch);
+        let entered = self.epoch;
         let session = self.session().await?;
         let started = Instant::now();
         loop {
@@ -252,9 +258,24 @@ impl Worker {
             Some(epoch) => session.number(sql::RENEW, &[Box::new(epoch)]).await?,
         };
         let batches = session.number(sql::BATCHES, &[]).await?;
+        let is_news = session.seen.is_none() || session.seen != batches;
+        session.seen = batches;
         self.epoch = Some(epoch.ok_or(BackendError::Fenced)?);
-        self.seen = batches;
-        Ok(Answer::Pen { is_news: seen != batches })
+        Ok(Answer::Pen { is_news })
+    }
+
+    /// Has the table of contents written anew, over a connection of its own: it may take long, and this host is there all
+    /// the while.
+    async fn scrub(&mut self) -> Result<(), BackendError> {
+        let other = connect(&self.access).await?;
+        other.execute_plainly(sql::SETTINGS).await?;
+        let mut scrubbed = std::pin::pin!(other.execute_plainly(sql::SCRUB));
+        loop {
+            tokio::select! {
+                done = &mut scrubbed => return done,
+                () = tokio::time::sleep(RENEW_TIME) => self.renew().await,
+            }
+        }
     }
 
     /// The session, if it has the pen. One that has taken the place of another does not.
@@ -311,11 +332,14 @@ pub(super) struct Session {
     statements: HashMap<&'static str, Statement>,
     /// Whether nobody else writes.
     has_pen: bool,
+    /// How many batches the log had when this host looked or wrote last, over this connection. Another may lead to a server
+    /// that has lost some.
+    seen: Option<i64>,
 }
 
 impl Session {
     pub(super) fn new(client: Client, driver: tokio::task::JoinHandle<()>) -> Self {
-        Self { client, driver, statements: HashMap::new(), has_pen: false }
+        Self { client, driver, statements: HashMap::new(), has_pen: false, seen: None }
     }
 
     /// Asks something, or does something, with parameters.

@@ -65,7 +65,7 @@ pub(super) const RENEW: &str = "\
 pub(super) const GIVE_UP: &str = "UPDATE ringfence.hosts SET expires = '-infinity' WHERE epoch = $1 RETURNING epoch";
 pub(super) const IS_HOST: &str = "SELECT 1 FROM ringfence.hosts WHERE epoch = $1 AND NOT is_fenced";
 pub(super) const LEASE: &str = "\
-    SELECT NOT h.is_fenced AND h.expires >= clock_timestamp() FROM ringfence.calls c \
+    SELECT h.is_fenced, h.expires >= clock_timestamp() FROM ringfence.calls c \
     JOIN ringfence.hosts h ON h.epoch = c.epoch WHERE c.call = $1";
 /// Under the head's row, so that no batch of theirs is under way.
 pub(super) const TAKE_OVER: &str = "
