@@ -302,7 +302,7 @@ fn odd_paths_end_in_errors() {
 #[test]
 fn host_state_is_never_granted() {
     // FS-26: not the home, not what is in it, not what holds it, and by no other name.
-    let home = Home::new();
+    let home = Home::cold();
     let (state, links) = (home.path(), home.folder("links"));
     symlink(&state, links.join("home")).expect("a link");
     let head = home.folder("head");
