@@ -48,10 +48,13 @@ fn kinds(home: &Home) -> Vec<String> {
     home.entries().iter().map(|entry| entry["kind"].as_str().expect("a kind").to_owned()).collect()
 }
 
-/// Whether any file of the home holds a text.
+/// Whether any file there has this text in it. What is only linked to is not the home's own.
 fn holds(folder: &Path, text: &str) -> bool {
     std::fs::read_dir(folder).expect("a folder").any(|entry| {
         let path = entry.expect("an entry").path();
+        if path.is_symlink() {
+            return false;
+        }
         if path.is_dir() {
             return holds(&path, text);
         }
