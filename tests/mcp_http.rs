@@ -200,7 +200,7 @@ fn malformed_messages_are_answered_over_http() {
 
 #[test]
 fn call_over_http_is_given_up() {
-    let home = spinning(60_000);
+    let home = spinning(30_000);
     let (mine, theirs) = (token(&home, "mine", "agent:a", "call,operate"), token(&home, "theirs", "agent:a", "call"));
     let auditor = token(&home, "auditor", "service:audit", "audit");
     let server = Server::new(&home);
@@ -229,7 +229,7 @@ fn call_over_http_is_given_up() {
         give_up(&mine, 8);
         asking.into_iter().map(|asked| asked.join().expect("an answer")).collect()
     });
-    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     for answer in answers {
         assert_eq!(answer.is(200)["result"]["_meta"]["ringfence/error"]["code"], "host.cancelled");
     }

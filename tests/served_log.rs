@@ -149,7 +149,7 @@ fn explanation_is_that_of_the_command() {
         let args = ["--format", "json", "policy", "explain", "files", "read", "--input", &input, "--as", "agent:a"];
         let mut printed = home.run(args).code(if is_allowed { 0 } else { 3 }).json();
         printed.as_object_mut().expect("an object").remove("hints");
-        for folder in printed["grant"]["folders"].as_array_mut().into_iter().flatten() {
+        for folder in printed.pointer_mut("/grant/folders").and_then(Value::as_array_mut).into_iter().flatten() {
             folder.as_object_mut().expect("an object").remove("host").expect("a folder of the host");
         }
         for explained in [&mut served, &mut printed] {

@@ -278,7 +278,10 @@ pub struct Event {
 impl Events {
     /// The next event; none once the stream has ended.
     pub fn next(&mut self) -> Option<Event> {
+        let began = Instant::now();
         loop {
+            // What says that the stream is alive is no event.
+            assert!(began.elapsed() < PATIENCE, "nothing but silence: {}", self.head);
             while let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
                 self.text = rest;

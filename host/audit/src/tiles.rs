@@ -538,7 +538,7 @@ mod tests {
                 assert!(tile.is_within(size) && tile.is_within(size + 1), "{tile} {size}");
                 let wider = Tile { width: tile.width + 1, ..tile };
                 assert!(tile.is_full() || !wider.is_within(size), "{wider} {size}");
-                assert!(!Tile { index: tile.index + WIDTH, ..tile }.is_within(size), "{tile} {size}");
+                assert!(!Tile { index: size, ..tile }.is_within(size), "{tile} {size}");
             }
         }
     }
