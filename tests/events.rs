@@ -85,6 +85,43 @@ fn stream_ends_with_its_token() {
 }
 
 #[test]
+fn watched_call_is_hidden_once_its_token_is_gone() {
+    // API-01: nothing is sent any more, and the call goes on.
+    let home = Home::new();
+    home.run(["tool", "add", &home.component("spinner", SPINNER)]).code(0);
+    extend(&home, "[tools.spinner.grant.limits]\nwall-ms = 8000\n");
+    let (mine, auditor) = (token(&home, "mine", "agent:a", "call"), token(&home, "auditor", "service:a", "audit"));
+    let server = Server::new(&home);
+    let mut log = server.events("GET", "/v1/events", &authorized(&auditor), "");
+    let body = json!({ "tool": "spinner" }).to_string();
+    let mut events = server.events("POST", "/v1/calls", &authorized(&mine), &body);
+    events.until("started");
+    home.run(["token", "revoke", "mine"]).code(0);
+    server.hang_up();
+    assert_eq!(events.next(), None);
+    let ended = log.until("finished");
+    assert_eq!(ended.last().expect("an end").data["body"]["code"], "tool.limit.time");
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn log_of_others_is_gone_through_to_its_end() {
+    // MAL-09: a part of which nothing may be shown ends no stream, and what is one's own after it is seen.
+    let home = reading();
+    let (mine, theirs) = (token(&home, "mine", "agent:a", "call"), token(&home, "theirs", "agent:b", "call"));
+    let server = Server::new(&home);
+    for _ in 0..=limits::EVENTS_READ_MAX / 2 {
+        server.ask("POST", "/v1/calls", Some(&theirs), &read()).is(200);
+    }
+    let mut own = server.events("GET", "/v1/events?from=0", &authorized(&mine), "");
+    server.ask("POST", "/v1/calls", Some(&mine), &read()).is(200);
+    assert_eq!(names(&own.until("finished")), ["begun", "finished"]);
+    assert_eq!(server.stop(), 0);
+    assert_eq!(own.next(), None);
+}
+
+#[test]
 fn streams_of_one_principal_are_bounded() {
     // MAL-09
     let home = reading();

@@ -249,6 +249,8 @@ pub const REQUESTS_PER_CONNECTION_MAX: usize = 128;
 pub const ANSWERS_QUEUED_MAX: usize = 16;
 /// Milliseconds that somebody at a client has to answer a question.
 pub const ELICITATION_MS_MAX: u64 = 600_000;
+/// Milliseconds that taking a question back may take.
+pub const ELICITATION_END_MS_MAX: u64 = 1_000;
 /// Milliseconds between two notifications that something goes on in a call.
 pub const PROGRESS_MS: u64 = 100;
 /// Bytes of a schema that is repeated to an agent whose input does not fit it.
@@ -283,7 +285,11 @@ pub const STREAM_EVENTS_QUEUED_MAX: usize = 4;
 pub const STREAM_SILENCE_MS_MAX: u64 = 15_000;
 /// Entries that one stream reads at a time.
 pub const EVENTS_READ_MAX: usize = 64;
-/// Milliseconds after which a stream looks for what other processes have written.
+/// Milliseconds after which a stream looks whether it may go on, while its reader keeps it waiting.
+pub const STREAM_CHECK_MS: u64 = 1_000;
+/// Milliseconds before a stream reads on after a part of the log of which it may show nothing.
+pub const EVENTS_PAUSE_MS: u64 = 5;
+/// Milliseconds after which a server looks for what other processes have written.
 pub const EVENTS_POLL_MS: u64 = 5_000;
 /// The same, while a call runs.
 pub const EVENTS_BUSY_POLL_MS: u64 = 250;

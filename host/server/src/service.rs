@@ -33,6 +33,7 @@ use ringfence_runtime::sandbox::Interrupter;
 use ringfence_runtime::sandbox::interrupt;
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::catalogue::Catalogue;
 use crate::catalogue::Offer;
@@ -162,14 +163,42 @@ impl Service {
         self.grown.subscribe()
     }
 
-    /// How many calls run, from now on.
-    pub fn running(&self) -> watch::Receiver<usize> {
-        self.running.subscribe()
+    /// Looks for what others have written to the log: once for all who want to know, and not if nobody does.
+    pub async fn keep_looking(&self) {
+        let (mut running, mut looked) = (self.running.subscribe(), Instant::now());
+        loop {
+            // That a call has begun is seen by looking as well: until it ends the log is open anyway.
+            let is_busy = *running.borrow_and_update() > 0;
+            let poll = if is_busy { limits::EVENTS_BUSY_POLL_MS } else { limits::EVENTS_POLL_MS };
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(looked + Duration::from_millis(poll)) => {}
+                // The sender is in `self`: there is always somebody left to say so.
+                _ = running.changed() => continue,
+            }
+            if self.grown.receiver_count() > 0
+                && let Some(entries) = self.read(|host| host.ledger().len()).await
+            {
+                self.see(entries);
+            }
+            looked = Instant::now();
+        }
+    }
+
+    /// Has something read by whoever only watches; nothing, if no host can be had now. No call is concerned by that, so
+    /// nobody is told: somebody else may have the log for a while.
+    pub(crate) async fn read<T: Send + 'static>(&self, read: impl FnOnce(&Host) -> T + Send + 'static) -> Option<T> {
+        let hosts = Arc::clone(&self.hosts);
+        let read = tokio::task::spawn_blocking(move || hosts.lend().ok().map(|host| read(&host))).await;
+        read.ok().flatten()
     }
 
     /// Takes notice of how far the log has grown.
     pub fn notice(&self, host: &Host) {
-        let entries = host.ledger().len();
+        self.see(host.ledger().len());
+    }
+
+    fn see(&self, entries: u64) {
         self.grown.send_if_modified(|grown| {
             let is_more = entries > *grown;
             *grown = entries.max(*grown);
@@ -185,6 +214,11 @@ impl Service {
     /// Ends when every call is to stop.
     pub async fn stopped(&self) {
         self.stop.1.wait().await;
+    }
+
+    /// Whether every call is to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.1.is_raised()
     }
 
     /// What a seat can reach now. A session that is not open, or is somebody else's, leaves nothing to call.
@@ -314,14 +348,15 @@ impl Service {
 #[derive(Debug)]
 pub struct Changes {
     changed: watch::Receiver<u64>,
-    grown: watch::Receiver<u64>,
+    /// For a seat in a session: of no other is anything in the log.
+    grown: Option<watch::Receiver<u64>>,
     reach: Option<Reach>,
 }
 
 impl Changes {
-    /// Changes from now on.
-    pub fn of(service: &Service) -> Self {
-        Self { changed: service.changed(), grown: service.grown(), reach: None }
+    /// Changes of what a seat can call, from now on.
+    pub fn of(service: &Service, seat: &Seat) -> Self {
+        Self { changed: service.changed(), grown: seat.session.map(|_| service.grown()), reach: None }
     }
 
     /// Ends when what a seat can call may be something else than it was. A session that others have changed is looked at
@@ -339,9 +374,19 @@ impl Changes {
             tokio::select! {
                 // The sender is in the service: there is always somebody left to say so.
                 _ = self.changed.changed() => return,
-                _ = self.grown.changed(), if seat.session.is_some() => {}
+                () = grows(self.grown.as_mut()) => {}
             }
         }
+    }
+}
+
+/// Ends when the log has grown, for somebody who wants to know.
+async fn grows(grown: Option<&mut watch::Receiver<u64>>) {
+    match grown {
+        Some(grown) => {
+            let _ = grown.changed().await;
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -4,7 +4,6 @@
 //! anybody: the log is what waits. Scope `audit` sees every entry; scope `call` those of its own principal. No host is held
 //! while there is nothing to send: others use the log, too.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_model::encoding;
@@ -13,12 +12,12 @@ use ringfence_model::id::CallId;
 use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 use ringfence_runtime::host::Host;
+use ringfence_runtime::ledger::backend::StoredEntry;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::http::Problem;
-use crate::http::Server;
 use crate::http::inbound::Handled;
-use crate::http::inbound::failed;
 use crate::http::inbound::held;
 use crate::http::inbound::number;
 use crate::http::inbound::number_in;
@@ -50,10 +49,26 @@ struct Part {
     events: Vec<Event>,
     /// The first entry after it.
     next: u64,
+    is_more: bool,
+}
+
+/// Somebody who follows the log.
+struct Follower {
+    feed: Feed,
+    next: u64,
+    grown: watch::Receiver<u64>,
+    /// When something was said last.
+    spoken: Instant,
+}
+
+/// When somebody who follows the log reads on.
+#[derive(Clone, Copy)]
+enum Then {
+    After(Duration),
+    Grown,
 }
 
 pub(super) async fn events(admitted: Admitted) -> Handled {
-    let holder = held(&admitted)?.clone();
     let last = one_header(&admitted, LAST)?.map(|text| {
         let last = number(text).and_then(|last| last.checked_add(1));
         last.ok_or_else(|| Problem::bad(format!("`{LAST}` is not the id of an event")))
@@ -68,68 +83,98 @@ pub(super) async fn events(admitted: Admitted) -> Handled {
             "the log has {entries} entries: nothing can be seen after what is not there"
         )));
     }
-    let server = Arc::clone(&admitted.server);
-    let (feed, response) = stream::open(&server, &holder.principal)?;
+    let (feed, response) = stream::open(&admitted.server, held(&admitted)?)?;
+    let grown = admitted.server.service().grown();
+    let follower = Follower { feed, next: from.unwrap_or(entries), grown, spoken: Instant::now() };
     tokio::spawn(async move {
         // Whoever is gone comes again, and says where they were.
-        let _ = follow(&server, &holder, from.unwrap_or(entries), &feed).await;
+        let _ = follower.follow().await;
     });
     Ok(response)
 }
 
-/// Sends entries from an index on, until nobody reads, the token is taken back, or the stream has lasted long enough.
-async fn follow(server: &Arc<Server>, holder: &Holder, mut next: u64, feed: &Feed) -> Result<(), Gone> {
-    let ends = Instant::now() + Duration::from_millis(limits::HTTP_STREAM_MS_MAX);
-    let (mut grown, mut running) = (server.service().grown(), server.service().running());
-    let mut spoken = Instant::now();
-    feed.comment().await?;
-    while server.knows(holder) && Instant::now() < ends {
-        grown.mark_unchanged();
-        let is_busy = *running.borrow_and_update() > 0;
-        // What can't be read now is read later; the operator has been told.
-        if let Ok(Part { events, next: after }) = part(server, holder, next).await {
-            let is_more = after > next;
-            next = after;
-            for Event { index, kind, text } in events {
-                feed.send(Some(index), kind, &text).await?;
-                spoken = Instant::now();
-            }
-            if is_more {
-                continue;
-            }
+impl Follower {
+    /// Sends entries until nobody reads any more or may, or the server stops.
+    async fn follow(mut self) -> Result<(), Gone> {
+        self.comment().await?;
+        // For whoever has left, or may see nothing any more, nothing is read.
+        while self.feed.is_open() && !self.feed.server().service().is_stopped() {
+            self.grown.mark_unchanged();
+            let then = self.send_part().await?;
+            self.rest(then).await?;
         }
-        if spoken.elapsed() >= Duration::from_millis(limits::STREAM_SILENCE_MS_MAX) {
-            feed.comment().await?;
-            spoken = Instant::now();
+        Ok(())
+    }
+
+    async fn send_part(&mut self) -> Result<Then, Gone> {
+        let Some(Part { events, next, is_more }) = part(&self.feed, self.next).await else {
+            // What can't be read now is read later: somebody else may have the log.
+            return Ok(Then::After(Duration::from_millis(limits::EVENTS_POLL_MS)));
+        };
+        let is_shown = !events.is_empty();
+        for Event { index, kind, text } in events {
+            self.feed.send(Some(index), kind, &text).await?;
+            self.spoken = Instant::now();
         }
-        // What others write is seen by looking, and so is that a call has begun: until it ends the log is open anyway.
-        let poll = if is_busy { limits::EVENTS_BUSY_POLL_MS } else { limits::EVENTS_POLL_MS };
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(poll)) => {}
-            // The senders are in the service, which is held here.
-            _ = grown.changed() => {}
-            _ = running.changed() => {}
-            () = feed.gone() => return Err(Gone),
-            () = server.service().stopped() => return Ok(()),
+        self.next = next;
+        Ok(match (is_more, is_shown) {
+            (false, _) => Then::Grown,
+            (true, true) => Then::After(Duration::ZERO),
+            // A log of others' is gone through no faster than others can use it.
+            (true, false) => Then::After(Duration::from_millis(limits::EVENTS_PAUSE_MS)),
+        })
+    }
+
+    /// Ends when it is time to read on. What others write is noticed for all streams at once.
+    async fn rest(&mut self, then: Then) -> Result<(), Gone> {
+        let silence = Duration::from_millis(limits::STREAM_SILENCE_MS_MAX);
+        loop {
+            if self.spoken.elapsed() >= silence {
+                self.comment().await?;
+            }
+            tokio::select! {
+                () = due(then, &mut self.grown) => return Ok(()),
+                () = tokio::time::sleep_until(self.spoken + silence) => {}
+                () = self.feed.over() => return Err(Gone),
+                () = self.feed.server().service().stopped() => return Err(Gone),
+            }
         }
     }
-    Ok(())
+
+    async fn comment(&mut self) -> Result<(), Gone> {
+        self.spoken = Instant::now();
+        self.feed.comment().await
+    }
 }
 
-async fn part(server: &Arc<Server>, holder: &Holder, from: u64) -> Result<Part, Problem> {
-    let (host, holder) = (server.service().host().await?, holder.clone());
-    let read = tokio::task::spawn_blocking(move || {
-        let entries = log::read(&host, from, limits::EVENTS_READ_MAX)?;
+async fn due(then: Then, grown: &mut watch::Receiver<u64>) {
+    match then {
+        Then::After(pause) => tokio::time::sleep(pause).await,
+        // The sender is in the service, which the stream holds.
+        Then::Grown => {
+            let _ = grown.changed().await;
+        }
+    }
+}
+
+async fn part(feed: &Feed, from: u64) -> Option<Part> {
+    let holder = feed.holder().clone();
+    let read = feed.server().service().read(move |host| {
+        let entries = log::read(host, from, limits::EVENTS_READ_MAX).ok()?;
         let next = from.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
-        let events = entries.into_iter().filter_map(|entry| {
-            let body = encoding::decode(&entry.bytes).ok()?.body;
-            let is_seen = holder.may(Scope::Audit) || whose(&host, &body).as_ref() == Some(&holder.principal);
-            let text = String::from_utf8(entry.bytes).ok().filter(|_| is_seen)?;
-            Some(Event { index: entry.index, kind: body.kind(), text })
-        });
-        Ok(Part { events: events.collect(), next })
+        let is_more = next > from;
+        let events = entries.into_iter().filter_map(|entry| event(host, &holder, entry)).collect();
+        Some(Part { events, next, is_more })
     });
-    read.await.unwrap_or_else(|_| Err(failed()))
+    read.await.flatten()
+}
+
+/// An entry as an event, if somebody may see it.
+fn event(host: &Host, holder: &Holder, entry: StoredEntry) -> Option<Event> {
+    let body = encoding::decode(&entry.bytes).ok()?.body;
+    let is_seen = holder.may(Scope::Audit) || whose(host, &body).as_ref() == Some(&holder.principal);
+    let text = String::from_utf8(entry.bytes).ok().filter(|_| is_seen)?;
+    Some(Event { index: entry.index, kind: body.kind(), text })
 }
 
 /// Whom an entry is about; nobody, if it is about the log itself.

@@ -42,7 +42,7 @@ enum Stage {
 pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: impl Future<Output = ()>) {
     let connections = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS_MAX));
     let kept = Arc::clone(server.service());
-    let ready = tokio::spawn(async move { kept.keep_ready().await });
+    let kept = tokio::spawn(async move { tokio::join!(kept.keep_ready(), kept.keep_looking()) });
     let (stage, at) = watch::channel(Stage::Serving);
     let mut stop = std::pin::pin!(stop);
     while let Some((taken, place)) = next(&listener, &connections, stop.as_mut()).await {
@@ -54,7 +54,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: impl Future
         }
     }
     drop(listener);
-    ready.abort();
+    kept.abort();
     stage.send_replace(Stage::Ending);
     // Not for connections: a client that is gone has left its call behind, and one that idles has none.
     let _ = tokio::time::timeout(Duration::from_millis(limits::HTTP_STOP_MS_MAX), server.service().idle()).await;

@@ -45,7 +45,6 @@ use crate::http::stream;
 use crate::http::stream::EVENTS;
 use crate::http::stream::Feed;
 use crate::http::stream::Gone;
-use crate::http::token::Holder;
 use crate::mcp::Agent;
 use crate::mcp::message;
 use crate::mcp::message::Received;
@@ -113,30 +112,28 @@ pub(super) fn listen(admitted: &Admitted) -> Result<Response, Problem> {
         let why = format!("`accept` names `{EVENTS}`: nothing else is sent to who listens");
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "caller.accept", why));
     }
-    let holder = inbound::held(admitted)?.clone();
-    let (server, ends) = (Arc::clone(&admitted.server), Duration::from_millis(limits::HTTP_STREAM_MS_MAX));
-    let (feed, response) = stream::open(&server, &seat.principal)?;
+    let (feed, response) = stream::open(&admitted.server, inbound::held(admitted)?)?;
     tokio::spawn(async move {
         // Whoever is gone comes again, and lists the tools anew.
-        let _ = tokio::time::timeout(ends, tell(&server, &holder, &seat, &feed)).await;
+        let _ = tell(&seat, &feed).await;
     });
     Ok(response)
 }
 
-async fn tell(server: &Server, holder: &Holder, seat: &Seat, feed: &Feed) -> Result<(), Gone> {
+async fn tell(seat: &Seat, feed: &Feed) -> Result<(), Gone> {
     const CHANGED: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
-    let (service, silence) = (server.service(), Duration::from_millis(limits::STREAM_SILENCE_MS_MAX));
-    let mut changes = Changes::of(service);
+    let (service, silence) = (feed.server().service(), Duration::from_millis(limits::STREAM_SILENCE_MS_MAX));
+    let mut changes = Changes::of(service, seat);
     feed.comment().await?;
-    while server.knows(holder) {
+    loop {
         tokio::select! {
+            // What is sent is sent only to who still may see it.
             () = changes.next(service, seat) => feed.send(None, "message", CHANGED).await?,
             () = tokio::time::sleep(silence) => feed.comment().await?,
-            () = feed.gone() => return Err(Gone),
+            () = feed.over() => return Err(Gone),
             () = service.stopped() => return Ok(()),
         }
     }
-    Ok(())
 }
 
 /// The message in a body, and the id it wants an answer under; else the answer to what is none.

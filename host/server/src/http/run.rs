@@ -47,7 +47,7 @@ pub(super) fn is_wanted(admitted: &Admitted) -> bool {
 }
 
 pub(super) async fn streamed(admitted: &Admitted, seat: Seat, wish: Wish, offer: Offer) -> Handled {
-    let (feed, response) = stream::open(&admitted.server, &held(admitted)?.principal)?;
+    let (feed, response) = stream::open(&admitted.server, held(admitted)?)?;
     let (watcher, mut sights) = watch(limits::SIGHTS_BYTES_MAX);
     let contact = Contact { interrupt: Interrupt::never(), watcher: Some(watcher) };
     let service = Arc::clone(admitted.server.service());
@@ -62,8 +62,11 @@ pub(super) async fn streamed(admitted: &Admitted, seat: Seat, wish: Wish, offer:
         return called(&made.await?, &offer);
     }
     tokio::spawn(async move {
-        // Nobody reads any more; the call goes on by itself.
-        let _ = tell(&feed, first, sights, made, &offer).await;
+        // Nobody reads any more, or nobody may; the call goes on by itself.
+        tokio::select! {
+            _ = tell(&feed, first, sights, made, &offer) => {}
+            () = feed.over() => {}
+        }
     });
     Ok(response)
 }

@@ -1,13 +1,15 @@
 //! Streams: answers that are sent as they come about (server-sent events).
 //!
 //! What waits for its reader is a few events, each of a bounded size; whoever takes nothing is hung up on by the listener.
-//! A stream has a place of its own for as long as it lasts, for its request has been answered by then.
+//! A stream has a place of its own for as long as anything is done for it, for its request has been answered by then. It
+//! ends with its token, after an hour at most, and when the server stops, however slowly it is read.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -17,47 +19,80 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body;
 use hyper::body::Frame;
 use ringfence_model::limits;
-use ringfence_model::principal::Principal;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::http::Problem;
 use crate::http::Response;
 use crate::http::Server;
 use crate::http::respond;
 use crate::http::room::StreamPlace;
+use crate::http::token::Holder;
 
 /// The media type of a stream of events.
 pub(super) const EVENTS: &str = "text/event-stream";
 
-/// Nobody reads any more.
+/// Nobody reads any more, or nobody may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gone;
 
 /// Where the events of a stream go.
 #[derive(Debug)]
-pub(super) struct Feed(mpsc::Sender<Bytes>);
+pub(super) struct Feed {
+    events: mpsc::Sender<Bytes>,
+    server: Arc<Server>,
+    holder: Holder,
+    ends: Instant,
+    _place: Arc<StreamPlace>,
+}
 
 /// The body of a stream.
 #[derive(Debug)]
 struct Frames {
     events: mpsc::Receiver<Bytes>,
-    _place: StreamPlace,
+    _place: Arc<StreamPlace>,
 }
 
 /// A stream, and the answer that it is.
-pub(super) fn open(server: &Arc<Server>, principal: &Principal) -> Result<(Feed, Response), Problem> {
+pub(super) fn open(server: &Arc<Server>, holder: &Holder) -> Result<(Feed, Response), Problem> {
     let busy = |_| Problem::busy("as many streams are open as there is room for", limits::RETRY_AFTER_MS);
-    let place = server.room.stream(principal).map_err(busy)?;
+    // Whichever of the two is gone first, the other still costs something.
+    let place = Arc::new(server.room.stream(&holder.principal).map_err(busy)?);
     let (feed, events) = mpsc::channel(limits::STREAM_EVENTS_QUEUED_MAX);
     let mut response = respond(StatusCode::OK, EVENTS, Bytes::new());
-    *response.body_mut() = Frames { events, _place: place }.boxed_unsync();
+    *response.body_mut() = Frames { events, _place: Arc::clone(&place) }.boxed_unsync();
     // A proxy that collects an answer before it hands it on would collect this one for ever.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok((Feed(feed), response))
+    let ends = Instant::now() + Duration::from_millis(limits::HTTP_STREAM_MS_MAX);
+    let feed = Feed { events: feed, server: Arc::clone(server), holder: holder.clone(), ends, _place: place };
+    Ok((feed, response))
 }
 
 impl Feed {
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    pub(super) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Whether somebody reads, and still may.
+    pub(super) fn is_open(&self) -> bool {
+        !self.events.is_closed() && Instant::now() < self.ends && self.server.knows(&self.holder)
+    }
+
+    /// Ends when nobody reads any more, or nobody may.
+    pub(super) async fn over(&self) {
+        while self.is_open() {
+            tokio::select! {
+                () = self.events.closed() => return,
+                () = a_while() => {}
+            }
+        }
+    }
+
     /// Sends an event, as soon as there is room for it. `data` is one line.
     pub(super) async fn send(&self, id: Option<u64>, name: &str, data: &str) -> Result<(), Gone> {
         let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
@@ -69,14 +104,27 @@ impl Feed {
         self.write(":\n\n".to_owned()).await
     }
 
-    /// Ends when nobody reads any more.
-    pub(super) async fn gone(&self) {
-        self.0.closed().await;
-    }
-
     async fn write(&self, text: String) -> Result<(), Gone> {
-        self.0.send(text.into()).await.map_err(|_| Gone)
+        if !self.is_open() {
+            return Err(Gone);
+        }
+        let mut sent = std::pin::pin!(self.events.send(text.into()));
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut sent => return sent.map_err(|_| Gone),
+                () = a_while() => {}
+            }
+            // A reader that takes a byte now and then keeps nothing open that is over.
+            if !self.is_open() || self.server.service().is_stopped() {
+                return Err(Gone);
+            }
+        }
     }
+}
+
+async fn a_while() {
+    tokio::time::sleep(Duration::from_millis(limits::STREAM_CHECK_MS)).await;
 }
 
 impl Body for Frames {

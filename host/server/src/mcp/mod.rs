@@ -204,7 +204,7 @@ type Context = RequestContext<RoleServer>;
 
 /// Tells a client whenever its list of tools may be another one. Never ends.
 async fn tell_of_changes(service: &Service, seat: &Seat, peer: &Peer<RoleServer>) {
-    let mut changes = Changes::of(service);
+    let mut changes = Changes::of(service, seat);
     loop {
         changes.next(service, seat).await;
         // Who has not said hello has seen no list, and who is gone needs none.
