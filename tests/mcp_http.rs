@@ -336,6 +336,11 @@ fn changed_list_is_told_of() {
     server.hang_up();
     assert_eq!(listening.next().expect("an event").data["method"], CHANGED);
     assert_eq!(within.next().expect("an event").data["method"], CHANGED);
+    // A function that is treated as of a stricter effect is shown in other words.
+    extend(&home, "[tools.echo.effects]\nstring = 'reads'\n");
+    server.hang_up();
+    assert_eq!(listening.next().expect("an event").data["method"], CHANGED);
+    assert_eq!(within.next().expect("an event").data["method"], CHANGED);
     // A session that is closed leaves nothing to call.
     server.ask("DELETE", &format!("/v1/sessions/{session}"), Some(&operator), "").is(200);
     assert_eq!(within.next().expect("an event").data["method"], CHANGED);

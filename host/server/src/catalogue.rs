@@ -129,8 +129,11 @@ impl Catalogue {
         let seen = |catalogue: &Self| -> Vec<_> {
             let offers = catalogue.offers.values();
             offers
-                .map(|Offer { name, registered: tool, index, .. }| {
-                    (name.clone(), tool.tool.reference().digest, tool.ring, tool.is_networked, *index)
+                .map(|offer| {
+                    let Offer { name, registered: tool, index, .. } = offer;
+                    // An operator can have a function treated as of another effect, with the tool as it was.
+                    let effect = offer.function().map(|function| function.effect);
+                    (name.clone(), tool.tool.reference().digest, tool.ring, tool.is_networked, *index, effect)
                 })
                 .collect()
         };
