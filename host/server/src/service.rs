@@ -177,7 +177,7 @@ impl Service {
                 _ = running.changed() => continue,
             }
             if self.grown.receiver_count() > 0
-                && let Some(entries) = self.read(|host| host.ledger().len()).await
+                && let Some(entries) = self.read(entries).await
             {
                 self.see(entries);
             }
@@ -342,6 +342,26 @@ impl Service {
     fn note(&self, text: &str) {
         (self.notes)(text);
     }
+}
+
+/// How many entries the log has, whoever has written them: a host that shares it learns of those of others late. It may
+/// block.
+pub(crate) fn entries(host: &Host) -> u64 {
+    // What can't be read is not there yet.
+    let is_there = |index: u64| matches!(host.ledger().entry(index), Ok(Some(_)));
+    let (mut entries, mut step) = (host.ledger().len(), 1_u64);
+    // In steps that double for as long as there is something, and are halved from then on.
+    while is_there(entries.saturating_add(step - 1)) {
+        entries = entries.saturating_add(step);
+        step = step.saturating_mul(2);
+    }
+    while step > 1 {
+        step /= 2;
+        if is_there(entries.saturating_add(step - 1)) {
+            entries = entries.saturating_add(step);
+        }
+    }
+    entries
 }
 
 /// What may make a list of what can be called another one: other tools, or another session.

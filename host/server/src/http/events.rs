@@ -31,6 +31,7 @@ use crate::http::stream::Gone;
 use crate::http::token::AnyOf;
 use crate::http::token::Holder;
 use crate::http::token::Scope;
+use crate::service;
 
 /// The header that says which event was the last to be seen.
 const LAST: &str = "last-event-id";
@@ -77,7 +78,7 @@ pub(super) async fn events(admitted: Admitted) -> Handled {
         Some(next) => Some(next?),
         None => number_in(&admitted, log::FROM)?,
     };
-    let entries = on_host(&admitted, |host| Ok(host.ledger().len())).await?;
+    let entries = on_host(&admitted, |host| Ok(service::entries(host))).await?;
     if from.is_some_and(|from| from > entries) {
         return Err(Problem::bad(format!(
             "the log has {entries} entries: nothing can be seen after what is not there"
@@ -162,7 +163,8 @@ async fn part(feed: &Feed, from: u64) -> Option<Part> {
     let read = feed.server().service().read(move |host| {
         let entries = log::read(host, from, limits::EVENTS_READ_MAX).ok()?;
         let next = from.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
-        let is_more = next > from;
+        // A full part may have been the last one.
+        let is_more = next > from && host.ledger().entry(next).ok()?.is_some();
         let events = entries.into_iter().filter_map(|entry| event(host, &holder, entry)).collect();
         Some(Part { events, next, is_more })
     });
