@@ -10,9 +10,11 @@ use ringfence_model::encoding;
 use ringfence_model::entry::Body;
 use ringfence_model::id::CallId;
 use ringfence_model::limits;
+use ringfence_model::outcome::Output;
 use ringfence_model::principal::Principal;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::ledger::backend::StoredEntry;
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -37,6 +39,9 @@ use crate::service;
 const LAST: &str = "last-event-id";
 /// Who may see events at all.
 pub(super) const SEES: AnyOf = AnyOf(&[Scope::Audit, Scope::Call]);
+
+/// What an entry is called that can't be read, which one of a later version can't be.
+const UNKNOWN: &str = "unknown";
 
 /// An entry that is sent.
 struct Event {
@@ -173,10 +178,22 @@ async fn part(feed: &Feed, from: u64) -> Option<Part> {
 
 /// An entry as an event, if somebody may see it.
 fn event(host: &Host, holder: &Holder, entry: StoredEntry) -> Option<Event> {
-    let body = encoding::decode(&entry.bytes).ok()?.body;
-    let is_seen = holder.may(Scope::Audit) || whose(host, &body).as_ref() == Some(&holder.principal);
-    let text = String::from_utf8(entry.bytes).ok().filter(|_| is_seen)?;
-    Some(Event { index: entry.index, kind: body.kind(), text })
+    let body = encoding::decode(&entry.bytes).ok().map(|entry| entry.body);
+    let whose = || body.as_ref().and_then(|body| whose(host, body));
+    if !holder.may(Scope::Audit) && whose().as_ref() != Some(&holder.principal) {
+        return None;
+    }
+    let kind = body.as_ref().map_or(UNKNOWN, Body::kind);
+    Some(Event { index: entry.index, kind, text: line(entry.bytes) })
+}
+
+/// An entry on one line: as it is recorded, unless it could be taken for more than one line of the stream.
+fn line(bytes: Vec<u8>) -> String {
+    match String::from_utf8(bytes) {
+        Ok(text) if !text.contains(['\n', '\r']) => text,
+        Ok(text) => json!(text).to_string(),
+        Err(error) => json!(Output(error.into_bytes())).to_string(),
+    }
 }
 
 /// Whom an entry is about; nobody, if it is about the log itself.
@@ -197,5 +214,21 @@ fn whose(host: &Host, body: &Body) -> Option<Principal> {
         Body::SessionClosed(closed) => Some(host.ledger().session(closed.session).ok()??.principal),
         Body::SessionOpened(opened) => Some(opened.principal.clone()),
         Body::Settled(settled) => of_call(&settled.call),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_entry_is_two_events() {
+        // OUT-02: one that can't be read is sent all the same, and says nothing beside itself.
+        assert_eq!(line(b"{\"v\":9}".to_vec()), "{\"v\":9}");
+        for bytes in [&b"a\n\nevent: begun\ndata: {}"[..], b"a\rdata: {}", b"\xff\n"] {
+            let line = line(bytes.to_vec());
+            assert!(!line.contains(['\n', '\r']), "{line}");
+            serde_json::from_str::<serde_json::Value>(&line).expect("JSON");
+        }
     }
 }
