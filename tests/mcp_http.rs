@@ -378,7 +378,28 @@ fn held_call_completes_by_elicitation() {
         assert_eq!(result["_meta"]["ringfence/error"]["code"], code, "{result}");
         assert_eq!(raw.leave(), 0);
     }
-    // Who does not say that they can ask anybody is not asked.
+    // A question that is given up is taken back.
+    let mut raw = Raw::new(&home, &["--as", "agent:patient"]);
+    let info = json!({ "protocolVersion": "2025-06-18", "capabilities": { "elicitation": { "form": {}, "url": {} } },
+        "clientInfo": { "name": "t", "version": "1" } });
+    raw.ask("initialize", &info);
+    raw.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    raw.say(&request(77, "tools/call", &read()));
+    let asked = raw.hear();
+    assert_eq!(asked["method"], "elicitation/create", "{asked}");
+    raw.say(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":77}}"#);
+    let taken_back = raw.hear();
+    assert_eq!(taken_back["method"], "notifications/cancelled", "{taken_back}");
+    assert_eq!(taken_back["params"]["requestId"], asked["id"]);
+    assert_eq!(raw.leave(), 0);
+    // Who does not say that they can ask anybody, or only elsewhere, is not asked.
+    let mut raw = Raw::new(&home, &["--as", "agent:elsewhere"]);
+    let info = json!({ "protocolVersion": "2025-11-25", "capabilities": { "elicitation": { "url": {} } },
+        "clientInfo": { "name": "t", "version": "1" } });
+    raw.ask("initialize", &info);
+    raw.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    assert_eq!(raw.ask("tools/call", &read())["result"]["_meta"]["ringfence/error"]["code"], "denied.approval");
+    assert_eq!(raw.leave(), 0);
     let mut raw = Raw::initialized(&home, &["--as", "agent:mute"]);
     assert_eq!(raw.ask("tools/call", &read())["result"]["_meta"]["ringfence/error"]["code"], "denied.approval");
     assert_eq!(raw.leave(), 0);

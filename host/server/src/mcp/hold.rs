@@ -9,8 +9,10 @@ use ringfence_model::limits;
 use ringfence_runtime::ledger::approvals::Approval;
 use rmcp::model::ClientResult;
 use rmcp::model::ElicitationAction;
+use rmcp::model::ElicitationCapability;
 use rmcp::model::ProtocolVersion;
 use rmcp::model::ServerRequest;
+use rmcp::service::PeerRequestOptions;
 use serde_json::json;
 
 use crate::mcp::Context;
@@ -19,15 +21,30 @@ use crate::mcp::Context;
 pub(super) async fn is_approved(context: &Context, held: &Approval) -> bool {
     let can_ask = context.peer.peer_info().is_some_and(|client| {
         // Later versions have no requests from a server.
-        client.capabilities.elicitation.is_some() && client.protocol_version != ProtocolVersion::V_2026_07_28
+        client.capabilities.elicitation.as_ref().is_some_and(takes_forms)
+            && client.protocol_version != ProtocolVersion::V_2026_07_28
     });
     let Some(question) = question(held).filter(|_| can_ask) else { return false };
-    let patience = Duration::from_millis(limits::ELICITATION_MS_MAX);
-    let asked = tokio::select! {
-        asked = tokio::time::timeout(patience, context.peer.send_request(question)) => asked,
-        () = context.ct.cancelled() => return false,
+    let options = PeerRequestOptions::no_options();
+    let Ok(mut asked) = context.peer.send_cancellable_request(question, options).await else { return false };
+    let why = tokio::select! {
+        said = &mut asked.rx => return is_yes(&said),
+        () = tokio::time::sleep(Duration::from_millis(limits::ELICITATION_MS_MAX)) => "nobody has answered in time",
+        () = context.ct.cancelled() => "the call was given up",
     };
-    matches!(asked, Ok(Ok(ClientResult::ElicitResult(said))) if said.action == ElicitationAction::Accept)
+    // Somebody still looks at the question. Where the client is gone, nobody does.
+    let end = Duration::from_millis(limits::ELICITATION_END_MS_MAX);
+    let _ = tokio::time::timeout(end, asked.cancel(Some(why.to_owned()))).await;
+    false
+}
+
+/// Whether a client shows forms: it says so, or says nothing of what it shows, which was all there was to say once.
+fn takes_forms(elicitation: &ElicitationCapability) -> bool {
+    elicitation.form.is_some() || elicitation.url.is_none()
+}
+
+fn is_yes<E, F>(said: &Result<Result<ClientResult, E>, F>) -> bool {
+    matches!(said, Ok(Ok(ClientResult::ElicitResult(said))) if said.action == ElicitationAction::Accept)
 }
 
 fn question(held: &Approval) -> Option<ServerRequest> {
