@@ -657,6 +657,12 @@ fn remarks_are_lines_of_a_log() {
         assert!(line["message"].as_str().is_some_and(|message| message.contains("read anew")), "{line}");
     }
     assert_eq!(server.stop(), 0);
+    // So is what it ends with.
+    home.configure(before.split("[tools.\"x").next().expect("the rest"));
+    let refused = home.run(["serve", "--log-format", "json", "--listen", "0.0.0.0:0"]);
+    refused.code(1);
+    let lines: Vec<Value> = refused.stderr.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(lines.iter().any(|line| line["level"] == "error"), "{lines:?}");
 }
 
 #[test]

@@ -64,6 +64,14 @@ impl Args {
                 .hint("`ringfence help`, and `--help` after any command, show what can be written")
         })
     }
+
+    /// How remarks are written, the last one too.
+    pub fn notes(&self) -> Format {
+        match &self.command {
+            Command::Serve(serve) => serve.log_format,
+            _ => Format::Human,
+        }
+    }
 }
 
 /// Whether a command line that can't be read asks for JSON all the same. What comes after `--` is a tool's.

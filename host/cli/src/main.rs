@@ -27,7 +27,7 @@ fn main() -> std::process::ExitCode {
             Ok(args) => args,
             Err(error) => return output::Output::new(args::Format::Json).error(&error),
         };
-        let output = output::Output::new(args.format);
+        let output = output::Output::new(args.format).with_notes(args.notes());
         let exit = commands::run(args, output).unwrap_or_else(|error| output.error(&error));
         output.finish(exit)
     })

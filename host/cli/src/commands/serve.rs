@@ -26,7 +26,6 @@ use crate::tokens;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8790);
 
 pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, CommandError> {
-    let output = output.with_notes(args.log_format);
     let tokens = tokens::known(&home)?;
     if tokens.is_empty() {
         return Err(CommandError::no_tokens());
