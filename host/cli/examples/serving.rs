@@ -33,6 +33,7 @@ use hyper::body::Bytes;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use ringfence_model::limits;
 use rmcp::RoleServer;
 use rmcp::ServerHandler;
 use rmcp::model::CallToolRequestParams;
@@ -403,10 +404,16 @@ async fn over_lines(plan: &Plan) -> Result<(), Failed> {
 
 /// Streams that wait for a changed list: over HTTP the protocol has no sessions, so this is what idles.
 async fn listen(plan: &Plan, listeners: usize) -> Result<(), Failed> {
-    let mut served = Served::new(plan, listeners.div_ceil(32).max(1))?;
+    if listeners > limits::HTTP_STREAMS_MAX {
+        let max = limits::HTTP_STREAMS_MAX;
+        return Err(format!("`--listeners` is at most {max}: a server holds no more streams open at a time").into());
+    }
+    let mut served = Served::new(plan, listeners.div_ceil(limits::HTTP_STREAMS_PER_PRINCIPAL_MAX).max(1))?;
     let before = served.resident()?;
     let mut held = Vec::new();
-    for (number, token) in (0..listeners).map(|number| (number, served.token(number / 32))) {
+    for (number, token) in
+        (0..listeners).map(|number| (number, served.token(number / limits::HTTP_STREAMS_PER_PRINCIPAL_MAX)))
+    {
         let mut stream = TcpStream::connect(&served.address).await?;
         let request = format!(
             "GET /mcp HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\naccept: text/event-stream\r\n\r\n",
