@@ -267,10 +267,6 @@ fn holds(lab: &Lab, class: Class, name: &str, trial: &Trial, struck: &Ran) -> Co
     let again = trial.again();
     let runs_once = usize::from(!matches!(class, Class::Pure | Class::Reads));
     match (class, come) {
-        (_, Come::Nowhere) | (Class::Reads | Class::Idempotent | Class::Queryable, Come::Begun) => {
-            again.code(0);
-            assert_eq!(lab.effects(name), runs_once, "{context}");
-        }
         (Class::Pure, Come::Begun) => panic!("an intent that waits for nothing: {context}"),
         (Class::Blind, Come::Begun) => {
             again.code(3).says("denied.effect-unknown");
@@ -281,7 +277,8 @@ fn holds(lab: &Lab, class: Class, name: &str, trial: &Trial, struck: &Ran) -> Co
             again.code(4);
             assert_eq!(lab.effects(name), before, "{context}");
         }
-        (_, Come::Finished) => {
+        // It runs, runs again, is found to have run, or is on record.
+        _ => {
             again.code(0);
             assert_eq!(lab.effects(name), runs_once, "{context}");
         }

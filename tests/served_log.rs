@@ -56,14 +56,14 @@ fn log_is_served_as_it_is_published() {
     let auditor = token(&home, "auditor", "service:audit", "audit");
     let to = home.folder("www").join("log");
     home.run(["log".as_ref(), "publish".as_ref(), "--to".as_ref(), to.as_os_str()]).code(0);
-    let (published, lines) = (files(&to), home.run(["log", "export"]).code(0).text().to_owned());
+    let (published, lines) = (files(&to), home.run(["log", "export"]).code(0).text());
     let count = lines.lines().count();
     assert!(published.contains_key("tile/entries/000") && published.contains_key("tile/1/000.p/1"), "{published:?}");
     let server = Server::new(&home);
     let get = |path: &str| server.ask("GET", path, Some(&auditor), "");
     for (path, bytes) in &published {
-        let served = get(&format!("/v1/log/{path}"));
-        assert!(served.status == 200 && served.body == *bytes, "{path}: {}", served.head);
+        let given = get(&format!("/v1/log/{path}"));
+        assert!(given.status == 200 && given.body == *bytes, "{path}: {}", given.head);
     }
     // A narrower tile is a part of it; a wider one is not there yet, and neither is another spelling.
     assert_eq!(get("/v1/log/tile/0/000.p/3").body, published["tile/0/000"][..96]);
@@ -142,8 +142,8 @@ fn explanation_is_that_of_the_command() {
         let input = json!({ "path": path });
         let body = json!({ "tool": "files", "function": "read", "input": input, "principal": "agent:a" });
         let answer = server.ask("POST", "/v1/policies/explain", Some(&auditor), &body.to_string());
-        let mut served = answer.is(200);
-        assert_eq!(served["allowed"], is_allowed, "{served}");
+        let mut given = answer.is(200);
+        assert_eq!(given["allowed"], is_allowed, "{given}");
         assert!(!String::from_utf8_lossy(&answer.body).contains(&host));
         let input = input.to_string();
         let args = ["--format", "json", "policy", "explain", "files", "read", "--input", &input, "--as", "agent:a"];
@@ -152,10 +152,10 @@ fn explanation_is_that_of_the_command() {
         for folder in printed.pointer_mut("/grant/folders").and_then(Value::as_array_mut).into_iter().flatten() {
             folder.as_object_mut().expect("an object").remove("host").expect("a folder of the host");
         }
-        for explained in [&mut served, &mut printed] {
+        for explained in [&mut given, &mut printed] {
             explained["request"].as_object_mut().expect("a request").remove("time-ms").expect("a time");
         }
-        assert_eq!(served, printed);
+        assert_eq!(given, printed);
     }
     for (body, status, code) in [
         (json!({ "tool": "files", "function": "read", "input": {} }), 422, "caller.not-asked"),

@@ -22,7 +22,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 /// How long a server may take to start.
-const START_TIME: Duration = Duration::from_secs(60);
+const START_TIME: Duration = Duration::from_mins(1);
 const USER: &str = "ringfence";
 const MISSING: &str = "PostgreSQL is missing: install Debian's `postgresql` (`scripts/need.sh postgres`), or name a \
                        server: RINGFENCE_TEST_POSTGRES=postgres://USER:PASSWORD@HOST/DATABASE";

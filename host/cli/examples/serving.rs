@@ -366,7 +366,7 @@ impl Lines {
         self.say(message).await?;
         let line = self.output.next_line().await?.ok_or("the server ended")?;
         let answer: Value = serde_json::from_str(&line)?;
-        if answer["error"].is_null() { Ok(answer) } else { Err(format!("{answer}").into()) }
+        if answer.get("error").is_none_or(Value::is_null) { Ok(answer) } else { Err(format!("{answer}").into()) }
     }
 
     async fn calls(&mut self, wall: Duration) -> Result<Vec<Duration>, Failed> {
@@ -420,10 +420,10 @@ async fn listen(plan: &Plan, listeners: usize) -> Result<(), Failed> {
             served.address
         );
         stream.write_all(request.as_bytes()).await?;
-        let mut head = [0; 12];
-        stream.read_exact(&mut head).await?;
-        if &head != b"HTTP/1.1 200" {
-            return Err(format!("listener {number}: {}", String::from_utf8_lossy(&head)).into());
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await?;
+        if &status != b"HTTP/1.1 200" {
+            return Err(format!("listener {number}: {}", String::from_utf8_lossy(&status)).into());
         }
         held.push(stream);
     }
@@ -476,19 +476,19 @@ async fn soak(plan: &Plan, wall: Duration) -> Result<(), Failed> {
     let finished: std::collections::HashSet<String> = export
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|entry| entry["kind"] == "finished")
-        .filter_map(|entry| Some(entry["body"]["call"].as_str()?.to_owned()))
+        .filter(|entry| entry.get("kind").is_some_and(|kind| kind == "finished"))
+        .filter_map(|entry| Some(entry.pointer("/body/call")?.as_str()?.to_owned()))
         .collect();
     let calls = std::mem::take(&mut *answered.calls.lock().unwrap_or_else(PoisonError::into_inner));
-    let lost = calls.iter().filter(|call| !finished.contains(*call)).count();
+    let missing = calls.iter().filter(|call| !finished.contains(*call)).count();
     println!(
-        "soak of {wall:?}: {} calls answered, {} told to come again, {} faults; {lost} lost; resident {warm} warm, {peak} \
+        "soak of {wall:?}: {} calls answered, {} told to come again, {} faults; {missing} lost; resident {warm} warm, {peak} \
          at most, {last} at the end",
         calls.len(),
         answered.refused.load(Ordering::Relaxed),
         answered.faults.load(Ordering::Relaxed),
     );
-    if lost == 0 { Ok(()) } else { Err(format!("{lost} calls are not on record").into()) }
+    if missing == 0 { Ok(()) } else { Err(format!("{missing} calls are not on record").into()) }
 }
 
 fn text(target: &Target, extra: &str, length: usize) -> String {
@@ -516,7 +516,8 @@ async fn honest(target: Target, end: Instant, answered: Arc<Answered>) -> Result
         if !head.starts_with("HTTP/1.1 200") {
             return Err(format!("an honest caller got {head} {body}").into());
         }
-        let call = serde_json::from_str::<Value>(body)?["call"].as_str().ok_or("no call")?.to_owned();
+        let shown: Value = serde_json::from_str(body)?;
+        let call = shown.get("call").and_then(Value::as_str).ok_or("no call")?.to_owned();
         answered.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }
     Ok(())
@@ -546,7 +547,8 @@ async fn misbehave(target: &Target, fault: Fault) -> Result<(), Failed> {
             let one = [request.as_bytes(), &target.body].concat();
             stream.write_all(&one.repeat(64)).await?;
             let mut said = [0; 4096];
-            stream.read(&mut said).await?;
+            // Whatever is said is said to somebody who does not listen.
+            let _ = stream.read(&mut said).await?;
         }
         Fault::Reset => {
             stream.write_all(request.as_bytes()).await?;

@@ -237,7 +237,7 @@ pub struct InitArgs {
     /// Keep the log in a database: `postgres://USER@HOST[:PORT]/DATABASE` [default: a file in the home]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
-    /// The file that holds the password of the database; else it stands in RINGFENCE_STORE_PASSWORD
+    /// The file that holds the password of the database; else it stands in `RINGFENCE_STORE_PASSWORD`
     #[arg(long, value_name = "FILE", requires = "store")]
     pub store_password_file: Option<PathBuf>,
     /// Certificates (PEM) that the server's has to lead to [default: Mozilla's roots]

@@ -189,12 +189,9 @@ impl LogConfig {
         let store = self.store.as_ref().map(|store| ("store", store.to_string()));
         let files = [("store-password-file", &self.store_password_file), ("store-roots", &self.store_roots)];
         let files = files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?.display().to_string())));
-        let lines: String = store
-            .into_iter()
-            .chain(files)
-            .map(|(key, value)| format!("{key} = {}\n", toml::Value::String(value)))
-            .collect();
-        if lines.is_empty() { lines } else { format!("\n[log]\n{lines}") }
+        let line = |(key, value)| format!("{key} = {}\n", toml::Value::String(value));
+        let lines: Vec<String> = store.into_iter().chain(files).map(line).collect();
+        if lines.is_empty() { String::new() } else { format!("\n[log]\n{}", lines.concat()) }
     }
 }
 

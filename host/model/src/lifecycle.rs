@@ -64,7 +64,10 @@ impl Phase {
 
     /// The phase that a step leads to; none if it can't be taken from here.
     #[must_use]
-    #[expect(clippy::match_same_arms, reason = "it is a table: each phase has its rows, and a new step is in none unseen")]
+    #[expect(
+        clippy::match_same_arms,
+        reason = "it is a table: each phase has its rows, and a new step is in none unseen"
+    )]
     pub const fn after(self, step: Step) -> Option<Self> {
         match (self, step) {
             (Self::Intended, Step::Begin) => Some(Self::Attempting),

@@ -296,7 +296,8 @@ impl Host {
         };
         let interrupt = contact.interrupt.clone().or_halted(self.parts.config.halt.clone());
         let contact = &Contact { interrupt, watcher: contact.watcher.clone() };
-        pipeline::call(&self.parts, &policies, IncomingCall { request, tool, contact }).await
+        // All the stages of a call make a large future, and callers put it into theirs.
+        Box::pin(pipeline::call(&self.parts, &policies, IncomingCall { request, tool, contact })).await
     }
 
     /// Signs a checkpoint that covers everything recorded so far; answers with the signed note.

@@ -190,7 +190,7 @@ impl Sequencer {
         let _pen = ledger.pen()?;
         self.check_key(ledger)?;
         if ledger.is_shared()
-            && let Some(newer) = self.newer(ledger, &state)?
+            && let Some(newer) = Self::newer(ledger, &state)?
         {
             *state = newer;
         }
@@ -284,10 +284,10 @@ impl Sequencer {
     }
 
     /// What another host has published since, if it extends what this one knows and is by the key of this one.
-    fn newer(&self, ledger: &Ledger, known: &State) -> Result<Option<State>, SequencerError> {
+    fn newer(ledger: &Ledger, known: &State) -> Result<Option<State>, SequencerError> {
         let known_size = known.published.as_ref().map_or(0, |published| published.checkpoint.size);
         let stored = ledger.read(|backend| backend.latest_checkpoint())?;
-        if !stored.is_some_and(|stored| stored.size > known_size) {
+        if stored.is_none_or(|stored| stored.size <= known_size) {
             return Ok(None);
         }
         let keys = keys(ledger)?;
@@ -574,9 +574,9 @@ mod tests {
         };
         let notes = [0, 1, 5, 12, 1].map(note).to_vec();
         let places = (1..5).flat_map(|level| (0..ledger.len() >> level).map(move |index| (level, index)));
-        let node =
+        let hash =
             |(level, index)| ledger.read(|backend| backend.node(level, index)).expect("an answer").expect("a node");
-        (notes, places.map(node).collect())
+        (notes, places.map(hash).collect())
     }
 
     #[test]

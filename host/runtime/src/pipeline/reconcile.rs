@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::host::Parts;
 use crate::ledger::Ending;
+use crate::ledger::Ledger;
 use crate::ledger::adoption::Finding;
 use crate::pipeline::CallFailure;
 use crate::pipeline::GrantedCall;
@@ -69,7 +70,7 @@ async fn ask(
 ) -> Result<Response, CallFailure> {
     let admitted = &granted.admitted;
     let request = CallRequest {
-        call: parts.on_ledger(|ledger| ledger.new_call_id()).await?,
+        call: parts.on_ledger(Ledger::new_call_id).await?,
         function: Some(function.to_owned()),
         asked: granted.grant.asked_to_read(),
         idempotency_key: None,

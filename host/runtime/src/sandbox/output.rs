@@ -32,17 +32,19 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 #[error("the output limit is reached")]
 pub(crate) struct OutputLimitReached;
 
+/// Who is told of what is written, and as what.
+pub(crate) type Told = (Watcher, fn(Vec<u8>) -> Sight);
+
 /// One stream, shared between the guest that writes and the host that reads it afterwards.
 #[derive(Clone, Debug)]
 pub(crate) struct CappedOutput {
     bytes_max: usize,
     written: Arc<Mutex<Vec<u8>>>,
-    /// Who is told of what is written, and as what.
-    watcher: Option<(Watcher, fn(Vec<u8>) -> Sight)>,
+    watcher: Option<Told>,
 }
 
 impl CappedOutput {
-    pub(crate) fn new(bytes_max: u64, watcher: Option<(Watcher, fn(Vec<u8>) -> Sight)>) -> Self {
+    pub(crate) fn new(bytes_max: u64, watcher: Option<Told>) -> Self {
         Self { bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX), written: Arc::default(), watcher }
     }
 

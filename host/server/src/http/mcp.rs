@@ -142,7 +142,7 @@ fn read(body: &[u8]) -> Result<(Received, Option<RequestId>), Box<Response>> {
         let why = format!("the body is not JSON that can be read in one way: {error}");
         Box::new(refused(None, &ErrorData::parse_error(why, None)))
     })?;
-    message::read(value).map_err(|fault| Box::new(refused(fault.id, &fault.error)))
+    message::read(value).map_err(|fault| Box::new(refused(fault.id.as_ref(), &fault.error)))
 }
 
 /// Has the call stop that a message gives up. Of two under one id neither is: it may be somebody else's.
@@ -213,7 +213,7 @@ fn request(headers: HeaderMap, body: Bytes) -> Result<Request<Full<Bytes>>, Prob
     Ok(request)
 }
 
-fn refused(id: Option<RequestId>, error: &ErrorData) -> Response {
+fn refused(id: Option<&RequestId>, error: &ErrorData) -> Response {
     let error = object!({ "jsonrpc": "2.0", "id": id, "error": error });
     crate::http::json(StatusCode::BAD_REQUEST, &error)
 }

@@ -31,7 +31,7 @@ pub(super) fn told(context: &Context) -> (Option<Watcher>, impl Future<Output = 
         if let Some((token, sights)) = seen {
             tell(&peer, &token, sights).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
 }
 

@@ -43,7 +43,7 @@ fn is_lost(code: &SqlState) -> bool {
 }
 
 fn lost_or_unreadable(error: &Error) -> BackendError {
-    let is_io = error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>());
+    let is_io = error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     if is_io { BackendError::Lost(told(error)) } else { BackendError::Other(told(error)) }
 }
 

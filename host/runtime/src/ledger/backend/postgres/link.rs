@@ -35,7 +35,7 @@ use crate::ledger::backend::postgres::write::write;
 
 /// How long a piece of work may take, and one that writes a whole table anew.
 const WORK_TIME: Duration = Duration::from_secs(30);
-const SCRUB_TIME: Duration = Duration::from_secs(3600);
+const SCRUB_TIME: Duration = Duration::from_hours(1);
 /// How long to wait for the pen; somebody who stopped with it loses it before that.
 const PEN_WAIT: Duration = Duration::from_secs(20);
 /// After how long without work the lease is renewed; it lasts some times as long.
@@ -196,7 +196,7 @@ impl Worker {
     async fn answer(&mut self, work: Work) -> Result<Answer, BackendError> {
         let time = if matches!(work, Work::Scrub) { SCRUB_TIME } else { WORK_TIME };
         let is_commit = matches!(work, Work::Commit { .. });
-        let answer = in_time(time, self.done(work)).await;
+        let answer = in_time(time, Box::pin(self.done(work))).await;
         if answer.as_ref().is_err_and(|error| !(is_commit && error.leaves_nothing())) {
             // A connection that failed once is not asked again: what it was at is not known. A batch that left nothing was
             // undone as a whole; whatever else fails may leave the pen behind.

@@ -392,7 +392,8 @@ fn older_schema_is_brought_up() {
     );
     let message = refused(PostgresBackend::open_read_only(access(&scene.database)));
     assert!(message.ends_with("its schema has version `1`; a command that writes to it brings it up"), "{message}");
-    let ledgers = thread::scope(|scope| [(), ()].map(|()| scope.spawn(|| scene.open())).map(|open| open.join()));
+    let ledgers =
+        thread::scope(|scope| [(), ()].map(|()| scope.spawn(|| scene.open())).map(thread::ScopedJoinHandle::join));
     for (number, ledger) in (10..).zip(ledgers) {
         make(&ledger.expect("an end"), intent(number, Reach::Writes));
     }
