@@ -89,7 +89,7 @@ fn watched_call_is_hidden_once_its_token_is_gone() {
     // API-01: nothing is sent any more, and the call goes on.
     let home = Home::new();
     home.run(["tool", "add", &home.component("spinner", SPINNER)]).code(0);
-    extend(&home, "[tools.spinner.grant.limits]\nwall-ms = 8000\n");
+    extend(&home, "[tools.spinner.grant.limits]\nwall-ms = 5000\n");
     let (mine, auditor) = (token(&home, "mine", "agent:a", "call"), token(&home, "auditor", "service:a", "audit"));
     let server = Server::new(&home);
     let mut log = server.events("GET", "/v1/events", &authorized(&auditor), "");
