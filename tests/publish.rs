@@ -26,7 +26,7 @@ fn verify(home: &Home, folder: &Path) -> Ran {
 }
 
 /// Every file below a folder, by its path from there.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut left = vec![folder.to_owned()];
     while let Some(at) = left.pop() {

@@ -1,9 +1,5 @@
 //! The log over HTTP: the same bytes that `ringfence log` hands out, and what the policies would say.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-
 use ringfence_model::limits;
 use serde_json::Value;
 use serde_json::json;
@@ -15,24 +11,7 @@ use crate::harness::server::extend;
 use crate::harness::server::read;
 use crate::harness::server::reading;
 use crate::harness::server::token;
-
-/// Every file below a folder, by its path from there.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut left = vec![folder.to_owned()];
-    while let Some(at) = left.pop() {
-        for entry in fs::read_dir(&at).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                left.push(path);
-            } else {
-                let name = path.strip_prefix(folder).expect("below").display().to_string();
-                found.insert(name, fs::read(&path).expect("a file"));
-            }
-        }
-    }
-    found
-}
+use crate::publish::files;
 
 /// A home whose log has more entries than one tile holds.
 fn long() -> Home {

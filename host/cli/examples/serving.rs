@@ -56,6 +56,8 @@ type Failed = Box<dyn Error + Send + Sync>;
 
 /// Connections at the same time.
 const CONNECTIONS: usize = 32;
+/// How often a soak looks at the server's memory: growth shows over minutes, and looking takes time from what is measured.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What the bare server of MCP is started with.
 const ECHO: &str = "--echo-mcp";
 
@@ -463,7 +465,7 @@ async fn soak(plan: &Plan, wall: Duration) -> Result<(), Failed> {
     let warm = served.resident()?;
     let mut peak = warm;
     while Instant::now() < end {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(LOOK_EVERY).await;
         peak = peak.max(served.resident()?);
     }
     for work in working {
