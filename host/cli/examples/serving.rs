@@ -169,6 +169,10 @@ fn home(plan: &Plan) -> Result<tempfile::TempDir, Failed> {
     run(plan, home.path(), &["init", "--origin", "bench.example/log"])?;
     let tool = plan.tool.to_str().ok_or("the tool's path is no text")?;
     run(plan, home.path(), &["tool", "add", tool])?;
+    // As many places as there are connections: the ring of what nobody vouches for has two, and all others would wait.
+    let config = home.path().join("home/ringfence.toml");
+    let text = std::fs::read_to_string(&config)?;
+    std::fs::write(&config, format!("{text}\n[rings.3]\nconcurrent-calls = {CONNECTIONS}\n"))?;
     Ok(home)
 }
 

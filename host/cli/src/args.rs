@@ -27,6 +27,7 @@ use ringfence_model::limits;
 use ringfence_model::outcome::is_unprintable;
 use ringfence_model::principal::Principal;
 use ringfence_model::time::Timestamp;
+use ringfence_runtime::bench::Part;
 use ringfence_server::http::token::Scope;
 
 use crate::config::tools::Name;
@@ -993,6 +994,9 @@ pub struct SubjectArgs {
 
 #[derive(ClapArgs, Debug)]
 pub struct BenchArgs {
+    /// Measure only this: policies, calls, record, log, network or files
+    #[arg(long, value_name = "PART", value_delimiter = ',', value_parser = part)]
+    pub only: Vec<Part>,
     /// Measure for about this long at each row
     #[arg(long, value_name = "SECONDS", default_value = "2")]
     pub seconds: Seconds,
@@ -1005,6 +1009,15 @@ pub struct BenchArgs {
     /// Instead of the rows: the memory of so many sandboxes that are open at once
     #[arg(long, value_name = "N", conflicts_with = "soak")]
     pub held: Option<u64>,
+    /// Instead of the rows: a log of so many entries on disk against one of 10,000
+    #[arg(long, value_name = "ENTRIES", conflicts_with_all = ["soak", "held"], value_parser = clap::value_parser!(u64).range(20..))]
+    pub history: Option<u64>,
+}
+
+fn part(text: &str) -> Result<Part, String> {
+    Part::named(text).ok_or_else(|| {
+        format!("it is none of {}", Part::ALL.iter().map(|part| part.name()).collect::<Vec<_>>().join(", "))
+    })
 }
 
 /// `HOST::GUEST[:ro|rw][,deny=GLOB][,bytes=N][,files=N]`.

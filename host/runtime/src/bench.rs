@@ -4,12 +4,12 @@
 //! that could be done, both timed in turn, so that a machine that slows down slows both. Nothing here asserts a time.
 
 pub mod endurance;
+pub mod history;
 mod network;
 mod policies;
+mod record;
 
 use std::fmt;
-use std::fs::File;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -50,7 +50,6 @@ use crate::ledger::Ledger;
 use crate::ledger::SystemRandom;
 use crate::ledger::backend::Backend;
 use crate::ledger::backend::memory::MemoryBackend;
-use crate::ledger::backend::sqlite::SqliteBackend;
 use crate::policy::Policy;
 use crate::policy::PolicySet;
 use crate::sandbox;
@@ -70,6 +69,8 @@ const FILE_BYTES: usize = 1024 * 1024;
 pub struct Plan<'a> {
     /// Milliseconds for each row.
     pub millis: u64,
+    /// What rows there are.
+    pub parts: &'a [Part],
     /// Entries of the log that is verified.
     pub entries: u64,
     /// The built-in policies, each by its name.
@@ -81,6 +82,56 @@ impl<'a> Plan<'a> {
     fn ring_default(&self) -> Result<&'a [u8], String> {
         let found = self.policies.iter().find(|(name, _)| *name == "ring-default");
         found.map(|(_, component)| *component).ok_or_else(|| "there is no `ring-default`".to_owned())
+    }
+}
+
+/// What is measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Decisions of policies.
+    Policies,
+    /// Calls in memory.
+    Calls,
+    /// Calls recorded on disk.
+    Record,
+    /// A log appended to and verified.
+    Log,
+    /// Requests over HTTP.
+    Network,
+    /// Granted files.
+    Files,
+}
+
+impl Part {
+    /// All of them, in the order they are measured.
+    pub const ALL: &[Self] = &[Self::Policies, Self::Calls, Self::Record, Self::Log, Self::Network, Self::Files];
+
+    /// The part of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|part| part.name() == name)
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Policies => "policies",
+            Self::Calls => "calls",
+            Self::Record => "record",
+            Self::Log => "log",
+            Self::Network => "network",
+            Self::Files => "files",
+        }
+    }
+
+    const fn about(self) -> &'static str {
+        match self {
+            Self::Policies => "policy decisions against raw instances",
+            Self::Calls => "calls in memory against raw instances",
+            Self::Record => "durable calls against fdatasync",
+            Self::Log => "appending and verifying against SHA-256",
+            Self::Network => "requests against a bare client",
+            Self::Files => "reading a granted file against wasmtime-wasi alone",
+        }
     }
 }
 
@@ -127,33 +178,14 @@ pub struct Report {
     pub rows: Vec<Row>,
 }
 
-/// Measures everything; `progress` is told what comes next.
+/// Measures what the plan names; `progress` is told what comes next.
 pub async fn run(plan: &Plan<'_>, progress: impl Fn(&str)) -> Result<Report, String> {
-    let mut rows = Vec::new();
     let bench = Bench::new(plan).await?;
-    progress("1/11 a policy decision against a raw instance");
-    rows.push(bench.decision()?);
-    progress("2/11 five policies against a raw instance");
-    rows.push(bench.five_policies()?);
-    progress("3/11 a thousand rules against ten");
-    rows.push(bench.many_rules("allow-list", "1,000 allow-list rules")?);
-    rows.push(bench.many_rules("argument-schema", "1,000 argument-schema rules")?);
-    progress("4/11 a sandboxed call against a raw instance");
-    rows.push(bench.sandboxed_call().await?);
-    progress("5/11 a governed call in memory against two raw instances");
-    rows.push(Box::pin(bench.governed_call()).await?);
-    progress("6/11 a durable call against fdatasync");
-    rows.push(Box::pin(bench.durable_call()).await?);
-    progress("7/11 appending against SHA-256");
-    rows.push(bench.append()?);
-    progress("8/11 verifying against SHA-256");
-    rows.push(bench.verify()?);
-    progress("9/11 requests of 1 KiB against a bare client");
-    rows.push(network::row("request of 1 KiB", plan.millis, 1024).await?);
-    progress("10/11 requests of 1 MiB against a bare client");
-    rows.push(network::row("request of 1 MiB", plan.millis, 1024 * 1024).await?);
-    progress("11/11 reading a granted file against wasmtime-wasi alone");
-    rows.push(bench.file_read().await?);
+    let mut rows = Vec::new();
+    for (number, part) in plan.parts.iter().enumerate() {
+        progress(&format!("{}/{} {}", number + 1, plan.parts.len(), part.about()));
+        rows.extend(Box::pin(bench.part(*part)).await?);
+    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Report { processor: processor(), processors, kernel: kernel(), rows })
 }
@@ -181,6 +213,25 @@ impl<'p> Bench<'p> {
         let file = ToolFile { name: "bench", bytes: component, manifest: None, imports: Imports::Refuse };
         let tool = Tool::load(&engine, file).await.map_err(text)?;
         Ok(Self { plan, engine, policy, tool })
+    }
+
+    async fn part(&self, part: Part) -> Result<Vec<Row>, String> {
+        Ok(match part {
+            Part::Policies => vec![
+                self.decision()?,
+                self.five_policies()?,
+                self.many_rules("allow-list", "1,000 allow-list rules")?,
+                self.many_rules("argument-schema", "1,000 argument-schema rules")?,
+            ],
+            Part::Calls => vec![self.sandboxed_call().await?, self.governed_call().await?],
+            Part::Record => vec![self.pure_call().await?, self.blind_call().await?, self.many_callers().await?],
+            Part::Log => vec![self.append()?, self.verify()?],
+            Part::Network => vec![
+                network::row("request of 1 KiB", self.plan.millis, 1024).await?,
+                network::row("request of 1 MiB", self.plan.millis, 1024 * 1024).await?,
+            ],
+            Part::Files => vec![self.file_read().await?],
+        })
     }
 
     fn decision(&self) -> Result<Row, String> {
@@ -218,17 +269,6 @@ impl<'p> Bench<'p> {
         let (floor, measured) = interleave_async(self.plan.millis, two_raw, || self.call(&host)).await?;
         let (floor, measured) = (floor.named("two raw instances and calls"), measured.named("governed call in memory"));
         Ok(Row::of("governed call", floor, measured, Some(5.0)))
-    }
-
-    async fn durable_call(&self) -> Result<Row, String> {
-        let folder = tempfile::tempdir().map_err(text)?;
-        let backend = SqliteBackend::create(&folder.path().join("log.sqlite")).map_err(text)?;
-        let host = self.host(Box::new(backend), true)?;
-        let mut file = File::create(folder.path().join("floor")).map_err(text)?;
-        let sync = move || file.write_all(&[0; 4096]).and_then(|()| file.sync_data()).map_err(text);
-        let (floor, measured) = interleave_async(self.plan.millis, sync, || self.call(&host)).await?;
-        let (floor, measured) = (floor.named("append and fdatasync"), measured.named("durable pure call"));
-        Ok(Row::of("durable call", floor, measured, None))
     }
 
     fn append(&self) -> Result<Row, String> {
@@ -310,29 +350,25 @@ impl<'p> Bench<'p> {
     }
 
     async fn call(&self, host: &Host) -> Result<(), String> {
-        call(host, &self.tool, Ring::Sandbox).await
+        call(host, &self.tool, Ring::Sandbox, Asked::default()).await
     }
 
     fn host(&self, backend: Box<dyn Backend>, ledger_blocks: bool) -> Result<Host, String> {
-        let signer = Arc::new(SoftwareSigner::from_seed("bench.example/log", &[7; 32]).map_err(text)?);
-        let opened = Opened {
-            host: "bench".to_owned(),
-            key: signer.verifier().to_string(),
-            origin: "bench.example/log".to_owned(),
-        };
-        let (clock, random) = (Arc::new(StillClock), Arc::new(SystemRandom));
-        let ledger = Ledger::create(backend, opened, clock.clone(), random.clone()).map_err(text)?;
-        let sequencer = Sequencer::open(&ledger, signer, None).map_err(text)?;
+        self.host_of(created(backend)?, HostConfig::default(), ledger_blocks)
+    }
+
+    fn host_of(&self, ledger: Ledger, config: HostConfig, ledger_blocks: bool) -> Result<Host, String> {
+        let sequencer = Sequencer::open(&ledger, signer()?, None).map_err(text)?;
         Ok(Host::new(HostParts {
             engine: self.engine.clone(),
-            config: HostConfig::default(),
+            config,
             policies: PolicySet::new(vec![self.policy.clone()]),
             ledger,
             ledger_blocks,
             sequencer,
             egress: Egress::closed(),
-            clock,
-            random,
+            clock: Arc::new(StillClock),
+            random: Arc::new(SystemRandom),
         }))
     }
 
@@ -369,7 +405,20 @@ impl<'p> Bench<'p> {
     }
 }
 
-async fn call(host: &Host, tool: &Tool, ring: Ring) -> Result<(), String> {
+fn signer() -> Result<Arc<SoftwareSigner>, String> {
+    Ok(Arc::new(SoftwareSigner::from_seed("bench.example/log", &[7; 32]).map_err(text)?))
+}
+
+fn opened() -> Result<Opened, String> {
+    let key = signer()?.verifier().to_string();
+    Ok(Opened { host: "bench".to_owned(), key, origin: "bench.example/log".to_owned() })
+}
+
+fn created(backend: Box<dyn Backend>) -> Result<Ledger, String> {
+    Ledger::create(backend, opened()?, Arc::new(StillClock), Arc::new(SystemRandom)).map_err(text)
+}
+
+async fn call(host: &Host, tool: &Tool, ring: Ring, asked: Asked) -> Result<(), String> {
     let request = CallRequest {
         call: host.new_call_id().map_err(text)?,
         principal: Principal::anonymous(),
@@ -377,7 +426,7 @@ async fn call(host: &Host, tool: &Tool, ring: Ring) -> Result<(), String> {
         session: None,
         function: Some("describe".to_owned()),
         input: Input::default(),
-        asked: Asked::default(),
+        asked,
         idempotency_key: None,
         session_ceiling: Ceiling::default(),
         claimed: Vec::new(),
@@ -421,6 +470,9 @@ mod sample {
     use super::Timestamp;
     use super::ToolRef;
 
+    /// Behind every input.
+    pub(super) const NONCE: [u8; 16] = [1; 16];
+
     pub(super) fn log(entries: u64) -> Result<Vec<Vec<u8>>, EncodeError> {
         let mut head = Head::empty();
         let mut log = Vec::new();
@@ -432,20 +484,27 @@ mod sample {
                     key: "bench.example/log+00000000+AA==".to_owned(),
                     origin: "bench.example/log".to_owned(),
                 }),
-                index if index % 2 == 1 => Body::Begun(Box::new(begun(index))),
-                index => Body::Finished(Box::new(finished(index))),
+                index => body(index),
             };
             log.push(head.append(body, time)?.0);
         }
         Ok(log)
     }
 
-    fn call(number: u64) -> CallId {
-        CallId::from_random(u128::from(number).to_be_bytes())
+    /// What stands at an index after the first: a call is begun, or the one before has ended.
+    pub(super) fn body(index: u64) -> Body {
+        if index % 2 == 1 { Body::Begun(Box::new(begun(index))) } else { Body::Finished(Box::new(finished(index))) }
+    }
+
+    /// The call that was begun at an index.
+    pub(super) fn call(begun: u64) -> CallId {
+        let digest = Digest::of(&begun.to_be_bytes());
+        let random = digest.as_bytes().first_chunk().copied().unwrap_or_default();
+        CallId::from_random(random)
     }
 
     fn begun(index: u64) -> Begun {
-        let commitment = Nonce::from_random([1; 16]).commit(&index.to_be_bytes());
+        let commitment = Nonce::from_random(NONCE).commit(&index.to_be_bytes());
         let ruling = RulingRecord {
             digest: Digest::of(b"policy"),
             fuel: 4_321,

@@ -2,7 +2,8 @@
 //!
 //! Each row asks one request in three ways, in turn: as the host asks (a fresh instance, which reads its settings, decides and
 //! is thrown away); the same code natively, settings read each time; and natively with settings that were read once, as a
-//! program does that has the language built in. Before it is measured, all three have to say the same.
+//! program does that has the language built in. Before it is measured, all three have to say the same. The rows of
+//! `ringfence bench` about decisions come first, so that one run has all there is to say about what policies cost.
 
 mod questions;
 
@@ -19,6 +20,9 @@ use ringfence_model::entry::VerdictKind;
 use ringfence_policy_support::Guest;
 use ringfence_policy_support::types::Request;
 use ringfence_policy_support::types::Verdict;
+use ringfence_runtime::bench;
+use ringfence_runtime::bench::Part;
+use ringfence_runtime::bench::Plan;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::policy::Policy;
 use serde_json::Value;
@@ -44,6 +48,7 @@ struct Subject<'a> {
 fn main() -> Result<(), Box<dyn Error>> {
     let seconds = std::env::args().nth(1).map_or(Ok(SECONDS_DEFAULT), |text| text.parse())?;
     let engine = Engine::new()?;
+    decisions(seconds)?;
     println!("language  rules  component  native  prepared  component/native  component/prepared");
     let mut components = Vec::new();
     for rules in RULES {
@@ -64,6 +69,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("{rules} rules: cedar takes {:.2}× of rego", cedar / rego);
         }
     }
+    Ok(())
+}
+
+/// What the other policies cost, in the same run.
+fn decisions(seconds: u64) -> Result<(), Box<dyn Error>> {
+    let policies: Vec<_> = ringfence_policies::ALL.iter().map(|policy| (policy.name, policy.component)).collect();
+    let plan = Plan { millis: seconds * 1_000, parts: &[Part::Policies], entries: 0, policies: &policies };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    println!("{}", runtime.block_on(bench::run(&plan, |_| ()))?);
     Ok(())
 }
 

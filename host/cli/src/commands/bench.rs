@@ -3,7 +3,9 @@
 use std::fmt::Display;
 
 use ringfence_runtime::bench;
+use ringfence_runtime::bench::Part;
 use ringfence_runtime::bench::endurance;
+use ringfence_runtime::bench::history;
 use serde::Serialize;
 
 use crate::args::BenchArgs;
@@ -14,12 +16,14 @@ use crate::output::Output;
 
 pub fn run(args: &BenchArgs, output: Output) -> Result<Exit, CommandError> {
     let policies: Vec<_> = ringfence_policies::ALL.iter().map(|policy| (policy.name, policy.component)).collect();
-    let plan = bench::Plan { millis: args.seconds.millis, entries: args.entries, policies: &policies };
+    let parts = if args.only.is_empty() { Part::ALL } else { &args.only };
+    let plan = bench::Plan { millis: args.seconds.millis, parts, entries: args.entries, policies: &policies };
     let note = |text: &str| output.note(text);
-    match (args.soak, args.held) {
-        (Some(calls), _) => show(&measured(endurance::soak(&plan, calls, note))?, output),
-        (_, Some(sandboxes)) => show(&measured(endurance::held(&plan, sandboxes))?, output),
-        (None, None) => show(&measured(bench::run(&plan, note))?, output),
+    match (args.soak, args.held, args.history) {
+        (Some(calls), ..) => show(&measured(endurance::soak(&plan, calls, note))?, output),
+        (_, Some(sandboxes), _) => show(&measured(endurance::held(&plan, sandboxes))?, output),
+        (.., Some(entries)) => show(&measured(history::run(&plan, entries, note))?, output),
+        (None, None, None) => show(&measured(bench::run(&plan, note))?, output),
     }
     Ok(Exit::Done)
 }

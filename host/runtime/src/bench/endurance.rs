@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ringfence_model::capability::Asked;
 use ringfence_model::grant::Grant;
 use ringfence_model::ring::Ring;
 use serde::Serialize;
@@ -91,7 +92,7 @@ async fn round(host: &Arc<Host>, tool: &Arc<Tool>) -> Result<(), String> {
         let (host, tool) = (Arc::clone(host), Arc::clone(tool));
         callers.spawn(async move {
             for _ in 0..CALLS_PER_ROUND / CALLERS {
-                super::call(&host, &tool, Ring::Standard).await?;
+                super::call(&host, &tool, Ring::Standard, Asked::default()).await?;
             }
             Ok(())
         });
@@ -119,13 +120,13 @@ pub async fn held(plan: &Plan<'_>, sandboxes: u64) -> Result<Held, String> {
     Ok(Held { sandboxes, resident_before: before, resident_with: with.resident, reserved: with.reserved })
 }
 
-struct Memory {
+pub(super) struct Memory {
     reserved: u64,
-    resident: u64,
+    pub(super) resident: u64,
 }
 
 /// As the kernel counts it: pages of files, such as this program's own, come and go with what else the machine does.
-fn memory() -> Result<Memory, String> {
+pub(super) fn memory() -> Result<Memory, String> {
     let status = std::fs::read_to_string("/proc/self/status").map_err(text)?;
     let bytes = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -135,7 +136,7 @@ fn memory() -> Result<Memory, String> {
     Ok(Memory { reserved: bytes("VmSize:").ok_or_else(missing)?, resident: bytes("RssAnon:").ok_or_else(missing)? })
 }
 
-struct Bytes(u64);
+pub(super) struct Bytes(pub(super) u64);
 
 impl fmt::Display for Bytes {
     #[expect(clippy::cast_precision_loss, reason = "printed with two decimals")]
