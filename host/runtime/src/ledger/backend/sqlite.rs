@@ -52,6 +52,11 @@ use crate::ledger::backend::columns::to_sql;
 
 mod sql;
 
+/// KiB of pages that are kept in memory. Commitments are random, so each call touches a page for each of its contents.
+const CACHE_KIB: i64 = 16 * 1_024;
+/// Pages in the write-ahead file before it is carried over: the more, the oftener a page was changed twice meanwhile.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
 /// A log in one `SQLite` file.
 #[derive(Debug)]
 pub struct SqliteBackend {
@@ -380,6 +385,8 @@ fn configure(connection: &Connection, mode: Mode) -> rusqlite::Result<()> {
     if mode == Mode::Write {
         connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
         // What is removed is overwritten where it stood. `scrub` sees to the copies.
         connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
         // Where a plain sync stops at the drive's cache (macOS), ask for more.
