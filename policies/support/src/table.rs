@@ -23,6 +23,9 @@ const DIGEST_PREFIX: &str = "sha256:";
 const DIGEST_DIGITS: usize = 64;
 const NAME_BYTES_MAX: usize = 256;
 
+/// In so few bytes it is cheaper to look at each than to halve them further.
+const LOOKED_THROUGH_BYTES: usize = 1_024;
+
 /// What a key of the table has to be, for a problem's text.
 const KEY_FORM: &str = "`TOOL/FUNCTION`, where a tool is a name, a digest or `*`, and a function a name or `*`";
 
@@ -43,7 +46,7 @@ impl<'a> Table<'a> {
     pub fn get(&self, key: &str) -> Option<&'a str> {
         // If the key is there, it begins at `low` or behind it, and before `high`.
         let (mut low, mut high) = (0, self.body.len());
-        while low < high {
+        while high - low > LOOKED_THROUGH_BYTES {
             let middle = low + (high - low) / 2;
             let Some(found) = self.first_key(middle, high) else {
                 high = middle;
@@ -55,7 +58,22 @@ impl<'a> Table<'a> {
                 Ordering::Greater => high = middle,
             }
         }
-        None
+        self.look_through(low, high, key)
+    }
+
+    /// What stands under a key that begins here or behind it, and before the end.
+    fn look_through(&self, from: usize, end: usize, key: &str) -> Option<&'a str> {
+        let quotes = (from..end).filter(|index| self.body.as_bytes().get(*index) == Some(&b'"'));
+        quotes.filter(|quote| self.may_open_key(*quote)).find_map(|quote| {
+            let rest = self.body.get(quote + 1..)?.strip_prefix(key)?.strip_prefix("\":")?;
+            is_key(key).then_some(rest)
+        })
+    }
+
+    /// Whether a quote here is no part of a string.
+    fn may_open_key(&self, quote: usize) -> bool {
+        let before = quote.checked_sub(1).and_then(|before| self.body.as_bytes().get(before));
+        before.is_none_or(|byte| *byte == b',')
     }
 
     /// The first key of the table that begins here or behind it, and before the end.
@@ -66,8 +84,7 @@ impl<'a> Table<'a> {
     }
 
     fn key_at(&self, quote: usize) -> Option<Found<'a>> {
-        let before = quote.checked_sub(1).and_then(|before| self.body.as_bytes().get(before));
-        if before.is_some_and(|byte| *byte != b',') {
+        if !self.may_open_key(quote) {
             return None;
         }
         let rest = self.body.get(quote + 1..)?;
