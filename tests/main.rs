@@ -14,6 +14,7 @@ mod compile;
 mod complete;
 mod crash;
 mod demo;
+mod denials;
 mod docs;
 mod egress;
 mod engines;

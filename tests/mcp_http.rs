@@ -416,8 +416,9 @@ fn what_is_not_there_is_on_record_once_asked_for() {
     let known = server.ask("POST", "/v1/calls", Some(&mine), &body).is(404);
     let unknown = server.ask("POST", "/v1/calls", Some(&mine), &body.replace("files", "none")).is(404);
     assert_eq!(known, unknown);
+    // Both are: of the one it is known which tool it is, and of the other what it was called.
     let entries = home.entries();
-    assert_eq!(entries.len(), before + 1);
+    assert_eq!(entries.len(), before + 2);
     let refused = &entries[before];
     assert_eq!(
         (&refused["kind"], &refused["body"]["code"], &refused["body"]["function"]),

@@ -223,7 +223,9 @@ fn request_that_a_policy_forbids_never_leaves() {
         ran.code(if visits == 1 { 0 } else { 4 });
         assert_eq!(web.requests().len(), visits, "{value}");
         let said = ran.text();
-        assert_eq!(said.contains("as the settings say"), visits == 0, "{said}");
+        // POL-19: by its code, and not in its words.
+        assert_eq!(said.contains("policy `scripted` (scripted)"), visits == 0, "{said}");
+        assert!(!said.contains("as the settings say"), "{said}");
     }
     net.configure("");
     net.home.is_well();

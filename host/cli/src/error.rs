@@ -822,6 +822,7 @@ pub fn denial_hints(denial: &Denial, ring: Ring, key: RingKey<'_>, config: &Path
             ways_out.concat()
         }
         Denial::Layer(refusal) => layer_hints(refusal, ring, key, config),
+        Denial::Unreached(_) => vec!["`ringfence tool list` shows what is registered".to_owned()],
     }
 }
 

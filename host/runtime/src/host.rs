@@ -37,6 +37,7 @@ use crate::ledger::usage::Counted;
 use crate::pipeline;
 use crate::pipeline::Admission;
 use crate::pipeline::Arrival;
+use crate::pipeline::Attempt;
 use crate::pipeline::CallFailure;
 use crate::pipeline::Checked;
 use crate::pipeline::Elevated;
@@ -298,6 +299,11 @@ impl Host {
         let contact = &Contact { interrupt, watcher: contact.watcher.clone() };
         // All the stages of a call make a large future, and callers put it into theirs.
         Box::pin(pipeline::call(&self.parts, &policies, IncomingCall { request, tool, contact })).await
+    }
+
+    /// Writes down that somebody wanted a call which could not be tried: an entry, and nothing else.
+    pub async fn refuse(&self, attempt: Attempt) -> Result<Response, CallFailure> {
+        pipeline::unreached(&self.parts, self.new_call_id()?, attempt).await
     }
 
     /// Signs a checkpoint that covers everything recorded so far; answers with the signed note.

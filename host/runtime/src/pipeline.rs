@@ -31,6 +31,7 @@ mod outbound;
 mod reconcile;
 mod redact;
 mod transcript;
+mod unreached;
 
 use std::sync::Arc;
 
@@ -87,6 +88,10 @@ pub use crate::pipeline::load::admission;
 use crate::pipeline::outbound::Outbound;
 pub use crate::pipeline::transcript::Checked;
 pub(crate) use crate::pipeline::transcript::check;
+pub use crate::pipeline::unreached::Attempt;
+pub use crate::pipeline::unreached::Unreached;
+pub use crate::pipeline::unreached::named;
+pub(crate) use crate::pipeline::unreached::unreached;
 use crate::policy::PolicySet;
 use crate::sandbox;
 use crate::sandbox::Contact;

@@ -4,6 +4,7 @@
 //! here speaks of them but as somebody else's matter; the ways out of an operator are written in the command line's own
 //! place. One line each, for a reader that takes them literally.
 
+use ringfence_model::decision::DenialReason;
 use ringfence_model::grant::Refusal;
 use ringfence_model::grant::Wanted;
 use ringfence_model::limits;
@@ -11,16 +12,33 @@ use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::OutcomeKind;
 use ringfence_runtime::pipeline::Denial;
 use ringfence_runtime::pipeline::Response;
+use ringfence_runtime::pipeline::Unreached;
 use ringfence_runtime::toolbox::Function;
 use ringfence_runtime::toolbox::InputProblem;
 
-/// What went wrong, as an agent is told. Where folders lie on the host is for the operator alone.
+/// What went wrong, as an agent is told. Where folders lie on the host is for the operator alone, and so is what policies
+/// say: their words may quote their settings (POL-19).
 pub fn message(response: &Response) -> String {
     match (&response.denial, &response.outcome.error) {
         (Some(Denial::Layer(refusal)), _) => of_layer(refusal),
+        (Some(Denial::Policy(reasons)), _) => of_policies(reasons),
+        (Some(Denial::Held(approval)), _) => {
+            format!("approval `{}` is needed until {}", approval.approval, approval.expires)
+        }
+        (Some(Denial::Capped(_)), _) => "a limit on use is reached".to_owned(),
         (_, Some(error)) => error.message.clone(),
         (_, None) => "the call did not return".to_owned(),
     }
+}
+
+/// The codes that policies give, and none of their words: these are in the entry as well.
+fn of_policies(reasons: &[DenialReason]) -> String {
+    let what = if reasons.iter().any(|reason| reason.is_fault) { "could not decide on" } else { "forbids" };
+    let mut codes: Vec<_> = reasons.iter().map(|reason| reason.reason.code.as_str()).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes.truncate(limits::REASONS_RECORDED_MAX);
+    format!("a policy {what} this call ({})", codes.join(", "))
 }
 
 /// The layer and the capability, by the name that the guest has for it. What the layer would allow names the host's own.
@@ -82,6 +100,11 @@ fn of_denial(denial: &Denial, function: &Function) -> Vec<String> {
         Denial::Policy(_) | Denial::Obligation(_) => one(
             "nothing has run: a policy forbids this call as it is, and will again; make another, or ask the operator",
         ),
+        Denial::Unreached(Unreached::Grant) => one("nothing has run; only the tool's operator can change that"),
+        Denial::Unreached(Unreached::Session) => {
+            one("nothing can be called in this session as it is; its operator can open another")
+        }
+        Denial::Unreached(Unreached::Tool) => one("call what is in the list of tools"),
         Denial::Layer(_) => {
             one("nothing has run: the tool is not granted what this needs, and only its operator can change that")
         }

@@ -114,9 +114,9 @@ impl Catalogue {
         found.next().is_none().then_some(only)
     }
 
-    /// Anything of a tool, to ask it for what it may not have.
-    pub(crate) fn any_of(&self, tool: &str) -> Option<&Offer> {
-        self.offers.values().find(|offer| offer.registered.tool.reference().name == tool)
+    /// Everything that is offered of a tool.
+    pub(crate) fn of_tool<'a>(&'a self, tool: &'a str) -> impl Iterator<Item = &'a Offer> {
+        self.offers.values().filter(move |offer| offer.registered.tool.reference().name == tool)
     }
 
     /// What a caller in `ring` can call, by name; everything, for one without a ring of its own.

@@ -23,9 +23,12 @@ use ringfence_model::outcome::Outcome;
 use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
 use ringfence_runtime::host::Host;
+use ringfence_runtime::pipeline;
+use ringfence_runtime::pipeline::Attempt;
 use ringfence_runtime::pipeline::CallFailure;
 use ringfence_runtime::pipeline::Denial;
 use ringfence_runtime::pipeline::Response;
+use ringfence_runtime::pipeline::Unreached;
 use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::sandbox::Contact;
 use ringfence_runtime::sandbox::Interrupt;
@@ -74,6 +77,19 @@ pub struct Wish {
     pub keeps: Option<Arc<dyn Kept>>,
 }
 
+/// Something that somebody asked for and that is not there for them.
+#[derive(Clone, Debug)]
+pub struct Missed {
+    /// The tool, as it was called.
+    pub tool: String,
+    /// The function, if one was named.
+    pub function: Option<String>,
+    /// With what.
+    pub input: Input,
+    /// What is let go when it has been written down: the room that its input takes.
+    pub keeps: Option<Arc<dyn Kept>>,
+}
+
 /// Something that is kept for as long as it is there.
 pub trait Kept: fmt::Debug + Send + Sync {}
 
@@ -83,7 +99,7 @@ pub type Ended = Box<dyn Fn(&Outcome) + Send + Sync>;
 /// Why there is no response. The operator has been told more.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ServiceError {
-    /// What the tool is granted can't be had now.
+    /// What a tool is granted can't be had now, and nobody has called it.
     #[error("what the tool is granted can't be used now; its operator has been told")]
     Grant,
     /// The host failed: nothing may be answered.
@@ -260,19 +276,25 @@ impl Service {
         made.await.unwrap_or(Err(ServiceError::Host))
     }
 
-    /// Has it written down that something was asked for which can't be had: a function that its tool does not have, or
-    /// anything in a session that is not open. Nobody is told more than that it is not there.
-    pub async fn refuse(self: &Arc<Self>, seat: &Seat, reach: Reach, wish: Wish, function: Option<&str>) {
-        let tool = &wish.offer.registered().tool;
-        let wanted = match (reach, tool.function(function)) {
-            // The session is looked for first, and stays closed: this can't run.
-            (Reach::Nothing, _) => wish,
-            (Reach::Rings(_), Err(_)) => Wish { offer: wish.offer.asking_for(function), ..wish },
-            // It is there, and not for this seat: then it has no business in this seat's record.
-            (Reach::Rings(_), Ok(_)) => return,
+    /// Has it written down that something was asked for which is not there for whoever asked. Nobody is told more than
+    /// that, and neither does the entry say more than what was asked for.
+    pub async fn refuse(self: &Arc<Self>, seat: &Seat, reach: Reach, missed: Missed) {
+        let why = match reach {
+            Reach::Nothing => Unreached::Session,
+            Reach::Rings(_) => Unreached::Tool,
         };
-        // What came of it is on record; the operator is told if it could not be.
-        drop(self.call(seat, wanted).await);
+        let Missed { tool, function, input, keeps } = missed;
+        let (principal, ring) = (seat.principal.clone(), seat.ring.unwrap_or(Ring::Sandbox));
+        let attempt =
+            Attempt { principal, ring, session: seat.session, tool: pipeline::named(&tool), function, input, why };
+        let (service, running) = (Arc::clone(self), Running::start(self));
+        let written = tokio::spawn(async move {
+            let (_running, _keeps) = (running, keeps);
+            let host = service.host().await?;
+            service.write_down(&host, attempt).await
+        });
+        // What came of it is on record; the operator has been told if it could not be.
+        drop(written.await);
     }
 
     /// Puts another catalogue in the place of the one there is. A call that has begun goes on.
@@ -307,11 +329,23 @@ impl Service {
         let registered = offer.registered();
         let grants = Arc::clone(&registered.grants);
         let asked = tokio::task::spawn_blocking(move || grants()).await.map_err(|_| ServiceError::Grant)?;
-        let asked = asked.map_err(|why| {
-            self.note(&format!("warning: `{}` could not be called: {why}", offer.name()));
-            ServiceError::Grant
-        })?;
         let host = self.host().await?;
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(why) => {
+                self.note(&format!("warning: `{}` could not be called: {why}", offer.name()));
+                let attempt = Attempt {
+                    principal: seat.principal,
+                    ring: registered.ring,
+                    session: seat.session,
+                    tool: registered.tool.reference().clone(),
+                    function: offer.wanted(),
+                    input,
+                    why: Unreached::Grant,
+                };
+                return self.write_down(&host, attempt).await;
+            }
+        };
         let request = CallRequest {
             call: host.new_call_id().map_err(|failure| self.failed(&failure))?,
             principal: seat.principal,
@@ -327,11 +361,17 @@ impl Service {
         let made = host.call_until(&registered.tool, request, &PolicySet::default(), &contact).await;
         self.notice(&host);
         let made = made.map_err(|failure| self.failed(&failure))?;
-        // The caller is told less: where a folder lies on the host is not theirs to know.
-        if let (Some(Denial::Layer(_)), Some(error)) = (&made.denial, &made.outcome.error) {
+        // The caller is told less: where a folder lies on the host is not theirs to know, nor what a policy's settings say.
+        if let (Some(Denial::Layer(_) | Denial::Policy(_)), Some(error)) = (&made.denial, &made.outcome.error) {
             self.note(&format!("note: `{}` was denied: {}", offer.name(), error.message));
         }
         Ok(made)
+    }
+
+    async fn write_down(&self, host: &Host, attempt: Attempt) -> Result<Response, ServiceError> {
+        let written = host.refuse(attempt).await;
+        self.notice(host);
+        written.map_err(|failure| self.failed(&failure))
     }
 
     fn failed(&self, failure: &CallFailure) -> ServiceError {

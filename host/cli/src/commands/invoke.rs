@@ -129,7 +129,8 @@ pub(super) fn host(
     }))
 }
 
-fn request(host: &Host, args: &CallFlags, ring: Ring, asked: Asked) -> Result<CallRequest, CommandError> {
+/// What the command line asks for, by whoever it says.
+pub(super) fn request(host: &Host, args: &CallFlags, ring: Ring, asked: Asked) -> Result<CallRequest, CommandError> {
     let principal = caller(host, args)?;
     call_request(args, (host.new_call_id()?, principal), ring, asked)
 }

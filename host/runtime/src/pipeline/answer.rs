@@ -29,7 +29,7 @@ use crate::pipeline::Denial;
 use crate::pipeline::GrantedCall;
 use crate::pipeline::Stop;
 use crate::pipeline::decide;
-use crate::pipeline::denial::all_shown;
+use crate::pipeline::denial::all_coded;
 use crate::pipeline::redact;
 use crate::policy::PolicySet;
 use crate::session::AdmittedCall;
@@ -63,7 +63,7 @@ pub(super) async fn judge(
         let request = decide::about(parts, admitted, Subject::Result(Box::new(subject)));
         let (decision, answer) = asked(policies, request).await;
         match answer {
-            Answer::Deny(reasons) => return withheld(&all_shown(&reasons), decision),
+            Answer::Deny(reasons) => return withheld(&all_coded(&reasons), decision),
             Answer::Allow(obligations) => redactions.extend(obligations.redactions),
         }
         draft = decision;

@@ -4,12 +4,14 @@ use ringfence_model::decision::Cap;
 use ringfence_model::decision::DenialReason;
 use ringfence_model::decision::Unit;
 use ringfence_model::grant::Refusal;
+use ringfence_model::limits;
 use ringfence_model::outcome::Outcome;
 use serde_json::json;
 
 use crate::gate::Busy;
 use crate::ledger::approvals::Approval;
 use crate::ledger::usage::Capped;
+use crate::pipeline::Unreached;
 use crate::toolbox::FunctionError;
 use crate::toolbox::InputProblem;
 
@@ -50,6 +52,8 @@ pub enum Denial {
         /// What it stands for.
         text: String,
     },
+    /// There was nothing to try.
+    Unreached(Unreached),
 }
 
 impl Denial {
@@ -70,6 +74,7 @@ impl Denial {
             Self::Session(_) => "denied.session".to_owned(),
             Self::Busy(_) => BUSY.to_owned(),
             Self::Key { code, .. } => (*code).to_owned(),
+            Self::Unreached(why) => why.code().to_owned(),
         }
     }
 
@@ -77,6 +82,7 @@ impl Denial {
     pub(super) fn outcome(&self) -> Outcome {
         let value = match self {
             Self::Busy(busy) => return busy_outcome(&busy.to_string(), busy.retry_after_ms),
+            Self::Unreached(Unreached::Grant) => return cancelled(&self.code(), &self.message()),
             Self::Held(approval) => Some(json!({ "approval": approval.approval, "expires": approval.expires })),
             Self::Rejected(approval) => Some(json!({ "approval": approval.approval })),
             Self::Capped(capped) => Some(json!({ "retry_after_ms": capped.retry_after_ms })),
@@ -89,7 +95,7 @@ impl Denial {
         outcome
     }
 
-    /// One line for people.
+    /// One line for the operator: it may quote a policy's settings.
     pub fn message(&self) -> String {
         match self {
             Self::Caller(text) | Self::Key { text, .. } | Self::Obligation(text) | Self::Session(text) => text.clone(),
@@ -105,6 +111,7 @@ impl Denial {
             Self::Policy(reasons) => all_shown(reasons),
             Self::Layer(refusal) => refusal.to_string(),
             Self::Busy(busy) => busy.to_string(),
+            Self::Unreached(why) => why.message().to_owned(),
         }
     }
 }
@@ -128,7 +135,17 @@ fn word(value: impl serde::Serialize) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// Reasons of policies, on one line.
+/// Who has said no, and the codes of why: what whoever calls, the tool and the record may see. Texts may quote what stands
+/// in a policy's settings (POL-19).
+pub(super) fn all_coded(reasons: &[DenialReason]) -> String {
+    let coded = |reason: &DenialReason| match &reason.policy {
+        Some(policy) => format!("policy `{policy}` ({})", reason.reason.code),
+        None => format!("the policies ({})", reason.reason.code),
+    };
+    reasons.iter().take(limits::REASONS_RECORDED_MAX).map(coded).collect::<Vec<_>>().join("; ")
+}
+
+/// Reasons of policies, on one line, for whoever may read the policies.
 pub(super) fn all_shown(reasons: &[DenialReason]) -> String {
     reasons.iter().map(shown).collect::<Vec<_>>().join("; ")
 }
@@ -143,10 +160,18 @@ fn shown(reason: &DenialReason) -> String {
 
 /// Nothing is wrong with the call: the host says when it may be made again.
 pub(super) fn busy_outcome(message: &str, retry_after_ms: u64) -> Outcome {
+    let mut outcome = cancelled(BUSY, message);
+    if let Some(error) = &mut outcome.error {
+        error.value = Some(json!({ "retry_after_ms": retry_after_ms }));
+    }
+    outcome
+}
+
+/// It was stopped before it began, for a reason that is the host's.
+fn cancelled(code: &str, message: &str) -> Outcome {
     let mut outcome = Outcome::cancelled(message);
     if let Some(error) = &mut outcome.error {
-        BUSY.clone_into(&mut error.code);
-        error.value = Some(json!({ "retry_after_ms": retry_after_ms }));
+        code.clone_into(&mut error.code);
     }
     outcome
 }

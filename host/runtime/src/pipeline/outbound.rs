@@ -23,7 +23,7 @@ use crate::egress::Judge;
 use crate::egress::Outgoing;
 use crate::host::Parts;
 use crate::pipeline::decide;
-use crate::pipeline::denial::all_shown;
+use crate::pipeline::denial::all_coded;
 use crate::policy::PolicySet;
 use crate::session::AdmittedCall;
 
@@ -107,7 +107,7 @@ impl Judge for Outbound {
         }
         match answer {
             Answer::Allow(_) => Ok(()),
-            Answer::Deny(reasons) => Err(all_shown(&reasons)),
+            Answer::Deny(reasons) => Err(all_coded(&reasons)),
         }
     }
 }

@@ -55,6 +55,7 @@ use crate::http::routes::Admitted;
 use crate::http::run;
 use crate::http::token::Holder;
 use crate::http::token::Scope;
+use crate::service::Missed;
 use crate::service::ServiceError;
 use crate::service::Wish;
 
@@ -196,17 +197,21 @@ pub(super) async fn call(admitted: Admitted) -> Handled {
     let reach = service.reach(&seat).await?;
     let catalogue = service.catalogue();
     let input = Input { value: input, arguments, stdin: stdin.into_bytes() };
-    let wish = |offer: Offer| Wish { offer, input, key, contact: Contact::none(), keeps: kept(&admitted) };
     let offer = catalogue.function(&tool, function.as_deref()).filter(|offer| reach.covers(offer)).cloned();
+    let wish = |offer: Offer, input| Wish { offer, input, key, contact: Contact::none(), keeps: kept(&admitted) };
     let Some(offer) = offer else {
-        let of_tool = catalogue.function(&tool, function.as_deref()).or_else(|| catalogue.any_of(&tool)).cloned();
-        if let Some(offer) = of_tool {
-            service.refuse(&seat, reach, wish(offer), function.as_deref()).await;
+        let seen = catalogue.of_tool(&tool).find(|offer| reach.covers(offer));
+        match seen.filter(|offer| offer.registered().tool.function(function.as_deref()).is_err()) {
+            // Of a tool that can be seen it is known which it is.
+            Some(offer) => {
+                drop(service.call(&seat, wish(offer.asking_for(function.as_deref()), input)).await);
+            }
+            None => service.refuse(&seat, reach, Missed { tool, function, input, keeps: kept(&admitted) }).await,
         }
         return Err(Problem::unknown_function());
     };
     // Whoever goes away finds the answer under its key, or by the call's id.
-    let wish = wish(offer.clone());
+    let wish = wish(offer.clone(), input);
     if run::is_wanted(&admitted) {
         return run::streamed(&admitted, seat, wish, offer).await;
     }

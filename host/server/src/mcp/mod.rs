@@ -59,6 +59,7 @@ use crate::mcp::describe::META;
 use crate::mcp::lines::Lines;
 use crate::service::Changes;
 use crate::service::Kept;
+use crate::service::Missed;
 use crate::service::Reach;
 use crate::service::Seat;
 use crate::service::Service;
@@ -182,14 +183,11 @@ impl Agent {
         }
     }
 
-    /// Has it written down that something was asked for in a session that is not open.
-    async fn refuse(&self, reach: Reach, offer: Offer, params: &CallToolRequestParams) {
-        let Some(function) = offer.function() else { return };
-        let (name, form) = (function.name.clone(), Form::of(&offer, function));
-        let input = form.input(params.arguments.clone().unwrap_or_default()).unwrap_or_default();
-        let (contact, keeps) = (Contact::none(), self.keeps.clone());
-        let wish = Wish { offer, input, key: None, contact, keeps };
-        self.service.refuse(&self.seat, reach, wish, Some(&name)).await;
+    /// Has it written down that something was asked for which is not there for who sits here.
+    async fn refuse(&self, reach: Reach, params: CallToolRequestParams) {
+        let input = Input { value: params.arguments.map(Value::Object), ..Input::default() };
+        let (tool, keeps) = (params.name.into_owned(), self.keeps.clone());
+        self.service.refuse(&self.seat, reach, Missed { tool, function: None, input, keeps }).await;
     }
 
     async fn given_up(&self, context: &Context) {
@@ -248,11 +246,12 @@ impl ServerHandler for Agent {
     async fn call_tool(&self, request: CallToolRequestParams, context: Context) -> Result<CallToolResponse, ErrorData> {
         let (reach, catalogue) = (self.reach().await?, self.service.catalogue());
         // What can't be reached is not there: nobody learns more of it by its name (API-13).
-        let Some(offer) = catalogue.offer(&request.name).cloned() else { return Err(unknown(&request.name)) };
-        if !reach.covers(&offer) {
-            self.refuse(reach, offer, &request).await;
-            return Err(unknown(&request.name));
-        }
+        let offer = catalogue.offer(&request.name).filter(|offer| reach.covers(offer)).cloned();
+        let Some(offer) = offer else {
+            let error = unknown(&request.name);
+            self.refuse(reach, request).await;
+            return Err(error);
+        };
         Ok(self.call(offer, request, &context).await?.into())
     }
 
