@@ -43,6 +43,7 @@ mod rotate;
 mod serve;
 mod served_log;
 mod settle;
+mod tasks;
 mod tools;
 mod wire;
 mod witness;

@@ -61,6 +61,12 @@ impl IdempotencyKey {
         Self(format!("{how} {}", Digest::of_parts(&digests)))
     }
 
+    /// The key of a step of a task, whoever brings it: the same on the command line and over a protocol.
+    #[must_use]
+    pub fn of_step(task: &Self, step: &str) -> Self {
+        Self::made_of("task", &[task.as_str().as_bytes(), step.as_bytes()])
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -15,4 +15,5 @@ pub mod advice;
 pub mod catalogue;
 pub mod http;
 pub mod mcp;
+mod once;
 pub mod service;

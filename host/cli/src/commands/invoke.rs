@@ -169,7 +169,7 @@ fn key(args: &CallFlags, tool: &Tool) -> Result<Option<IdempotencyKey>, CommandE
         Err(_) => String::new(),
     };
     let (task, step) = (checked_key("--task", task)?, args.step.clone().unwrap_or_else(named));
-    Ok(Some(IdempotencyKey::made_of("task", &[task.as_str().as_bytes(), step.as_bytes()])))
+    Ok(Some(IdempotencyKey::of_step(&task, &step)))
 }
 
 fn checked_key(flag: &str, text: &str) -> Result<IdempotencyKey, CommandError> {

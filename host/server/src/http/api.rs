@@ -44,9 +44,9 @@ use crate::http::inbound::body;
 use crate::http::inbound::failed;
 use crate::http::inbound::held;
 use crate::http::inbound::id;
-use crate::http::inbound::idempotency_key;
 use crate::http::inbound::kept;
 use crate::http::inbound::on_host;
+use crate::http::inbound::once;
 use crate::http::inbound::page;
 use crate::http::inbound::seat;
 use crate::http::openapi;
@@ -80,6 +80,10 @@ pub(super) struct CallBody {
     stdin: String,
     /// The session that the call belongs to.
     session: Option<String>,
+    /// The task that this is a step of: each step of it is made once. Instead of an `Idempotency-Key`.
+    task: Option<String>,
+    /// Which step: its place or its name; `TOOL/FUNCTION`, if nothing is said.
+    step: Option<String>,
 }
 
 /// What came of a call.
@@ -190,15 +194,18 @@ pub(super) async fn tools(admitted: Admitted) -> Handled {
 }
 
 pub(super) async fn call(admitted: Admitted) -> Handled {
-    let CallBody { tool, function, input, arguments, stdin, session } = body(&admitted)?;
-    let key = idempotency_key(&admitted)?;
+    let CallBody { tool, function, input, arguments, stdin, session, task, step } = body(&admitted)?;
+    let once = once(&admitted, task.as_deref(), step.as_deref())?;
     let seat = seat(&admitted, session.as_deref())?;
     let service = admitted.server.service();
     let reach = service.reach(&seat).await?;
     let catalogue = service.catalogue();
     let input = Input { value: input, arguments, stdin: stdin.into_bytes() };
     let offer = catalogue.function(&tool, function.as_deref()).filter(|offer| reach.covers(offer)).cloned();
-    let wish = |offer: Offer, input| Wish { offer, input, key, contact: Contact::none(), keeps: kept(&admitted) };
+    let wish = |offer: Offer, input| {
+        let key = once.key(&offer);
+        Wish { offer, input, key, contact: Contact::none(), keeps: kept(&admitted) }
+    };
     let Some(offer) = offer else {
         let seen = catalogue.of_tool(&tool).find(|offer| reach.covers(offer));
         match seen.filter(|offer| offer.registered().tool.function(function.as_deref()).is_err()) {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use http::HeaderValue;
 use http::StatusCode;
 use http::header;
-use ringfence_model::call::IdempotencyKey;
 use ringfence_model::id::SessionId;
 use ringfence_model::json;
 use ringfence_model::limits;
@@ -24,6 +23,8 @@ use crate::http::Response;
 use crate::http::room::Place;
 use crate::http::routes::Admitted;
 use crate::http::token::Holder;
+use crate::once::Once;
+use crate::once::Said;
 use crate::service::Kept;
 use crate::service::Seat;
 use crate::service::ServiceError;
@@ -121,9 +122,10 @@ pub(super) fn body<T: DeserializeOwned>(admitted: &Admitted) -> Result<T, Proble
     serde_json::from_value(value(admitted)?).map_err(|error| Problem::bad(one_line(&error.to_string())))
 }
 
-pub(super) fn idempotency_key(admitted: &Admitted) -> Result<Option<IdempotencyKey>, Problem> {
-    let key = one_header(admitted, KEY)?.map(IdempotencyKey::new).transpose();
-    key.map_err(|error| Problem::bad(format!("`{KEY}`: {}", one_line(&error.to_string()))))
+/// Which call it is: by the header, or by what the body says of its task.
+pub(super) fn once(admitted: &Admitted, task: Option<&str>, step: Option<&str>) -> Result<Once, Problem> {
+    let key = one_header(admitted, KEY)?;
+    Once::read(&Said { key: (KEY, key), task: ("task", task), step: ("step", step) }).map_err(Problem::bad)
 }
 
 /// A path's index or size: a number that is spelled in one way.

@@ -1,7 +1,7 @@
 //! MCP: every function that is offered, as a tool of the protocol; the same handler whatever carries the messages.
 //!
 //! A list is made for its reader: what a seat can't reach is not in it, and can't be called by name either. A call that
-//! its client gives up stops the guest. The idempotency key of a call stands in its `_meta`, where what is in the record
+//! its client gives up stops the guest. The idempotency key of a call, or its task and step, stand in its `_meta`, where what is in the record
 //! of it stands in the result.
 
 mod answer;
@@ -55,8 +55,10 @@ use tokio::io::AsyncWrite;
 
 use crate::catalogue::Offer;
 use crate::mcp::describe::Form;
-use crate::mcp::describe::META;
 use crate::mcp::lines::Lines;
+use crate::once::Once;
+use crate::once::Said;
+use crate::once::text;
 use crate::service::Changes;
 use crate::service::Kept;
 use crate::service::Missed;
@@ -73,7 +75,8 @@ const INSTRUCTIONS: &str = "\
 Each tool runs in a sandbox under a grant of its operator, judged by policies, and every call is on record. A result with \
 `isError` says in lines of text what was wrong and what to do: correct the arguments, wait, or ask a person. To make sure \
 that a call is made once only, put a text of your own under `ringfence/idempotency-key` into its `_meta` and repeat it \
-under the same text.";
+under the same text. A task of several calls that may be made again from its start has `ringfence/task` there instead, and \
+`ringfence/step` for which of its calls this is.";
 
 /// An agent's side of the server.
 #[derive(Clone, Debug)]
@@ -139,7 +142,7 @@ impl Agent {
         params: CallToolRequestParams,
         context: &Context,
     ) -> Result<CallToolResult, ErrorData> {
-        let key = idempotency_key(context)?;
+        let key = once(context)?.key(&offer);
         let Some(function) = offer.function() else { return Err(unknown(&params.name)) };
         let form = Form::of(&offer, function);
         let input = match form.input(params.arguments.unwrap_or_default()) {
@@ -319,16 +322,13 @@ fn cursor(text: String) -> Result<String, ErrorData> {
     if fits { Ok(text) } else { Err(ErrorData::invalid_params("`cursor` is none that was given out", None)) }
 }
 
-fn idempotency_key(context: &Context) -> Result<Option<IdempotencyKey>, ErrorData> {
-    let name = format!("{META}idempotency-key");
-    let wrong = |why: String| ErrorData::invalid_params(format!("`{name}`: {why}"), None);
-    match context.meta.get(&name) {
-        None => Ok(None),
-        Some(Value::String(key)) => {
-            IdempotencyKey::new(key).map(Some).map_err(|error| wrong(one_line(&error.to_string())))
-        }
-        Some(_) => Err(wrong("it is not a text".to_owned())),
-    }
+fn once(context: &Context) -> Result<Once, ErrorData> {
+    let said = |name: &'static str| text(name, context.meta.get(name)).map(|text| (name, text));
+    let read = || {
+        let (key, task) = (said("ringfence/idempotency-key")?, said("ringfence/task")?);
+        Once::read(&Said { key, task, step: said("ringfence/step")? })
+    };
+    read().map_err(|why| ErrorData::invalid_params(why, None))
 }
 
 fn unknown(name: &str) -> ErrorData {
