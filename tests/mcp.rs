@@ -517,3 +517,19 @@ fn tool_that_does_not_load_is_left_out() {
 fn rustix_pid(pid: u32) -> rustix::process::Pid {
     rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid")
 }
+
+#[test]
+fn session_that_others_close_changes_the_list() {
+    // The list of a session follows what is done to it elsewhere; an agent without one has nobody look for it.
+    let home = reading();
+    let opened = home.run(["--format", "json", "session", "open", "s", "--as", "agent:a"]).code(0).json();
+    let session = opened["session"].as_str().expect("an id").to_owned();
+    let mut raw = Raw::initialized(&home, &["--session", &session]);
+    let names = |listed: &Value| listed["result"]["tools"].as_array().map_or(0, Vec::len);
+    assert!(names(&raw.ask("tools/list", &json!({}))) > 0);
+    home.run(["session", "close", &session]).code(0);
+    assert_eq!(raw.hear()["method"], "notifications/tools/list_changed");
+    assert_eq!(names(&raw.ask("tools/list", &json!({}))), 0);
+    assert_eq!(raw.leave(), 0);
+    home.is_well();
+}

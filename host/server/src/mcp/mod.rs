@@ -109,7 +109,11 @@ impl Agent {
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let service = Arc::clone(&self.service);
+        // A session that others close or move changes what is listed. Nobody looks for that without a session.
+        let looking = Arc::clone(&service);
+        let looking = tokio::spawn(async move { looking.keep_looking().await });
         self.serve(Lines::new(read, write), stop).await;
+        looking.abort();
         service.idle().await;
     }
 
