@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod approvals;
 mod arch;
 mod bad_input;
 mod build;

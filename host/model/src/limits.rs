@@ -277,6 +277,8 @@ pub const HTTP_BODIES_BYTES_PER_PRINCIPAL_MAX: usize = HTTP_BODIES_BYTES_MAX / 4
 pub const HTTP_STREAMS_MAX: usize = 256;
 /// Of these, answers to one principal.
 pub const HTTP_STREAMS_PER_PRINCIPAL_MAX: usize = HTTP_STREAMS_MAX / 8;
+/// Bytes of the input that an approver is shown of what is held.
+pub const APPROVAL_INPUT_BYTES_MAX: usize = 64 * 1024;
 /// Milliseconds that an answer lasts that tells of the log: whoever reads it comes again.
 pub const HTTP_STREAM_MS_MAX: u64 = 3_600_000;
 /// Events of one stream that wait for their reader.

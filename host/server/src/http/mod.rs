@@ -9,6 +9,7 @@
 //! front, or nothing does and the listener is on loopback.
 
 mod api;
+mod approval;
 mod events;
 mod explain;
 mod gate;

@@ -17,6 +17,7 @@ use crate::http::Problem;
 use crate::http::Response;
 use crate::http::Server;
 use crate::http::api;
+use crate::http::approval;
 use crate::http::events;
 use crate::http::explain;
 use crate::http::inbound;
@@ -151,6 +152,9 @@ pub static ROUTES: &[Route] = &[
         .asks(PAGES)
         .says("what waits for somebody's approval")
         .with(openapi::shapes::<(), Vec<Value>>, |admitted| Box::pin(api::approvals(admitted))),
+    quick(Method::GET, "/v1/approvals/{id}", ANSWERS, "show_approval")
+        .says("who asks for what, under which grant, why, and with what input")
+        .with(openapi::shapes::<(), approval::ApprovalShown>, |admitted| Box::pin(approval::show(admitted))),
     quick(Method::POST, "/v1/approvals/{id}/approve", ANSWERS, "approve")
         .says("approves what is held, once, for exactly what was asked")
         .with(openapi::shapes::<api::AnswerBody, Value>, |admitted| Box::pin(api::approve(admitted))),
