@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::harness::Home;
+use crate::harness::agent::Raw;
 use crate::harness::server::Server;
 use crate::harness::server::extend;
 use crate::harness::server::reading;
@@ -76,6 +77,101 @@ fn approver_sees_what_they_are_asked() {
     // It can still be looked at once it has been answered.
     server.ask("POST", &format!("{path}/reject"), Some(&approver), "").is(200);
     assert_eq!(server.ask("GET", &path, Some(&approver), "").is(200)["approval"]["state"]["is"], "rejected");
+    assert_eq!(server.stop(), 0);
+    home.configure("");
+    home.is_well();
+}
+
+/// A call as a message, under a key, of a client that says of itself what it can do.
+fn call(more: &Value, is_asking: bool) -> String {
+    let capabilities = if is_asking { json!({ "elicitation": { "form": {} } }) } else { json!({}) };
+    let mut params = json!({
+        "name": "files_read",
+        "arguments": { "path": "/docs/a.txt" },
+        "_meta": {
+            "ringfence/idempotency-key": "k",
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": { "name": "t", "version": "1" },
+            "io.modelcontextprotocol/clientCapabilities": capabilities,
+        },
+    });
+    if let (Value::Object(params), Value::Object(more)) = (&mut params, more) {
+        params.extend(more.clone());
+    }
+    json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }).to_string()
+}
+
+fn said(action: &str) -> Value {
+    json!({ "inputResponses": { "approval": { "action": action } } })
+}
+
+#[test]
+fn question_is_the_answer_where_clients_come_back() {
+    // POL-16: over HTTP and on lines; what the client says approves nothing, and a no is not made into a call.
+    let home = holding();
+    let (mine, approver) = (token(&home, "mine", "agent:a", "call"), token(&home, "op", "operator:o", "approve"));
+    let server = Server::new(&home);
+    let headers = format!(
+        "host: {}\r\nauthorization: Bearer {mine}\r\nmcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\n\
+         mcp-name: files_read\r\n",
+        server.address
+    );
+    let ask = |body: &str| server.ask_with("POST", "/mcp", &headers, body).is(200)["result"].clone();
+    let code = |result: &Value| result["_meta"]["ringfence/error"]["code"].clone();
+    let question = ask(&call(&json!({}), true));
+    assert_eq!(question["resultType"], "input_required", "{question}");
+    let message = question["inputRequests"]["approval"]["params"]["message"].as_str().expect("a message");
+    let id = message.split('`').nth(1).expect("an id").to_owned();
+    // Accepted before anybody has approved: it is held still, and nobody is asked a second time.
+    assert_eq!(code(&ask(&call(&said("accept"), true))), "denied.approval");
+    let before = home.entries().len();
+    assert_eq!(code(&ask(&call(&said("decline"), true))), "denied.approval");
+    assert_eq!(home.entries().len(), before, "it was made all the same");
+    server.ask("POST", &format!("/v1/approvals/{id}/approve"), Some(&approver), "").is(200);
+    let answered = ask(&call(&said("accept"), true));
+    assert_eq!(answered["structuredContent"], json!({ "result": "hello" }), "{answered}");
+    // Who can't be asked is told, as always.
+    let other = call(&json!({ "arguments": { "path": "/docs/other" } }), false).replace("\"k\"", "\"l\"");
+    assert_eq!(code(&ask(&other)), "denied.approval");
+    assert_eq!(server.stop(), 0);
+    let mut raw = Raw::new(&home, &["--as", "agent:lines"]);
+    raw.say(&call(&json!({}), true));
+    assert_eq!(raw.hear()["result"]["resultType"], "input_required");
+    assert_eq!(raw.leave(), 0);
+    home.configure("");
+    home.is_well();
+}
+
+#[test]
+fn held_call_completes_by_a_later_retry() {
+    // POL-16: versions up to 2025 over HTTP, where nothing ties an answer to the request that it was asked in.
+    let home = holding();
+    let (mine, approver) = (token(&home, "mine", "agent:a", "call"), token(&home, "op", "operator:o", "approve"));
+    let server = Server::new(&home);
+    let ask = |id: u64| {
+        let params = json!({ "name": "files_read", "arguments": { "path": "/docs/a.txt" },
+            "_meta": { "ringfence/idempotency-key": "k" } });
+        let message = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }).to_string();
+        server.ask("POST", "/mcp", Some(&mine), &message).is(200)["result"].clone()
+    };
+    let info = json!({ "protocolVersion": "2025-06-18", "capabilities": { "elicitation": {} },
+        "clientInfo": { "name": "t", "version": "1" } });
+    let hello = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": info }).to_string();
+    server.ask("POST", "/mcp", Some(&mine), &hello).is(200);
+    let held = ask(1);
+    assert_eq!(held["_meta"]["ringfence/error"]["code"], "denied.approval", "{held}");
+    let id = held["_meta"]["ringfence/error"]["value"]["approval"].as_str().expect("an id").to_owned();
+    // An answer to a question that was never asked is refused, and approves nothing.
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"action":"accept"}}"#;
+    assert_eq!(server.ask("POST", "/mcp", Some(&mine), answer).status, 400);
+    assert_eq!(ask(2)["_meta"]["ringfence/error"]["code"], "denied.approval");
+    server.ask("POST", &format!("/v1/approvals/{id}/approve"), Some(&approver), "").is(200);
+    let first = ask(3);
+    assert_eq!(first["structuredContent"], json!({ "result": "hello" }), "{first}");
+    // Once: from then on its key has the answer.
+    let entries = home.entries().len();
+    assert_eq!(ask(4)["_meta"]["ringfence/call"], first["_meta"]["ringfence/call"]);
+    assert_eq!(home.entries().len(), entries);
     assert_eq!(server.stop(), 0);
     home.configure("");
     home.is_well();

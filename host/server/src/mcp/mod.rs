@@ -27,7 +27,6 @@ use rmcp::RoleServer;
 use rmcp::ServerHandler;
 use rmcp::model::CallToolRequestParams;
 use rmcp::model::CallToolResponse;
-use rmcp::model::CallToolResult;
 use rmcp::model::CompleteRequestParams;
 use rmcp::model::CompleteResult;
 use rmcp::model::CustomRequest;
@@ -143,27 +142,32 @@ impl Agent {
     async fn call(
         &self,
         offer: Offer,
-        params: CallToolRequestParams,
+        mut params: CallToolRequestParams,
         context: &Context,
-    ) -> Result<CallToolResult, ErrorData> {
+    ) -> Result<CallToolResponse, ErrorData> {
+        if hold::is_declined(&params) {
+            return Ok(answer::declined().into());
+        }
         let key = once(context)?.key(&offer);
         let Some(function) = offer.function() else { return Err(unknown(&params.name)) };
         let form = Form::of(&offer, function);
-        let input = match form.input(params.arguments.unwrap_or_default()) {
+        let input = match form.input(params.arguments.take().unwrap_or_default()) {
             Ok(input) => input,
-            Err(why) => return Ok(answer::bad_arguments(&why)),
+            Err(why) => return Ok(answer::bad_arguments(&why).into()),
         };
         let mut response = self.make(&offer, (input.clone(), key.clone()), context).await;
-        if let Ok(Response { denial: Some(Denial::Held(held)), .. }) = &response
-            // Over HTTP nobody could answer: each message stands for itself.
-            && self.interrupt.is_none()
-            && hold::is_approved(context, held).await
-        {
-            response = self.make(&offer, (input, key), context).await;
+        if let Ok(held @ Response { denial: Some(Denial::Held(approval)), .. }) = &response {
+            if let Some(question) = hold::as_answer(context, &params, approval) {
+                return Ok(question.with_meta(answer::recorded(held)).into());
+            }
+            // Over HTTP nothing ties what a client says to the request that it was asked in: each message stands for itself.
+            if self.interrupt.is_none() && hold::is_approved(context, approval).await {
+                response = self.make(&offer, (input, key), context).await;
+            }
         }
         Ok(match response {
-            Ok(response) => answer::result(&response, function, form),
-            Err(error) => answer::not_made(error),
+            Ok(response) => answer::result(&response, function, form).into(),
+            Err(error) => answer::not_made(error).into(),
         })
     }
 }
@@ -259,7 +263,7 @@ impl ServerHandler for Agent {
             self.refuse(reach, request).await;
             return Err(error);
         };
-        Ok(self.call(offer, request, &context).await?.into())
+        self.call(offer, request, &context).await
     }
 
     // The protocol library would answer these with empty lists; what is not in the table of methods is not there.
