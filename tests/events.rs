@@ -16,6 +16,7 @@ use crate::harness::server::eventually;
 use crate::harness::server::extend;
 use crate::harness::server::read;
 use crate::harness::server::reading;
+use crate::harness::server::stalled;
 use crate::harness::server::token;
 
 fn authorized(token: &str) -> String {
@@ -234,5 +235,44 @@ fn watched_call_goes_on_without_its_watcher() {
     };
     assert_eq!(ended["outcome"]["error"]["code"], "tool.limit.time");
     assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn streams_are_as_many_as_configured() {
+    // MAL-09: an operator can have more of them or fewer, an eighth for each principal, and there are connections besides.
+    let home = reading();
+    extend(&home, "[server]\nstreams = 16\n");
+    let tokens: Vec<_> = (0..9).map(|n| token(&home, &format!("t{n}"), &format!("agent:a{n}"), "call")).collect();
+    let server = Server::new(&home);
+    let open = |token: &str| {
+        let head = format!("host: {}\r\n{}accept: text/event-stream\r\n", server.address, authorized(token));
+        let stream = stalled(&server, format!("GET /mcp HTTP/1.1\r\n{head}\r\n").as_bytes());
+        let mut status = [0; 12];
+        std::io::Read::read_exact(&mut &stream, &mut status).expect("a status");
+        (String::from_utf8_lossy(&status).into_owned(), stream)
+    };
+    let held: Vec<_> = tokens[..8].iter().flat_map(|token| [open(token), open(token)]).collect();
+    assert!(
+        held.iter().all(|(status, _)| status == "HTTP/1.1 200"),
+        "{:?}",
+        held.iter().map(|(s, _)| s).collect::<Vec<_>>()
+    );
+    // A ninth principal finds none left, and can call all the same.
+    assert_eq!(open(&tokens[8]).0, "HTTP/1.1 429");
+    server.ask("POST", "/v1/calls", Some(&tokens[8]), &read()).is(200);
+    drop(held);
+    let headers = authorized(&tokens[8]);
+    eventually(200, || {
+        let request = format!("host: {}\r\n{headers}", server.address);
+        server.ask_with("GET", "/mcp", &request, "")
+    });
+    assert_eq!(server.stop(), 0);
+    for (streams, why) in [("0", "nonzero"), ("16385", "a server has at most 16384 streams open at a time")] {
+        home.configure(&format!("[server]\nstreams = {streams}\n"));
+        let message = home.refuses(["doctor"], 1);
+        assert!(message.contains(why), "{message}");
+    }
+    home.configure("");
     home.is_well();
 }

@@ -6,7 +6,8 @@
 //!
 //! `BINARY` is the command, `TOOL` the component `echo`. The floor of HTTP is a bare server of hyper that sends bodies back,
 //! without a framework; that of MCP on lines is a bare server of the protocol's library with one tool. `--soak N` serves
-//! honest callers beside hostile ones for N seconds and looks for what was lost; `--listeners N` holds streams open.
+//! honest callers beside hostile ones for N seconds and looks for what was lost; `--listeners N` holds streams open,
+//! each of which takes a file descriptor at both ends (`ulimit -n`).
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -170,10 +171,19 @@ fn home(plan: &Plan) -> Result<tempfile::TempDir, Failed> {
     let tool = plan.tool.to_str().ok_or("the tool's path is no text")?;
     run(plan, home.path(), &["tool", "add", tool])?;
     // As many places as there are connections: the ring of what nobody vouches for has two, and all others would wait.
-    let config = home.path().join("home/ringfence.toml");
-    let text = std::fs::read_to_string(&config)?;
-    std::fs::write(&config, format!("{text}\n[rings.3]\nconcurrent-calls = {CONNECTIONS}\n"))?;
+    let mut more = format!("\n[rings.3]\nconcurrent-calls = {CONNECTIONS}\n");
+    if let Some(listeners) = plan.listeners {
+        more += &format!("\n[server]\nstreams = {}\n", streams(listeners));
+    }
+    let path = home.path().join("home").join("ringfence.toml");
+    let config = std::fs::read_to_string(&path)?;
+    std::fs::write(&path, config + &more)?;
     Ok(home)
+}
+
+/// How many streams a server has to have room for, so that many are held.
+fn streams(listeners: usize) -> usize {
+    listeners.next_multiple_of(limits::HTTP_STREAMS_PER_PRINCIPAL_SHARE).max(limits::HTTP_STREAMS_MAX)
 }
 
 fn command(plan: &Plan, home: &Path, args: &[&str]) -> Command {
@@ -410,16 +420,15 @@ async fn over_lines(plan: &Plan) -> Result<(), Failed> {
 
 /// Streams that wait for a changed list: over HTTP the protocol has no sessions, so this is what idles.
 async fn listen(plan: &Plan, listeners: usize) -> Result<(), Failed> {
-    if listeners > limits::HTTP_STREAMS_MAX {
-        let max = limits::HTTP_STREAMS_MAX;
+    if listeners > limits::HTTP_STREAMS_CONFIGURED_MAX {
+        let max = limits::HTTP_STREAMS_CONFIGURED_MAX;
         return Err(format!("`--listeners` is at most {max}: a server holds no more streams open at a time").into());
     }
-    let mut served = Served::new(plan, listeners.div_ceil(limits::HTTP_STREAMS_PER_PRINCIPAL_MAX).max(1))?;
+    let each = (streams(listeners) / limits::HTTP_STREAMS_PER_PRINCIPAL_SHARE).max(1);
+    let mut served = Served::new(plan, listeners.div_ceil(each).max(1))?;
     let before = served.resident()?;
     let mut held = Vec::new();
-    for (number, token) in
-        (0..listeners).map(|number| (number, served.token(number / limits::HTTP_STREAMS_PER_PRINCIPAL_MAX)))
-    {
+    for (number, token) in (0..listeners).map(|number| (number, served.token(number / each))) {
         let mut stream = TcpStream::connect(&served.address).await?;
         let request = format!(
             "GET /mcp HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\naccept: text/event-stream\r\n\r\n",
@@ -434,8 +443,8 @@ async fn listen(plan: &Plan, listeners: usize) -> Result<(), Failed> {
         held.push(stream);
     }
     let with = served.resident()?;
-    let each = with.saturating_sub(before) / u64::try_from(listeners.max(1))?;
-    println!("{listeners} idle streams: {before} bytes resident before, {with} with them, {each} each");
+    let kib = with.saturating_sub(before) / 1024 / u64::try_from(listeners.max(1))?;
+    println!("{listeners} idle streams: {before} bytes resident before, {with} with them, {kib} KiB each");
     drop(held);
     served.stop()
 }

@@ -236,6 +236,15 @@ pub struct ServerTable {
     pub hosts: Vec<String>,
     /// What `Origin` may be, if there is one.
     pub origins: Vec<String>,
+    /// How many streams are open at the same time.
+    pub streams: Option<NonZeroU32>,
+}
+
+impl ServerTable {
+    /// How many streams are open at the same time.
+    pub fn streams_max(&self) -> usize {
+        self.streams.map_or(limits::HTTP_STREAMS_MAX, |streams| usize::try_from(streams.get()).unwrap_or(usize::MAX))
+    }
 }
 
 impl Config {
@@ -283,6 +292,10 @@ impl Config {
                 "compile-memory-bytes".to_owned(),
                 format!("no component compiles within less than {min} bytes"),
             ));
+        }
+        let streams_max = limits::HTTP_STREAMS_CONFIGURED_MAX;
+        if self.server.streams_max() > streams_max {
+            return Err(("streams".to_owned(), format!("a server has at most {streams_max} streams open at a time")));
         }
         for (name, tool) in &self.tools {
             let is_signed = tool.signer.as_str() != NOBODY;

@@ -263,7 +263,7 @@ pub const LOG_LINGER_MS: u64 = 250;
 pub const LOG_PEN_MS: u64 = 50;
 /// Milliseconds between two checkpoints of a process that keeps the log open, if anything was recorded.
 pub const CHECKPOINT_MS: u64 = 1_000;
-/// Connections that a server of HTTP has at the same time.
+/// Connections that a server of HTTP has at the same time, of which [`HTTP_STREAMS_MAX`] are for streams: of more, for more.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 /// Requests that it works on at the same time.
 pub const HTTP_REQUESTS_MAX: usize = 512;
@@ -273,10 +273,14 @@ pub const HTTP_REQUESTS_PER_PRINCIPAL_MAX: usize = HTTP_REQUESTS_MAX / 4;
 pub const HTTP_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of bodies of one principal that it holds at the same time.
 pub const HTTP_BODIES_BYTES_PER_PRINCIPAL_MAX: usize = HTTP_BODIES_BYTES_MAX / 4;
-/// Answers of a server of HTTP that are sent as they come about, at the same time.
+/// Answers of a server of HTTP that are sent as they come about, at the same time, unless it is configured otherwise.
 pub const HTTP_STREAMS_MAX: usize = 256;
-/// Of these, answers to one principal.
-pub const HTTP_STREAMS_PER_PRINCIPAL_MAX: usize = HTTP_STREAMS_MAX / 8;
+/// Of how many of these one goes to one principal.
+pub const HTTP_STREAMS_PER_PRINCIPAL_SHARE: usize = 8;
+/// Answers of these to one principal.
+pub const HTTP_STREAMS_PER_PRINCIPAL_MAX: usize = HTTP_STREAMS_MAX / HTTP_STREAMS_PER_PRINCIPAL_SHARE;
+/// Answers of a server that are sent as they come about, at the same time, if its operator wants more than by default.
+pub const HTTP_STREAMS_CONFIGURED_MAX: usize = 16_384;
 /// Bytes of the input that an approver is shown of what is held.
 pub const APPROVAL_INPUT_BYTES_MAX: usize = 64 * 1024;
 /// Milliseconds that an answer lasts that tells of the log: whoever reads it comes again.

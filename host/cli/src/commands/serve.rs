@@ -40,7 +40,7 @@ pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, Command
         let bound =
             TcpListener::bind(listen).await.map_err(|error| CommandError::listener(&listen.to_string(), &error))?;
         let address = bound.local_addr().map_err(|error| CommandError::listener(&listen.to_string(), &error))?;
-        let server = Arc::new(Server::new(service, tokens, origins(address, &table)));
+        let server = Arc::new(Server::new(service, tokens, origins(address, &table)).with_streams(table.streams_max()));
         let stop = serving::asked_to_stop()?;
         let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());

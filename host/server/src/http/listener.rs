@@ -40,7 +40,8 @@ enum Stage {
 /// Serves until `stop` ends; then calls have `HTTP_STOP_MS_MAX` to end, and are interrupted after that. When this returns,
 /// every call is on record, and no other can begin.
 pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: impl Future<Output = ()>) {
-    let connections = Arc::new(Semaphore::new(limits::HTTP_CONNECTIONS_MAX));
+    let connections_max = server.connections_max();
+    let connections = Arc::new(Semaphore::new(connections_max));
     let kept = Arc::clone(server.service());
     let kept = tokio::spawn(async move { tokio::join!(kept.keep_ready(), kept.keep_looking()) });
     let (stage, at) = watch::channel(Stage::Serving);
@@ -61,7 +62,7 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: impl Future
     server.service().interrupt_all();
     server.service().idle().await;
     // What there is to say is said to whoever listens.
-    let all = u32::try_from(limits::HTTP_CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
     let close = Duration::from_millis(limits::HTTP_CLOSE_MS_MAX);
     let _ = tokio::time::timeout(close, connections.acquire_many(all)).await;
     stage.send_replace(Stage::Over);

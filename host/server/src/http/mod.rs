@@ -40,6 +40,7 @@ use http::header;
 use http_body_util::BodyExt as _;
 use http_body_util::Full;
 use http_body_util::combinators::UnsyncBoxBody;
+use ringfence_model::limits;
 use serde::Serialize;
 
 use crate::http::metrics::Metrics;
@@ -71,16 +72,31 @@ pub struct Server {
     origins: Origins,
     metrics: Arc<Metrics>,
     room: Arc<Room>,
+    streams_max: usize,
     underway: mcp::Underway,
 }
 
 impl Server {
     /// Puts a server together.
     pub fn new(service: Arc<Service>, tokens: Tokens, origins: Origins) -> Self {
-        let (tokens, metrics, room) = (RwLock::new(Arc::new(tokens)), Arc::new(Metrics::default()), Arc::default());
+        let (tokens, metrics) = (RwLock::new(Arc::new(tokens)), Arc::new(Metrics::default()));
+        let room = Arc::new(Room::new(limits::HTTP_STREAMS_MAX));
         let counted = Arc::clone(&metrics);
         service.tell(Box::new(move |outcome| counted.called(outcome)));
-        Self { service, tokens, origins, metrics, room, underway: Mutex::default() }
+        let (streams_max, underway) = (limits::HTTP_STREAMS_MAX, Mutex::default());
+        Self { service, tokens, origins, metrics, room, streams_max, underway }
+    }
+
+    /// The same, with room for so many streams, and for the connections that they take.
+    #[must_use]
+    pub fn with_streams(self, streams_max: usize) -> Self {
+        Self { room: Arc::new(Room::new(streams_max)), streams_max, ..self }
+    }
+
+    /// How many connections it has at the same time: what streams take leaves as many for everything else, whatever their
+    /// number.
+    fn connections_max(&self) -> usize {
+        limits::HTTP_CONNECTIONS_MAX - limits::HTTP_STREAMS_MAX + self.streams_max
     }
 
     /// What makes calls.

@@ -20,8 +20,11 @@ use crate::service::Kept;
 pub(super) struct Full;
 
 /// The room of a server.
-#[derive(Debug, Default)]
-pub(super) struct Room(Mutex<Taken>);
+#[derive(Debug)]
+pub(super) struct Room {
+    taken: Mutex<Taken>,
+    streams_max: usize,
+}
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -66,6 +69,11 @@ pub(super) struct StreamPlace {
 impl Kept for Place {}
 
 impl Room {
+    /// Room for so many streams, and for everything else as much as there is by default.
+    pub(super) fn new(streams_max: usize) -> Self {
+        Self { taken: Mutex::default(), streams_max }
+    }
+
     /// A place for a request that is about to be read.
     pub(super) fn place(self: &Arc<Self>, principal: &Principal) -> Result<Place, Full> {
         let mut taken = self.taken();
@@ -80,9 +88,9 @@ impl Room {
     /// A place for an answer that is sent as it comes about.
     pub(super) fn stream(self: &Arc<Self>, principal: &Principal) -> Result<StreamPlace, Full> {
         let mut taken = self.taken();
-        let all = taken.streams;
+        let (all, own) = (taken.streams, (self.streams_max / limits::HTTP_STREAMS_PER_PRINCIPAL_SHARE).max(1));
         let share = taken.by.entry(principal.clone()).or_default();
-        if all >= limits::HTTP_STREAMS_MAX || share.streams >= limits::HTTP_STREAMS_PER_PRINCIPAL_MAX {
+        if all >= self.streams_max || share.streams >= own {
             taken.forget(principal);
             return Err(Full);
         }
@@ -93,7 +101,7 @@ impl Room {
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         // Nothing between two steps of a change can fail, so the numbers are right whoever panicked elsewhere.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -194,7 +202,7 @@ mod tests {
 
     #[test]
     fn principal_gets_its_share_only() {
-        let room = Arc::new(Room::default());
+        let room = Arc::new(Room::new(limits::HTTP_STREAMS_MAX));
         let max = limits::HTTP_REQUESTS_PER_PRINCIPAL_MAX;
         let mut held: Vec<_> = (0..max).map(|_| room.place(&agent(0)).expect("a place")).collect();
         assert!(room.place(&agent(0)).is_err());
@@ -215,7 +223,7 @@ mod tests {
     #[test]
     fn values_are_counted_before_they_are_made() {
         // MAL-05
-        let room = Arc::new(Room::default());
+        let room = Arc::new(Room::new(limits::HTTP_STREAMS_MAX));
         let many = "[[],".repeat(limits::JSON_VALUES_MAX).into_bytes();
         let each = many.len() + limits::JSON_VALUES_MAX * limits::JSON_VALUE_BYTES;
         let mut held: Vec<_> = (0..limits::HTTP_VALUES_BYTES_PER_PRINCIPAL_MAX / each)
@@ -236,7 +244,7 @@ mod tests {
 
     #[test]
     fn streams_have_a_share_of_their_own() {
-        let room = Arc::new(Room::default());
+        let room = Arc::new(Room::new(limits::HTTP_STREAMS_MAX));
         let held: Vec<_> = (0..limits::HTTP_STREAMS_PER_PRINCIPAL_MAX).map(|_| room.stream(&agent(0))).collect();
         assert!(held.iter().all(Result::is_ok) && room.stream(&agent(0)).is_err());
         assert!(room.place(&agent(0)).is_ok() && room.stream(&agent(1)).is_ok());
@@ -251,7 +259,7 @@ mod tests {
 
     #[test]
     fn all_together_have_a_bound() {
-        let room = Arc::new(Room::default());
+        let room = Arc::new(Room::new(limits::HTTP_STREAMS_MAX));
         let principals = limits::HTTP_REQUESTS_MAX / limits::HTTP_REQUESTS_PER_PRINCIPAL_MAX;
         let mut held = Vec::new();
         for place in 0..limits::HTTP_REQUESTS_MAX {
