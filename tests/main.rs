@@ -43,6 +43,7 @@ mod replay;
 mod rotate;
 mod serve;
 mod served_log;
+mod servers;
 mod settle;
 mod tasks;
 mod tools;
