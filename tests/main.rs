@@ -19,6 +19,7 @@ mod denials;
 mod docs;
 mod egress;
 mod engines;
+mod entry_points;
 mod events;
 mod evidence;
 mod filesystem;

@@ -31,7 +31,7 @@ use crate::record::wait_for;
 
 /// How a shop takes orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mood {
+pub enum Mood {
     /// It answers.
     Open,
     /// It takes an order and does not answer.
@@ -43,14 +43,14 @@ enum Mood {
 }
 
 /// A shop, and a home from which it is asked.
-struct Shop {
-    home: Home,
+pub struct Shop {
+    pub home: Home,
     web: Web,
     mood: Arc<Mutex<Mood>>,
 }
 
 impl Shop {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (mood, orders) = (Arc::new(Mutex::new(Mood::Open)), Mutex::new(BTreeSet::new()));
         let of_web = Arc::clone(&mood);
         let web =
@@ -60,11 +60,11 @@ impl Shop {
         shop
     }
 
-    fn is(&self, mood: Mood) {
+    pub fn is(&self, mood: Mood) {
         *self.mood.lock().expect("a mood") = mood;
     }
 
-    fn order(&self, function: &str, order: &str, item: &str, more: &[&str]) -> Vec<String> {
+    pub fn order(&self, function: &str, order: &str, item: &str, more: &[&str]) -> Vec<String> {
         let shop = format!("http://127.0.0.1:{}", self.web.port());
         let input = json!({ "shop": shop, "order": order, "item": item }).to_string();
         let rule = format!("--http=GET,POST,PUT {shop}/");
@@ -73,14 +73,14 @@ impl Shop {
         call.into_iter().chain(rule.as_deref()).chain(more.iter().copied()).map(str::to_owned).collect()
     }
 
-    fn run(&self, args: &[String]) -> (Ran, Value) {
+    pub fn run(&self, args: &[String]) -> (Ran, Value) {
         let ran = self.home.run(args);
         let value = ran.json();
         (ran, value)
     }
 
     /// Makes a call that reaches the shop and is killed there.
-    fn cut_off(&self, mood: Mood, args: &[String]) {
+    pub fn cut_off(&self, mood: Mood, args: &[String]) {
         let before = self.web.requests().len();
         self.is(mood);
         let child = start(&self.home, args);
@@ -90,13 +90,13 @@ impl Shop {
     }
 
     /// What the shop was asked, by methods.
-    fn asked(&self, method: &str) -> Vec<Seen> {
+    pub fn asked(&self, method: &str) -> Vec<Seen> {
         let is = |seen: &Seen| seen.first_line().starts_with(method);
         self.web.requests().into_iter().filter(is).collect()
     }
 
     /// What is on record from an index on: kinds, and what each says of its call.
-    fn recorded(&self, from: usize) -> Vec<String> {
+    pub fn recorded(&self, from: usize) -> Vec<String> {
         let said = |entry: &Value| {
             let body = &entry["body"];
             let fields = [&entry["kind"], &body["function"], &body["effect"], &body["how"]];

@@ -1139,6 +1139,20 @@ mod tests {
     }
 
     #[test]
+    fn only_the_compiler_is_hidden() {
+        // POL-11: a way in that the help does not list would be one that no test walks.
+        fn hidden(command: &clap::Command, found: &mut Vec<String>) {
+            for below in command.get_subcommands() {
+                found.extend(Some(below.get_name().to_owned()).filter(|_| below.is_hide_set()));
+                hidden(below, found);
+            }
+        }
+        let mut found = Vec::new();
+        hidden(&Args::command(), &mut found);
+        assert_eq!(found, [COMPILE]);
+    }
+
+    #[test]
     fn folders_are_read_strictly() {
         let dir: DirArg = "./docs::/docs:rw".parse().expect("a folder");
         assert_eq!((dir.guest.as_str(), dir.access), ("/docs", Access::ReadWrite));
