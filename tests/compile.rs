@@ -147,6 +147,64 @@ fn bombs_end_within_their_bounds() {
     home.is_well();
 }
 
+/// A core module of one function with this body, and with what it says of its interfaces.
+fn typed_module(body: Vec<u8>, types: &[u8]) -> Vec<u8> {
+    let name = b"component-type:bomb";
+    [module(&[body], 0), section(0, &[items(name.len(), name).as_slice(), types].concat())].concat()
+}
+
+/// A component of types, each of which has the one before twice.
+fn doubled_types(count: usize) -> Vec<u8> {
+    let mut types = b"\x6f\x02\x7f\x7f".to_vec();
+    for index in 1..count {
+        let before = leb128(index - 1);
+        types.extend([b"\x6f\x02", before.as_slice(), &before].concat());
+    }
+    [COMPONENT, &section(7, &items(count, &types))].concat()
+}
+
+/// A type of a component in a type of a component, and so on.
+fn types_in_types(depth: usize) -> Vec<u8> {
+    let types = [b"\x41\x01\x01".repeat(depth), b"\x41\0".to_vec()].concat();
+    [COMPONENT, &section(7, &items(1, &types))].concat()
+}
+
+#[test]
+fn lifting_ends_within_its_bounds() {
+    // RES-12, RES-13, MAL-01: a core module is lifted by the process that compiles, so whatever its own sections make of a
+    // reader of interfaces, the host has a line about it.
+    let home = Home::new();
+    home.configure(&small_limits(400 << 20));
+    let plain = || body(0, b"");
+    let cases: [(&str, Vec<u8>); 8] = [
+        ("doubled-types", typed_module(plain(), &doubled_types(60))),
+        ("many-doubled-types", typed_module(plain(), &doubled_types(100_000))),
+        ("types-in-types", typed_module(plain(), &types_in_types(100_000))),
+        ("nested", typed_module(plain(), &nested(1_000, 0))),
+        ("doubling", typed_module(plain(), &nested(25, 2))),
+        ("nonsense", typed_module(plain(), &[0xff; 1_000_000])),
+        (
+            "conditions",
+            typed_module(body(0, &[b"\x41\0\x04\x40".repeat(200_000), b"\x0b".repeat(200_000)].concat()), b""),
+        ),
+        ("million-locals", typed_module(body(1_000_000, b""), b"")),
+    ];
+    for (name, bytes) in cases {
+        let path = home.file(&format!("{name}.wasm"), bytes);
+        let ran = home.run(["inspect".as_ref(), path.as_os_str()]);
+        ran.code(1).fails_well().says(&format!("`{name}`"));
+        assert!(ran.peak_kib < HOST_KIB_MAX, "{name}: {} KiB", ran.peak_kib);
+        assert!(ran.elapsed < Duration::from_secs(30), "{name}: {:?}", ran.elapsed);
+    }
+    // An honest module is lifted, also by whoever has no home.
+    let honest = home.file(
+        "honest.wasm",
+        wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "_start")))"#).expect("wat"),
+    );
+    home.run(["run".as_ref(), honest.as_os_str()]).code(0);
+    home.is_well();
+}
+
 #[test]
 fn compiling_has_a_deadline() {
     // RES-12
@@ -280,4 +338,8 @@ fn hidden_command_stays_hidden() {
     assert!(compile(&component, "1000000000").code(0).stdout.starts_with(b"\x7fELF"));
     assert!(!compile(b"\0asm\x0d\0\x01\0\xff", "1000000000").code(1).stderr.is_empty());
     assert!(compile(b"#!/bin/sh", "1000000000").code(1).stdout.is_empty());
+    let lift = |bytes: &[u8]| finish(command(&home.path(), ["compile-component", "--lift", "1000000000", "60"]), bytes);
+    let program = wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "_start")))"#).expect("wat");
+    assert!(lift(&program).code(0).stdout.starts_with(COMPONENT));
+    assert!(!lift(b"\0asm\x01\0\0\0\xff").code(1).stderr.is_empty());
 }

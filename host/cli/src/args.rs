@@ -169,7 +169,7 @@ pub enum Command {
     Diff(DiffArgs),
     /// Measure each part against its floor, in one process
     Bench(BenchArgs),
-    /// Compile a component: what the other commands start, in a process of its own
+    /// Compile a component, or lift a module: what the other commands start, in a process of its own
     #[command(name = COMPILE, hide = true)]
     Compile(CompileArgs),
 }
@@ -179,6 +179,9 @@ pub const COMPILE: &str = "compile-component";
 
 #[derive(ClapArgs, Debug)]
 pub struct CompileArgs {
+    /// Lift a core module to a component
+    #[arg(long)]
+    pub lift: bool,
     /// Bytes of memory it may take
     pub memory_bytes: u64,
     /// Seconds of processor time it may take

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use ringfence_model::digest::Digest;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::engine::child;
+use ringfence_runtime::engine::child::Work;
 use ringfence_runtime::engine::compiler::CompileLimits;
 use ringfence_runtime::engine::compiler::Compiler;
 
@@ -18,10 +19,11 @@ use crate::error::CommandError;
 /// The program that runs now, by what the kernel holds: it is the same even when its file has been replaced.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// Compiles standard input to standard output, and ends the process: its exit code is a code of the compiler's.
+/// Compiles or lifts standard input to standard output, and ends the process: its exit code is a code of the compiler's.
 pub fn run(args: &CompileArgs) -> ! {
     let limits = CompileLimits { memory_bytes: args.memory_bytes, cpu_seconds: args.cpu_seconds, wall_ms: u64::MAX };
-    std::process::exit(i32::from(child::serve(&limits).code()))
+    let work = if args.lift { Work::Lift } else { Work::Compile };
+    std::process::exit(i32::from(child::serve(work, &limits).code()))
 }
 
 /// The door to that command.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use ringfence_runtime::engine::Engine;
 use serde_json::json;
 
 use crate::args::PushArgs;
@@ -19,7 +18,7 @@ pub fn run(home: Option<&Path>, args: &PushArgs, output: Output) -> Result<Exit,
     // A home is of use for its credentials only: pushing needs none.
     let home = home.filter(|folder| folder.join("keys").exists()).map(Home::open).transpose()?;
     let auth = home.as_ref().map_or(&Config::default(), Home::config).registry_auth(args.to.registry())?;
-    let engine = Engine::new().map_err(|error| CommandError::environment(error.to_string()))?;
+    let engine = commands::compile::engine_without_home()?;
     let candidate = Artifact::from_file(&args.file)?.load(&engine)?;
     if candidate.artifact.signature.is_none() {
         output.note("warning: it is not signed, so nobody can add it without saying `--unsigned`");

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use ringfence_audit::signer::Signer as _;
 use ringfence_audit::statement::Statement;
 use ringfence_model::digest::Digest;
-use ringfence_runtime::engine::Engine;
 use serde_json::json;
 
 use crate::args::SignArgs;
@@ -32,7 +31,7 @@ pub(super) fn key(name: &str, file: &Path, output: Output) -> Result<Exit, Comma
 /// Signs a tool: what is signed has been loaded, so that nobody vouches for what is none.
 pub(super) fn sign(args: &SignArgs, output: Output) -> Result<Exit, CommandError> {
     let signer = home::read_signer(&args.key).map_err(CommandError::signing_key)?;
-    let engine = Engine::new().map_err(|error| CommandError::environment(error.to_string()))?;
+    let engine = commands::compile::engine_without_home()?;
     let candidate = Artifact::from_file(&args.file)?.load(&engine)?;
     let statement = Statement {
         component: candidate.tool.reference().digest,

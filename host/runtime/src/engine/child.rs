@@ -1,4 +1,4 @@
-//! The far side of [`super::compiler`]: a process that compiles one component and ends.
+//! The far side of [`super::compiler`]: a process that compiles one component, or lifts one module, and ends.
 //!
 //! Compiling is the one place where bytes of a stranger meet a million lines that promise nothing about them, so it
 //! gets a process that has little to lose. Before it reads a byte, it puts limits on its memory and processor time,
@@ -30,11 +30,11 @@ use crate::engine::compiler::CompileLimits;
 /// How the process ends: its exit code is all that the other side goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The compiled component is on standard output.
-    Compiled,
-    /// The component is not one that the engine takes; standard error says why.
+    /// What was wanted is on standard output.
+    Done,
+    /// What came in is nothing that the engine takes; standard error says why.
     Refused,
-    /// The component needs more memory than there is.
+    /// What came in needs more memory than there is.
     OutOfMemory,
     /// The process could not do its work; standard error says why.
     Failed,
@@ -42,12 +42,12 @@ pub enum Ended {
 
 impl Ended {
     /// Every ending.
-    pub(super) const ALL: [Self; 4] = [Self::Compiled, Self::Refused, Self::OutOfMemory, Self::Failed];
+    pub(super) const ALL: [Self; 4] = [Self::Done, Self::Refused, Self::OutOfMemory, Self::Failed];
 
     /// The exit code.
     pub const fn code(self) -> u8 {
         match self {
-            Self::Compiled => 0,
+            Self::Done => 0,
             Self::Refused => 1,
             Self::OutOfMemory => 4,
             Self::Failed => 70,
@@ -55,10 +55,19 @@ impl Ended {
     }
 }
 
-/// Compiles standard input to standard output, within limits. This is all that its process does, and the first thing.
-pub fn serve(bounds: &CompileLimits) -> Ended {
-    match confine(bounds).and_then(|()| compile()) {
-        Ok(()) => Ended::Compiled,
+/// What the process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// From a component to native code.
+    Compile,
+    /// From a core module to a component.
+    Lift,
+}
+
+/// Turns standard input into standard output, within limits. This is all that its process does, and the first thing.
+pub fn serve(work: Work, bounds: &CompileLimits) -> Ended {
+    match confine(bounds).and_then(|()| turn(work)) {
+        Ok(()) => Ended::Done,
         Err((ended, why)) => {
             // If there is nobody to tell, the exit code says enough.
             let _ = std::io::stderr().write_all(why.as_bytes());
@@ -73,18 +82,24 @@ fn failed(what: &str) -> impl Fn(String) -> Why {
     move |error| (Ended::Failed, format!("{what}: {error}"))
 }
 
-fn compile() -> Result<(), Why> {
-    let mut component = Vec::new();
-    let read = std::io::stdin().lock().read_to_end(&mut component);
-    read.map_err(|error| failed("the component can't be read")(error.to_string()))?;
+fn turn(work: Work) -> Result<(), Why> {
+    let mut read = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut read).map_err(|error| failed("nothing can be read")(error.to_string()))?;
+    let made = match work {
+        Work::Compile => compile(&read)?,
+        Work::Lift => super::lift::encode(&read).map_err(|error| (Ended::Refused, error.to_string()))?,
+    };
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout.write_all(&made).and_then(|()| stdout.flush());
+    written.map_err(|error| failed("nothing can be written")(error.to_string()))
+}
+
+fn compile(component: &[u8]) -> Result<Vec<u8>, Why> {
     let engine = super::compiling_engine().map_err(|error| failed("no engine")(error.to_string()))?;
-    let code = engine.precompile_component(&component).map_err(|error| {
+    engine.precompile_component(component).map_err(|error| {
         let ended = if error.is::<wasmtime::OutOfMemory>() { Ended::OutOfMemory } else { Ended::Refused };
         (ended, super::root_cause(&error))
-    })?;
-    let mut stdout = std::io::stdout().lock();
-    let written = stdout.write_all(&code).and_then(|()| stdout.flush());
-    written.map_err(|error| failed("the compiled component can't be written")(error.to_string()))
+    })
 }
 
 /// The order matters: closing descriptors comes first, while no other part of the process has any, and those that are

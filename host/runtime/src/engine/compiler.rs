@@ -28,6 +28,7 @@ use rustix::process::Signal;
 
 use crate::engine::CompileError;
 use crate::engine::child::Ended;
+use crate::engine::child::Work;
 
 /// How often the host looks whether a child that has said everything has ended.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -67,8 +68,11 @@ impl CompileLimits {
     }
 }
 
+/// What tells the child to lift a module rather than to compile a component.
+pub const LIFT: &str = "--lift";
+
 /// The door to the compiler: a program that calls [`super::child::serve`]. It is started with its arguments, and after
-/// these the bytes of memory and the seconds of processor time that it is to limit itself to.
+/// these with [`LIFT`] if it is to lift, the bytes of memory and the seconds of processor time that it is to limit itself to.
 #[derive(Debug)]
 pub struct Compiler {
     program: PathBuf,
@@ -86,10 +90,19 @@ impl Compiler {
 
     /// Compiles a component to native code for this host's engine.
     pub(super) fn compile(&self, component: &[u8]) -> Result<Vec<u8>, CompileError> {
+        self.run(Work::Compile, component)
+    }
+
+    /// Lifts a core module to a component.
+    pub(super) fn lift(&self, module: &[u8]) -> Result<Vec<u8>, CompileError> {
+        self.run(Work::Lift, module)
+    }
+
+    fn run(&self, work: Work, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let limits = self.limits.for_size(component.len());
-        let mut child = self.start(&limits).map_err(|error| CompileError::Compiler(error.to_string()))?;
-        let said = self.listen(&mut child, component);
+        let limits = self.limits.for_size(bytes.len());
+        let mut child = self.start(work, &limits).map_err(|error| CompileError::Compiler(error.to_string()))?;
+        let said = self.listen(&mut child, bytes);
         // Whatever happened, nothing of it is left behind.
         let _ = child.kill();
         let _ = child.wait();
@@ -97,10 +110,11 @@ impl Compiler {
     }
 
     /// Nothing of this process's environment goes to the child. It has no folder of ours, and no terminal.
-    fn start(&self, bounds: &CompileLimits) -> io::Result<Child> {
+    fn start(&self, work: Work, bounds: &CompileLimits) -> io::Result<Child> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(limits::COMPILE_THREADS_MAX);
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).args([bounds.memory_bytes.to_string(), bounds.cpu_seconds.to_string()]);
+        command.args(&self.arguments).args((work == Work::Lift).then_some(LIFT));
+        command.args([bounds.memory_bytes.to_string(), bounds.cpu_seconds.to_string()]);
         command.env_clear().env("RAYON_NUM_THREADS", threads.to_string()).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
     }
@@ -148,7 +162,7 @@ fn judge(said: Said, bounds: &CompileLimits) -> Result<Vec<u8>, CompileError> {
     };
     let memory = CompileError::Memory { mebibytes: bounds.memory_bytes / limits::MIB };
     match ended(status) {
-        Some(Ended::Compiled) => Ok(code),
+        Some(Ended::Done) => Ok(code),
         Some(Ended::Refused) => Err(CompileError::Invalid(one_line(&text))),
         Some(Ended::OutOfMemory) => Err(memory),
         Some(Ended::Failed) => Err(CompileError::Compiler(one_line(&text))),
@@ -245,6 +259,26 @@ mod tests {
         let bytes = b"\0asm\x0d\0\x01\0";
         let digest = ringfence_model::digest::Digest::of(bytes);
         assert!(matches!(engine.compile(&digest, bytes), Err(CompileError::Compiler(_))));
+    }
+
+    #[test]
+    fn modules_are_lifted_by_the_child() {
+        // RES-12, MAL-01: not a byte behind the first eight is read in this process.
+        let engine = |script| Engine::new().expect("an engine").with_compiler(shell(script, 300));
+        let module = b"\0asm\x01\0\0\0 and more";
+        let lifted = engine("[ \"$0\" = --lift ] && cat").lift(module).expect("its answer").into_owned();
+        assert_eq!(lifted, module);
+        for (script, wanted) in [
+            ("echo no >&2; exit 1", "it is a core module that can't be lifted to a component: no"),
+            ("exit 4", "MiB of memory"),
+            ("kill -SEGV $$", "did not survive"),
+            ("sleep 60", "longer than 300 ms"),
+        ] {
+            let error = engine(script).lift(module).expect_err(script).to_string();
+            assert!(error.contains(wanted), "{script}: {error}");
+        }
+        // A component is what it is, and nobody is asked.
+        assert_eq!(engine("exit 1").lift(b"\0asm\x0d\0\x01\0").expect("itself").as_ref(), b"\0asm\x0d\0\x01\0");
     }
 
     #[test]

@@ -2,15 +2,17 @@
 //!
 //! Everything that hardens the compiler and the allocator stands in [`settings`]; nothing else in the project
 //! configures wasmtime. Compiling is slow and its input untrusted: what is too much is refused before ([`bounds`]), a
-//! [`compiler`] in a process of its own does the work, and a compiled component is kept in a [`cache`] that can't be
-//! poisoned. The engine knows nothing of tools, policies or calls.
+//! [`compiler`] in a process of its own does the work, and that of [`lift`], and a compiled component is kept in a [`cache`]
+//! that can't be poisoned. The engine knows nothing of tools, policies or calls.
 
 mod bounds;
 pub mod cache;
 pub mod child;
 pub mod compiler;
+mod lift;
 pub(crate) mod sections;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,6 +28,9 @@ use wasmtime::component::Component;
 pub use crate::engine::bounds::Excess;
 use crate::engine::cache::Cache;
 use crate::engine::compiler::Compiler;
+use crate::engine::lift::Form;
+pub use crate::engine::lift::LiftError;
+pub(crate) use crate::engine::lift::is_component;
 
 /// The engine could not be set up: the machine or the platform lacks something.
 #[derive(Debug, Error)]
@@ -105,6 +110,19 @@ impl Engine {
     #[must_use]
     pub fn with_compiler(self, compiler: Compiler) -> Self {
         Self { compiler: Some(Arc::new(compiler)), ..self }
+    }
+
+    /// The component that a file holds or can be lifted to.
+    pub fn lift<'a>(&self, file: &'a [u8]) -> Result<Cow<'a, [u8]>, LiftError> {
+        match (lift::form(file)?, &self.compiler) {
+            (Form::Component, _) => Ok(Cow::Borrowed(file)),
+            (Form::Module, None) => lift::encode(file).map(Cow::Owned),
+            (Form::Module, Some(compiler)) => match compiler.lift(file) {
+                Ok(component) => Ok(Cow::Owned(component)),
+                Err(CompileError::Invalid(why)) => Err(LiftError::Module(why)),
+                Err(error) => Err(LiftError::Compiler(error)),
+            },
+        }
     }
 
     /// Compiles a component, or finds it in the cache. `bytes` are a component, of which `digest` is the SHA-256.

@@ -322,7 +322,7 @@ fn check_schema(name: &str, description: &PolicyDescription, settings: &str) -> 
 
 fn link(engine: &Engine, name: &str, digest: &Digest, bytes: &[u8]) -> Result<guest::PolicyPre<Limiter>, PolicyError> {
     let not_a_component = |why: String| PolicyError::NotAComponent { name: name.to_owned(), why };
-    if !crate::toolbox::lift::is_component(bytes) {
+    if !crate::engine::is_component(bytes) {
         return Err(not_a_component("it does not start like a WebAssembly component".to_owned()));
     }
     let component = engine.compile(digest, bytes).map_err(|error| match error {

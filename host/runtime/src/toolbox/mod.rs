@@ -7,7 +7,6 @@
 mod bounds;
 mod docs;
 mod function;
-pub mod lift;
 pub mod manifest;
 pub(crate) mod repeat;
 pub mod schema;
@@ -34,6 +33,7 @@ use wasmtime::component::types::ComponentItem;
 
 use crate::engine::CompileError;
 use crate::engine::Engine;
+use crate::engine::LiftError;
 use crate::sandbox;
 use crate::sandbox::State;
 use crate::sandbox::link;
@@ -162,7 +162,10 @@ impl Tool {
     pub async fn load(engine: &Engine, file: ToolFile<'_>) -> Result<Self, ToolError> {
         let name = file.name.to_owned();
         let not_a_component = |why: String| ToolError::NotAComponent { name: name.clone(), why };
-        let component_bytes = lift::lift(file.bytes).map_err(|error| not_a_component(error.to_string()))?;
+        let component_bytes = engine.lift(file.bytes).map_err(|error| match error {
+            LiftError::Compiler(source) => ToolError::Compile { name: name.clone(), source },
+            error => not_a_component(error.to_string()),
+        })?;
         let lifted = component_bytes.as_ref() != file.bytes;
         let (manifest, manifest_beside) = read_manifest(&file)?;
         let compiled = engine.compile(&Digest::of(&component_bytes), &component_bytes);

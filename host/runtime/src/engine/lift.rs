@@ -1,9 +1,8 @@
 //! From the bytes of a file to the bytes of a component.
 //!
 //! A component stays as it is. A preview-1 core module is lifted to a component with the published adapter; the digest
-//! that pins the tool stays that of the file. Anything else is named for what it is.
-
-use std::borrow::Cow;
+//! that pins the tool stays that of the file. Anything else is named for what it is. Lifting reads all of a module, and in it
+//! whatever a stranger says of interfaces, so that it is done where compiling is: in the [`super::compiler`]'s process.
 
 use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
@@ -13,13 +12,19 @@ use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADA
 use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as REACTOR_ADAPTER;
 use wit_component::ComponentEncoder;
 
+use crate::engine::CompileError;
+
 /// The first eight bytes of a component, and of a core module.
 const COMPONENT_PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
 const MODULE_PREAMBLE: &[u8] = b"\0asm\x01\0\0\0";
 
 /// Why a file can't become a component.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum LiftError {
+    /// It can't be lifted within the compiler's limits.
+    #[error(transparent)]
+    Compiler(CompileError),
     /// It is not WebAssembly at all.
     #[error("it does not start like a WebAssembly component or module")]
     NotWebAssembly,
@@ -39,21 +44,29 @@ pub(crate) fn is_component(bytes: &[u8]) -> bool {
     bytes.starts_with(COMPONENT_PREAMBLE)
 }
 
-/// The component that a file holds or can be lifted to.
-pub(super) fn lift(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LiftError> {
+/// What a file is, by how it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Component,
+    Module,
+}
+
+/// Looks at the start of a file, and at its size.
+pub(super) fn form(bytes: &[u8]) -> Result<Form, LiftError> {
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limits::COMPONENT_BYTES_MAX {
         return Err(LiftError::TooLarge { bytes: bytes.len() });
     }
     if is_component(bytes) {
-        return Ok(Cow::Borrowed(bytes));
+        Ok(Form::Component)
+    } else if bytes.starts_with(MODULE_PREAMBLE) {
+        Ok(Form::Module)
+    } else {
+        Err(LiftError::NotWebAssembly)
     }
-    if !bytes.starts_with(MODULE_PREAMBLE) {
-        return Err(LiftError::NotWebAssembly);
-    }
-    encode(bytes).map(Cow::Owned)
 }
 
-fn encode(module: &[u8]) -> Result<Vec<u8>, LiftError> {
+/// Lifts a core module, in this process.
+pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>, LiftError> {
     // A module that exports `_start` is a program and takes the command adapter; the adapter for a library brings no
     // `wasi:cli/run`. Trying the first is the cheapest way to tell: it is refused if `_start` is not there.
     let lifted = encode_with(module, COMMAND_ADAPTER).or_else(|_| encode_with(module, REACTOR_ADAPTER));
