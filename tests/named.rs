@@ -38,6 +38,10 @@ fn malformed_lines_of_configuration_are_named() {
         ("signature key", "[signers.a]\nkey = 'a+0+b'", 2, "not a verifier key"),
         ("certificate key", "[signers.a]\ncosign-key = 'x'", 2, "not a public key"),
         ("two keys", "\n[signers.a]", 2, "one key"),
+        ("identity", "[signers.a]\nidentity = 'ada'\nissuer = 'https://a.example'\ntrusted-root = '/a'", 1, "`ada`"),
+        ("revoked component", "[revoked]\n\n'sha256:zz' = 'a'", 3, "not a digest"),
+        ("revoked signer", "[signers.a]\nrevoked = \"\\n\"", 2, "a reason is one line"),
+        ("credentials", "\n[registries.\"a.example\"]\ncredentials = 'a'", 2, "not an absolute path"),
         ("not TOML", "[operator\n", 1, ""),
     ] {
         home.configure(text);
@@ -49,6 +53,50 @@ fn malformed_lines_of_configuration_are_named() {
     }
     home.configure("");
     nothing_registered(&home);
+}
+
+#[test]
+fn malformed_lines_of_a_registration_are_named() {
+    let home = Home::new();
+    let path = home.path().join("ringfence.toml").display().to_string();
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let pins = format!(
+        "[tools.a]\nsource = '/a.wasm'\ndigest = '{digest}'\ndescription-digest = '{digest}'\nsigner = 'none'\n"
+    );
+    for (line, says) in [
+        ("folders = ['/a::/a:rx']", "neither `ro` nor `rw`"),
+        ("folders = ['/a::/a,deny=a//b']", "a//b"),
+        ("folders = ['/a::/a,deny=[']", "`[`"),
+        ("folders = ['/a::/a,bytes=many']", "many"),
+        ("folders = ['a::/a']", "not an absolute path"),
+        ("scratch = 'a'", "`a`"),
+        ("http = ['GET https://a.example:99999/']", "`99999`"),
+        ("http = ['GET https://a.example/../b']", "`/../b`"),
+        ("sockets = ['icmp://a.example:1']", "`icmp://a.example:1`"),
+        ("names = ['a..example']", "`a..example`"),
+        ("addresses = ['fd00::/129']", "`fd00::/129`"),
+        ("addresses = ['10.0.0/8']", "`10.0.0/8`"),
+        ("environment = { A = { shell = 'x' } }", "a value is a text"),
+        ("clock = 'noon'", "`noon`"),
+        ("limits = { fuel = 'all' }", "invalid type"),
+    ] {
+        home.configure(&format!("{pins}[tools.a.grant]\n{line}\n"));
+        for args in [&["tool", "list"][..], &["call", "a", "f"], &["tool", "verify"]] {
+            let message = home.refuses(args, 1);
+            assert!(message.contains(&path) && message.contains("at line 7:"), "{line}: {message}");
+            assert!(message.contains(says), "{line}: {message}");
+        }
+    }
+    for (pins, line, says) in [
+        (pins.replace("'none'", "'No One'"), 5, "`No One` is not a name"),
+        (pins.replace("'none'", "'me'"), 1, "`signer` of tool `a`"),
+        (pins.replacen(&digest, "sha256:0", 1), 3, "not a digest"),
+        (pins.replace("[tools.a]", "[tools.A]"), 1, "`A` is not a name"),
+    ] {
+        home.configure(&pins);
+        let message = home.refuses(["tool", "list"], 1);
+        assert!(message.contains(&format!("at line {line}:")) && message.contains(says), "{message}");
+    }
 }
 
 #[test]
@@ -113,6 +161,30 @@ fn malformed_files_are_named() {
     let message = home.refuses(add, 1);
     assert!(message.contains("adder.wasm.sig`") && message.contains("not a signed note"), "{message}");
     nothing_registered(&home);
+}
+
+#[test]
+fn malformed_vouchers_are_named() {
+    let home = Home::new();
+    let tool = home.component("adder", ADD);
+    let root = home.file("trusted_root.json", "{\n  \"mediaType\": 1\n}").display().to_string();
+    let bundle = home.file("adder.sigstore.json", "{\n\n  \"mediaType\": 1\n}").display().to_string();
+    home.configure(&format!(
+        "[signers.me]\nidentity = 'ada@a.example'\nissuer = 'https://a.example'\ntrusted-root = '{root}'\n"
+    ));
+    let add = ["tool", "add", &tool, "--bundle", &bundle, "--signer", "me"];
+    let message = home.refuses(add, 1);
+    assert!(message.contains(&format!("`{bundle}`: not a bundle")) && message.contains("at line 3"), "{message}");
+    nothing_registered(&home);
+    let good = crate::harness::sigstore::Sigstore::new();
+    let signer = crate::harness::sigstore::Signer::new("ada@a.example", "https://a.example");
+    fs::write(&bundle, good.bundle(&fs::read(&tool).expect("a file"), signer).to_string()).expect("written");
+    let message = home.refuses(add, 1);
+    assert!(message.contains(&format!("`{root}` can't be used: ")) && message.contains("at line 2"), "{message}");
+    nothing_registered(&home);
+    // The control.
+    fs::write(&root, good.trusted_root().to_string()).expect("written");
+    home.run(add).code(0);
 }
 
 #[test]

@@ -195,6 +195,31 @@ mod admit {
     }
 
     #[test]
+    fn looking_asks_and_writes_nothing() {
+        let home = home(r#"{ call = "permit", admit = "permit" }"#);
+        home.run(["tool", "add", ECHO]).code(0);
+        let looks: [&[&str]; 3] = [&["inspect", ECHO], &["tool", "verify"], &["doctor"]];
+        for args in looks {
+            home.run(args).code(0);
+        }
+        let before = home.entries().len();
+        let config = std::fs::read_to_string(home.path().join("ringfence.toml")).expect("the configuration");
+        home.configure(&config.replace(r#"admit = "permit""#, r#"admit = "forbid""#));
+        for (args, code) in looks.into_iter().zip([3, 5, 1]) {
+            let ran = home.run(args);
+            ran.code(code);
+            assert!((ran.text() + &ran.stderr).contains("`echo` may not be loaded"), "{args:?}: {}", ran.text());
+        }
+        // What would not even be compiled is not looked at either; and who has no policies asks none.
+        let broken = home.file("broken.wasm", b"\0asm\x0d\0\x01\0garbage").display().to_string();
+        home.run(["inspect", &broken]).code(3).says("may not be loaded");
+        assert_eq!(home.entries().len(), before);
+        let nowhere = home.folder("nowhere");
+        crate::harness::ringfence(&nowhere, ["inspect", ECHO], b"").code(0);
+        is_well(&home);
+    }
+
+    #[test]
     fn first_call_tells_of_the_admission() {
         let home = home(r#"{ call = "permit", admit = "permit" }"#);
         echo(&home, "hello", &[]).0.code(0);

@@ -10,6 +10,7 @@ pub mod network;
 pub mod postgres;
 mod registry;
 pub mod server;
+pub mod sigstore;
 pub mod tls;
 pub mod web;
 

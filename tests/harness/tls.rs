@@ -160,7 +160,7 @@ fn key() -> KeyPair {
     KeyPair::generate().expect("a key")
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der).into_bytes();
     let lines: Vec<_> = text.chunks(64).map(String::from_utf8_lossy).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))

@@ -21,6 +21,7 @@ use ringfence_model::capability::Ceiling;
 use ringfence_model::capability::FilesystemCeiling;
 use ringfence_model::capability::LimitCeiling;
 use ringfence_model::capability::Source;
+use ringfence_model::digest::Digest;
 use ringfence_model::egress::HostPattern;
 use ringfence_model::egress::HttpRule;
 use ringfence_model::egress::Network;
@@ -38,6 +39,7 @@ use thiserror::Error;
 use crate::config::policies::PolicyTable;
 use crate::config::registries::RegistryTable;
 use crate::config::tools::Name;
+use crate::config::tools::Reason;
 use crate::config::tools::SignerTable;
 use crate::config::tools::ToolTable;
 use crate::egress::EgressTable;
@@ -76,6 +78,8 @@ pub struct Config {
     pub registries: BTreeMap<String, RegistryTable>,
     /// Whose signatures are trusted.
     pub signers: BTreeMap<Name, SignerTable>,
+    /// Components that are not loaded, whoever names them, by digest; and why.
+    pub revoked: BTreeMap<Digest, Reason>,
     /// Registered tools.
     pub tools: BTreeMap<Name, ToolTable>,
 }
@@ -313,6 +317,7 @@ impl Config {
         if self.signers.keys().any(|name| name.as_str() == NOBODY) {
             return Err((format!("signers.{NOBODY}"), format!("`{NOBODY}` means that there is no signer")));
         }
+        self.check_signers()?;
         let folders = self.rings.values().map(|ring| &ring.folders).chain([&self.operator.folders]);
         for folder in folders.flatten().flatten() {
             if !Path::new(folder).is_absolute() {
@@ -323,6 +328,27 @@ impl Config {
             table.check(name).map_err(|why| (format!("secrets.{name}"), why))?;
         }
         Ok(())
+    }
+
+    /// One who is revoked is so under every name: else nobody could say which of them made a signature.
+    fn check_signers(&self) -> Result<(), (String, String)> {
+        for (name, table) in self.signers.iter().filter(|(_, table)| table.revoked.is_some()) {
+            let is_twin = |other: &SignerTable| other.revoked.is_none() && other.credential == table.credential;
+            if let Some((twin, _)) = self.signers.iter().find(|(_, other)| is_twin(other)) {
+                return Err((format!("signers.{twin}"), format!("signer `{twin}` is also `{name}`, which is revoked")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a component that these have signed is not loaded, if the operator has revoked it or one of them.
+    pub fn revocation(&self, component: &Digest, signers: &[String]) -> Option<String> {
+        if let Some(reason) = self.revoked.get(component) {
+            return Some(format!("`{component}` is revoked: {}", reason.as_str()));
+        }
+        self.signers.iter().filter(|(name, _)| signers.iter().any(|signer| signer == name.as_str())).find_map(
+            |(name, table)| Some(format!("its signer `{name}` is revoked: {}", table.revoked.as_ref()?.as_str())),
+        )
     }
 
     /// The operator's ceiling. A secret that is not configured can't be used, whatever is listed.

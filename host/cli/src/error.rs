@@ -503,8 +503,11 @@ impl From<RegisteredError> for CommandError {
                     SignatureError::Missing => {
                         "its author signs it with `ringfence sign`; `--unsigned` registers it without, if you mean it"
                     }
+                    SignatureError::Trust(_) => {
+                        "`trusted-root` of the signer names a `trusted_root.json` of sigstore's, which is replaced when its keys are"
+                    }
                     SignatureError::Untrusted(_) => {
-                        "review who signed it, then trust them in the configuration: `[signers.NAME]` with `key` or `cosign-key`"
+                        "review who signed it, then trust them in the configuration: `[signers.NAME]` with `key`, `cosign-key` or `identity`"
                     }
                 };
                 Self::environment(message).code("host.tool-signature").hint(hint)

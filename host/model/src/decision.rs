@@ -257,6 +257,13 @@ impl Decision {
 }
 
 impl Decision {
+    /// The answer about what an operator has revoked: nobody is asked.
+    pub fn revoked(why: &str) -> Self {
+        let reason = Reason { code: "revoked".to_owned(), text: why.to_owned() };
+        let answer = Answer::Deny(vec![DenialReason { is_fault: false, policy: None, reason }]);
+        Self { rulings: Vec::new(), answer }
+    }
+
     /// The answer of a set that has more policies than can be told of: whatever the point, no.
     pub fn too_many(count: usize) -> Self {
         let text = format!("{count} policies are in force, and at most {} can be", limits::POLICIES_PER_SET_MAX);

@@ -58,6 +58,8 @@ pub const DIFFERENCES_SHOWN_MAX: usize = 100;
 pub const SIGNATURE_BYTES_MAX: u64 = 16 * 1024;
 /// Bytes of a bundle of cosign's: a signature, a certificate, entries of logs.
 pub const COSIGN_BUNDLE_BYTES_MAX: u64 = 256 * 1024;
+/// Bytes of a file of roots that bundles with certificates lead to: sigstore's has ten thousand.
+pub const TRUSTED_ROOT_BYTES_MAX: u64 = 1024 * 1024;
 /// Seconds that a registry may take for all of a tool.
 pub const REGISTRY_WAIT_S: u64 = 300;
 /// Seconds that a registry may take to answer, or between two parts of its answer.

@@ -1,5 +1,6 @@
 //! Asking the policies whether a component may be loaded, before anything is done with it.
 
+use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
 use ringfence_model::time::Clock as _;
 use ringfence_runtime::pipeline::Admission;
@@ -29,4 +30,17 @@ pub(super) fn admit(
     let index = ledger.decide(admission.into_entry())?;
     sequencer.publish(&ledger)?;
     Err(CommandError::not_admitted(&name, &why, index))
+}
+
+/// Lets a component in that is only looked at. Nobody is about to call anything of it, so a no is not written down.
+pub(super) fn to_look_at(
+    policies: &PolicySet,
+    principal: &Principal,
+    ring: Ring,
+) -> impl FnOnce(Arrival<'_>) -> Result<(), CommandError> {
+    move |arrival| {
+        let name = arrival.name.to_owned();
+        let denial = admission(policies, arrival, principal, ring, SystemClock.now()).denial();
+        denial.map_or(Ok(()), |why| Err(CommandError::would_not_be_admitted(&name, &why)))
+    }
 }

@@ -9,6 +9,7 @@ use rustix::fs::ResolveFlags;
 use serde_json::json;
 
 use crate::commands;
+use crate::commands::admit::to_look_at;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
@@ -97,11 +98,12 @@ fn policies(home: &Home) -> Result<String, CommandError> {
     Ok(format!("in force: {}", names.join(", ")))
 }
 
-/// Loads every registered tool: each is checked against its pins.
+/// Loads every registered tool: each is checked against its pins, and may be loaded.
 fn tools(home: &Home) -> Result<String, CommandError> {
     let (engine, tables) = (home.engine()?, &home.config().tools);
-    for name in tables.keys() {
-        tools::load(home, &engine, name, tools::to_look_at)?;
+    let (policies, operator) = (Policies::of(Some(home)).set(&engine)?, commands::operator()?);
+    for (name, table) in tables {
+        tools::load(home, &engine, name, to_look_at(&policies, &operator, table.ring))?;
     }
     let left = Store::open(home.tools_path())?.left_over(tables.values())?.len();
     let left = if left == 0 { String::new() } else { format!("; {left} files that no registration names") };

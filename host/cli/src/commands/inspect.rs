@@ -4,10 +4,13 @@
 
 use std::path::Path;
 
+use ringfence_model::decision::Origin;
 use ringfence_model::digest::Digest;
 use ringfence_model::outcome::one_line;
+use ringfence_model::ring::Ring;
 use ringfence_model::tool::ManifestCapabilities;
 use ringfence_runtime::engine::Engine;
+use ringfence_runtime::pipeline::Arrival;
 use ringfence_runtime::sandbox::link::Imports;
 use ringfence_runtime::toolbox::Function;
 use ringfence_runtime::toolbox::Tool;
@@ -18,18 +21,24 @@ use serde_json::json;
 use crate::args::InspectArgs;
 use crate::args::tool_name;
 use crate::commands;
+use crate::commands::admit::to_look_at;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
+use crate::policies::Policies;
 
 pub fn run(home: Option<&Path>, args: &InspectArgs, output: Output) -> Result<Exit, CommandError> {
-    // A home is of use for its cache only: inspecting needs none.
-    let engine = match home.map(Home::open) {
-        Some(Ok(home)) => home.engine()?,
-        _ => commands::compile::engine_without_home()?,
+    // A home is of use for its cache, and for whom it asks; inspecting needs none.
+    let home = home.filter(|folder| folder.join("keys").exists()).map(Home::open).transpose()?;
+    let engine = match &home {
+        Some(home) => home.engine()?,
+        None => commands::compile::engine_without_home()?,
     };
     let bytes = commands::read(&args.file)?;
+    if let Some(home) = &home {
+        ask(home, &engine, &args.file, &bytes)?;
+    }
     let tool = load(&engine, &args.file, &bytes, output)?;
     if output.is_json() {
         output.json(&described(&tool));
@@ -37,6 +46,16 @@ pub fn run(home: Option<&Path>, args: &InspectArgs, output: Output) -> Result<Ex
         print(&tool, output);
     }
     Ok(Exit::Done)
+}
+
+/// Whether the policies of a home would let it in: before it is compiled, and before a tool that describes itself is run.
+fn ask(home: &Home, engine: &Engine, path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    let policies = Policies::of(Some(home)).set(engine)?;
+    let digest = Digest::of(bytes);
+    let (name, revoked) = (tool_name(path, &digest), home.config().revocation(&digest, &[]));
+    let (origin, revoked) = (Origin::File, revoked.as_deref());
+    let arrival = Arrival { name: &name, bytes, origin, reference: None, revoked, signers: &[] };
+    to_look_at(&policies, &commands::operator()?, Ring::Sandbox)(arrival)
 }
 
 pub(super) fn load(engine: &Engine, path: &Path, bytes: &[u8], output: Output) -> Result<Tool, CommandError> {

@@ -51,9 +51,12 @@ pub(super) fn load<T>(
     admit: impl FnOnce(Arrival<'_>) -> Result<T, CommandError>,
 ) -> Result<(Tool, T), CommandError> {
     let bytes = commands::read(path)?;
-    let name = tool_name(path, &Digest::of(&bytes));
+    let digest = Digest::of(&bytes);
+    let name = tool_name(path, &digest);
     let manifest = commands::manifest_beside(path)?;
-    let admission = admit(Arrival { name: &name, bytes: &bytes, origin: Origin::File, reference: None, signers: &[] })?;
+    let (origin, revoked) = (Origin::File, home.config().revocation(&digest, &[]));
+    let revoked = revoked.as_deref();
+    let admission = admit(Arrival { name: &name, bytes: &bytes, origin, reference: None, revoked, signers: &[] })?;
     announce_compilation(engine, &name, &bytes, output);
     let imports = commands::imports(home, ring, network);
     let file = ToolFile { name: &name, bytes: &bytes, manifest: manifest.as_deref(), imports };

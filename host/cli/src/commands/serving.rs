@@ -49,7 +49,7 @@ pub(super) struct Serving {
 /// do are offered, and the operator is told of the rest.
 pub(super) fn open(home: Home, named: &[Name], output: Output) -> Result<Serving, CommandError> {
     let engine = home.engine()?;
-    let (settings, catalogue) = read(home, &engine, named, output)?;
+    let (settings, catalogue) = read(home, &engine, Wanted { named, needed: named }, output)?;
     let settings = RwLock::new(Arc::new(settings));
     let log = Arc::new(SharedLog { engine, settings, named: named.to_vec(), output, open: Mutex::default() });
     let notes = Arc::new(move |text: &str| output.note(&one_line(text)));
@@ -57,8 +57,21 @@ pub(super) fn open(home: Home, named: &[Name], output: Output) -> Result<Serving
     Ok(Serving { service: Arc::new(service), log })
 }
 
+/// The tools that are to be offered.
+struct Wanted<'a> {
+    /// These; all, if none is named.
+    named: &'a [Name],
+    /// Nothing is offered unless these are.
+    needed: &'a [Name],
+}
+
 /// Loads what a home's configuration names.
-fn read(home: Home, engine: &Engine, named: &[Name], output: Output) -> Result<(Settings, Catalogue), CommandError> {
+fn read(
+    home: Home,
+    engine: &Engine,
+    Wanted { named, needed }: Wanted<'_>,
+    output: Output,
+) -> Result<(Settings, Catalogue), CommandError> {
     let policies = policies::put_in_force(engine, &home)?;
     let all = || home.config().tools.keys().cloned().collect();
     let wanted = if named.is_empty() { all() } else { named.to_vec() };
@@ -69,7 +82,7 @@ fn read(home: Home, engine: &Engine, named: &[Name], output: Output) -> Result<(
                 registered.push(tool);
                 admissions.push(admission);
             }
-            Err(error) if named.is_empty() => {
+            Err(error) if !needed.contains(name) => {
                 output.note(&format!("warning: `{name}` is not offered: {}", error.message));
                 output.hints(&error.hints);
             }
@@ -231,7 +244,8 @@ impl SharedLog {
     /// Reads policies and tools anew, and puts the policies in force: a call that has begun keeps those it has.
     pub(super) fn reload(&self) -> Result<Catalogue, CommandError> {
         let home = Home::open(self.settings().home.folder())?;
-        let (settings, catalogue) = read(home, &self.engine, &self.named, self.output)?;
+        // One that does not load any more is not offered any more, whoever named it: it may have been revoked.
+        let (settings, catalogue) = read(home, &self.engine, Wanted { named: &self.named, needed: &[] }, self.output)?;
         // The log is neither opened nor let go in between.
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = open.as_ref() {

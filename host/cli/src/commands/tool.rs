@@ -14,6 +14,7 @@ use ringfence_model::ring::Ring;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::pipeline::Admission;
 use ringfence_runtime::pipeline::Arrival;
+use ringfence_runtime::policy::PolicySet;
 use serde_json::Value;
 use serde_json::json;
 
@@ -21,6 +22,7 @@ use crate::args::ToolAddArgs;
 use crate::args::ToolCommand;
 use crate::commands;
 use crate::commands::admit::admit;
+use crate::commands::admit::to_look_at;
 use crate::config::Config;
 use crate::config::edit::Edit;
 use crate::config::tools::Name;
@@ -31,6 +33,7 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
 use crate::policies;
+use crate::policies::Policies;
 use crate::tools;
 use crate::tools::RegisteredError;
 use crate::tools::artifact::Artifact;
@@ -76,19 +79,16 @@ fn add(home: &Home, args: &ToolAddArgs, output: Output) -> Result<Exit, CommandE
         artifact = artifact.with_bundle(bundle)?;
     }
     let policies = policies::put_in_force(&engine, home)?;
-    let admission = admit(
-        home,
-        &policies,
-        arrival(&artifact, &args.source, &signers(home, &artifact, args.signer.as_ref())),
-        Ring::Sandbox,
-        output,
-    )?;
+    let signers = signers(home, &artifact, args.signer.as_ref());
+    let revoked = home.config().revocation(&Digest::of(&artifact.component), &signers);
+    let arrival = Arrival { revoked: revoked.as_deref(), ..arrival(&artifact, &args.source, &signers) };
+    let admission = admit(home, &policies, arrival, Ring::Sandbox, output)?;
     let candidate = artifact.load(&engine)?;
     let store = Store::open(home.tools_path())?;
     let lock = store.lock()?;
     // Another command may have registered something since this one began.
     let home = Home::open(home.folder())?;
-    let addition = review(&home, &engine, candidate, args)?;
+    let addition = review(&home, (&engine, &policies), candidate, args)?;
     record(&home, admission, output)?;
     let written = register(&home, &store, &addition);
     let left_over = store.clean(written.as_ref().unwrap_or(home.config()).tools.values(), &lock);
@@ -114,7 +114,7 @@ fn arrival<'a>(artifact: &'a Artifact, source: &'a Source, signers: &'a [String]
         Source::File(_) => (Origin::File, None),
         Source::Registry(_) => (Origin::Registry, Some(artifact.source.as_str())),
     };
-    Arrival { name: &artifact.name, bytes: &artifact.component, origin, reference, signers }
+    Arrival { name: &artifact.name, bytes: &artifact.component, origin, reference, revoked: None, signers }
 }
 
 /// Whose good signature it has, if it has one that is trusted; a bad one is refused later, by name.
@@ -145,12 +145,17 @@ fn fetch(home: &Home, source: &Source, output: Output) -> Result<Artifact, Comma
 }
 
 /// Everything that can be refused, is refused here: nothing has been written yet.
-fn review(home: &Home, engine: &Engine, candidate: Candidate, args: &ToolAddArgs) -> Result<Addition, CommandError> {
+fn review(
+    home: &Home,
+    loader: (&Engine, &PolicySet),
+    candidate: Candidate,
+    args: &ToolAddArgs,
+) -> Result<Addition, CommandError> {
     let vouched = vouched(home, &candidate, args.signer.as_ref())?;
     let name = registered_name(&candidate, vouched.as_ref(), args)?;
     require_signature(home, &name, vouched.as_ref(), args)?;
     let replaced = match home.config().tools.get(&name) {
-        Some(table) => Some(replaced(home, engine, (&name, table), &candidate, args)?),
+        Some(table) => Some(replaced(home, loader, (&name, table), &candidate, args)?),
         None => None,
     };
     Ok(Addition { candidate, name, replaced, signer: vouched.map(|vouched| vouched.signer) })
@@ -217,14 +222,16 @@ fn registered_name(candidate: &Candidate, vouched: Option<&Vouched>, args: &Tool
 /// Looks at what is registered by this name already. It is replaced only if that was asked for.
 fn replaced(
     home: &Home,
-    engine: &Engine,
+    (engine, policies): (&Engine, &PolicySet),
     (name, table): (&Name, &ToolTable),
     candidate: &Candidate,
     args: &ToolAddArgs,
 ) -> Result<Replaced, CommandError> {
     let new = &candidate.description;
-    // One that can't be loaded any more is compared with nothing: all of the new one is new.
-    let old = tools::load_pinned(home, engine, name, table, tools::to_look_at).map(|tool| tool.description());
+    // One that can't be loaded any more, or may not be, is compared with nothing: all of the new one is new.
+    let operator = commands::operator()?;
+    let let_in = to_look_at(policies, &operator, table.ring);
+    let old = tools::load_pinned(home, engine, name, table, let_in).map(|tool| tool.description());
     let differences = old.as_ref().unwrap_or(&Description::default()).differences(new);
     let keeps_grant = old.as_ref().is_ok_and(|old| old.covers_requests_of(new));
     if !args.replace {
@@ -378,12 +385,17 @@ fn row(name: &Name, table: &ToolTable) -> Value {
 
 fn verify(home: &Home, only: Option<&Name>, output: Output) -> Result<Exit, CommandError> {
     let engine = home.engine()?;
+    let policies = Policies::of(Some(home)).set(&engine)?;
+    let operator = commands::operator()?;
     let names: Vec<&Name> = match only {
         Some(name) => tools::table(home, name).map(|_| vec![name])?,
         None => home.config().tools.keys().collect(),
     };
-    let checked: Vec<_> =
-        names.into_iter().map(|name| (name, tools::load(home, &engine, name, tools::to_look_at))).collect();
+    let load = |name| {
+        let ring = tools::table(home, name)?.ring;
+        tools::load(home, &engine, name, to_look_at(&policies, &operator, ring))
+    };
+    let checked: Vec<_> = names.into_iter().map(|name| (name, load(name))).collect();
     let left = Store::open(home.tools_path())?.left_over(home.config().tools.values())?;
     let is_sound = checked.iter().all(|(_, result)| result.is_ok());
     if output.is_json() {

@@ -26,6 +26,7 @@ use serde::Serialize;
 
 use crate::args::DirArg;
 use crate::tools::bundle::CosignKey;
+use crate::tools::identity::Identity;
 
 /// The name of a tool or a signer: ASCII in kebab-case, so that no two names look alike (ART-08).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -174,13 +175,23 @@ impl<'de> Deserialize<'de> for ValueSource {
     }
 }
 
-/// Somebody whose signature is trusted.
+/// Somebody whose signature is trusted, or was.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "WrittenSigner")]
-pub enum SignerTable {
-    /// By bundles of cosign's.
-    Cosign(CosignKey),
-    /// By notes that `ringfence sign` makes.
+pub struct SignerTable {
+    pub credential: Credential,
+    /// Why nothing is loaded any more that they have signed, in the operator's words.
+    pub revoked: Option<Reason>,
+}
+
+/// What a signer is known by.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Credential {
+    /// What certificates in bundles of cosign's name.
+    Identity(Identity),
+    /// The key of bundles of cosign's.
+    Key(CosignKey),
+    /// The key of notes that `ringfence sign` makes.
     Note(Verifier),
 }
 
@@ -189,17 +200,52 @@ pub enum SignerTable {
 struct WrittenSigner {
     key: Option<SignerKey>,
     cosign_key: Option<CosignKey>,
+    identity: Option<String>,
+    issuer: Option<String>,
+    trusted_root: Option<PathBuf>,
+    revoked: Option<Reason>,
 }
 
 impl TryFrom<WrittenSigner> for SignerTable {
-    type Error = &'static str;
+    type Error = String;
 
-    fn try_from(written: WrittenSigner) -> Result<Self, &'static str> {
-        match (written.key, written.cosign_key) {
-            (Some(key), None) => Ok(Self::Note(key.0)),
-            (None, Some(key)) => Ok(Self::Cosign(key)),
-            _ => Err("a signer has one key: `key` or `cosign-key`"),
+    fn try_from(written: WrittenSigner) -> Result<Self, String> {
+        let WrittenSigner { key, cosign_key, identity, issuer, trusted_root, revoked } = written;
+        let credential = match (key, cosign_key, identity, issuer, trusted_root) {
+            (Some(key), None, None, None, None) => Credential::Note(key.0),
+            (None, Some(key), None, None, None) => Credential::Key(key),
+            (None, None, Some(name), Some(issuer), Some(root)) => {
+                Credential::Identity(Identity::new(name, issuer, root)?)
+            }
+            _ => {
+                let wanted = "one key, `key` or `cosign-key`, or one `identity` with its `issuer` and a `trusted-root`";
+                return Err(format!("a signer has {wanted}"));
+            }
+        };
+        Ok(Self { credential, revoked })
+    }
+}
+
+/// Why something is revoked, in a line of the operator's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Reason(String);
+
+impl Reason {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Reason {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let max = limits::REASON_TEXT_BYTES_MAX;
+        if text.trim().is_empty() || text.len() > max || text.chars().any(char::is_control) {
+            return Err(format!("a reason is one line of at most {max} bytes"));
         }
+        Ok(Self(text))
     }
 }
 

@@ -1,9 +1,9 @@
-//! Bundles as cosign writes them: a signature over a file, by a key that the operator trusts, checked without a network.
+//! Bundles as cosign writes them: a signature over a file, by a key or an identity that the operator trusts, checked without a
+//! network.
 //!
-//! What is checked: the form of the bundle, the digest that it names, and the signature over the very bytes, by the key of
-//! the configuration. What is not: entries of a transparency log and timestamps, which say when something was signed and that others could
-//! see it; they are neither needed nor believed. A bundle with a certificate instead of a key is refused: whom it names
-//! would have to be asked of an authority that nobody has configured.
+//! Here is what all of them have in common, their form and the digest that they name, and those by a key of the configuration: its
+//! signature over the very bytes. Of these, entries of a transparency log and timestamps are neither needed nor believed. Those
+//! with a certificate are [`super::identity`]'s.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use ringfence_model::outcome::one_line;
 use rustls::pki_types::SignatureVerificationAlgorithm;
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use serde::Deserialize;
-use sigstore_types::Bundle;
-use sigstore_types::DerPublicKey;
-use sigstore_types::HashAlgorithm;
-use sigstore_types::SignatureContent;
-use sigstore_types::bundle::VerificationMaterialContent;
+use sigstore_verify::types::Bundle;
+use sigstore_verify::types::DerPublicKey;
+use sigstore_verify::types::HashAlgorithm;
+use sigstore_verify::types::SignatureContent;
+use sigstore_verify::types::bundle::VerificationMaterialContent;
 use thiserror::Error;
 use webpki::RawPublicKeyEntity;
 use webpki::ring;
@@ -28,8 +28,11 @@ const ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 3] =
 /// Why a bundle does not vouch for a file.
 #[derive(Debug, Error)]
 pub enum BundleError {
-    /// It vouches by something else than a key.
-    #[error("{0}, where a signature by a key is needed")]
+    /// It does not show that whoever is trusted has signed the file.
+    #[error("it does not show who signed: {0}")]
+    Identity(String),
+    /// It vouches by something else.
+    #[error("{0}")]
     Kind(&'static str),
     /// It is no bundle.
     #[error("not a bundle: {0}")]
@@ -40,10 +43,13 @@ pub enum BundleError {
     /// The key did not make it.
     #[error("the key did not sign this file")]
     Signature,
+    /// What the operator trusts can't be used.
+    #[error("the trusted root `{path}` can't be used: {why}")]
+    TrustedRoot { path: String, why: String },
 }
 
 /// A public key, as `cosign public-key` prints it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct CosignKey(Vec<u8>);
 
@@ -68,20 +74,11 @@ impl TryFrom<String> for CosignKey {
 impl CosignKey {
     /// Checks that a bundle vouches for a file.
     pub fn check(&self, bundle: &[u8], file: &[u8], digest: &Digest) -> Result<(), BundleError> {
-        let malformed = |why: &dyn fmt::Display| BundleError::Malformed(one_line(&why.to_string()));
-        let text = str::from_utf8(bundle).map_err(|error| malformed(&error))?;
-        let bundle = Bundle::from_json(text).map_err(|error| malformed(&error))?;
+        let bundle = read(bundle, digest)?;
         if !matches!(bundle.verification_material.content, VerificationMaterialContent::PublicKey(_)) {
-            return Err(BundleError::Kind("it vouches by a certificate"));
+            return Err(BundleError::Kind("it vouches by a certificate, where a key is needed"));
         }
-        let SignatureContent::MessageSignature(message) = bundle.content else {
-            return Err(BundleError::Kind("it holds an attestation"));
-        };
-        if let Some(named) = message.message_digest
-            && (named.algorithm != HashAlgorithm::Sha2256 || named.digest.as_bytes() != digest.as_bytes())
-        {
-            return Err(BundleError::Other(hex::encode(named.digest.as_bytes())));
-        }
+        let SignatureContent::MessageSignature(message) = bundle.content else { return Err(ATTESTATION) };
         let is_by = |algorithm| self.verify(algorithm, file, message.signature.as_bytes()).is_ok();
         if ALGORITHMS.into_iter().any(is_by) { Ok(()) } else { Err(BundleError::Signature) }
     }
@@ -95,4 +92,21 @@ impl CosignKey {
         let key = SubjectPublicKeyInfoDer::from(self.0.as_slice());
         RawPublicKeyEntity::try_from(&key)?.verify_signature(algorithm, message, signature)
     }
+}
+
+const ATTESTATION: BundleError =
+    BundleError::Kind("it holds an attestation, where a signature over the file is needed");
+
+/// Reads a bundle that holds a signature, and that names no other digest than that of the file it is to vouch for.
+pub(super) fn read(bundle: &[u8], digest: &Digest) -> Result<Bundle, BundleError> {
+    let malformed = |why: &dyn fmt::Display| BundleError::Malformed(one_line(&why.to_string()));
+    let text = str::from_utf8(bundle).map_err(|error| malformed(&error))?;
+    let bundle = Bundle::from_json(text).map_err(|error| malformed(&error))?;
+    let SignatureContent::MessageSignature(message) = &bundle.content else { return Err(ATTESTATION) };
+    if let Some(named) = &message.message_digest
+        && (named.algorithm != HashAlgorithm::Sha2256 || named.digest.as_bytes() != digest.as_bytes())
+    {
+        return Err(BundleError::Other(hex::encode(named.digest.as_bytes())));
+    }
+    Ok(bundle)
 }

@@ -5,7 +5,9 @@
 
 pub mod artifact;
 pub mod bundle;
+pub mod identity;
 pub mod oci;
+mod provider;
 pub mod signature;
 pub mod store;
 
@@ -77,12 +79,6 @@ pub fn load(
     Ok(effects.map_err(|source| RegisteredError::Effects { name: name.clone(), source })?.named(name.as_str()))
 }
 
-/// Lets a tool in that is only looked at: its pins are checked and nothing of it is called.
-#[expect(clippy::unnecessary_wraps, reason = "it stands where somebody may be refused")]
-pub fn to_look_at(_arrival: Arrival<'_>) -> Result<(), CommandError> {
-    Ok(())
-}
-
 /// Loads a registered tool as its author made it, and checks every pin.
 pub fn load_pinned(
     home: &Home,
@@ -106,7 +102,9 @@ pub fn load_pinned(
     let signers: Vec<_> = table.signature_digest.map(|_| table.signer.to_string()).into_iter().collect();
     let reference = table.source.starts_with("oci://").then_some(table.source.as_str());
     let (origin, name_text) = (Origin::Registered, name.as_str());
-    admit(Arrival { name: name_text, bytes: &bytes, origin, reference, signers: &signers })?;
+    let revoked = home.config().revocation(&table.digest, &signers);
+    let revoked = revoked.as_deref();
+    admit(Arrival { name: name_text, bytes: &bytes, origin, reference, revoked, signers: &signers })?;
     let imports = commands::imports(home, table.ring, &table.grant.network());
     let file = ToolFile { name: name.as_str(), bytes: &bytes, manifest: manifest.as_deref(), imports };
     let tool = commands::block_on(async { Ok(Tool::load(engine, file).await?) })?;

@@ -12,9 +12,10 @@ use ringfence_audit::statement::StatementError;
 use ringfence_model::digest::Digest;
 use thiserror::Error;
 
+use crate::config::tools::Credential;
 use crate::config::tools::Name;
 use crate::config::tools::SignerTable;
-use crate::tools::bundle::CosignKey;
+use crate::tools::bundle::BundleError;
 
 /// What stands for nobody in a tool's table.
 pub const NOBODY: &str = "none";
@@ -31,6 +32,9 @@ pub enum SignatureError {
     /// It is about something else.
     #[error("its signature is for another {what}: `{signed}`, not `{found}`")]
     Other { what: &'static str, signed: String, found: String },
+    /// What the operator knows the signer by can't be used.
+    #[error("{0}")]
+    Trust(BundleError),
     /// The signer is not one that the operator trusts.
     #[error("it is signed by nobody in [signers]: {0}")]
     Untrusted(String),
@@ -62,7 +66,7 @@ pub fn signer(tool: Signed<'_>, signers: &BTreeMap<Name, SignerTable>) -> Result
     let mut untrusted = "the configuration names no signer".to_owned();
     for (name, table) in signers {
         // A bundle names nobody, so it is never looked at without a name.
-        let SignerTable::Note(key) = table else { continue };
+        let Credential::Note(key) = &table.credential else { continue };
         match opened(tool, key) {
             Ok(statement) => return Ok((name.clone(), statement.name)),
             Err(SignatureError::Untrusted(why)) => untrusted = why,
@@ -75,15 +79,20 @@ pub fn signer(tool: Signed<'_>, signers: &BTreeMap<Name, SignerTable>) -> Result
 /// Checks that one signer vouches for a tool.
 pub fn check(tool: Signed<'_>, by: &Name, signers: &BTreeMap<Name, SignerTable>) -> Result<(), SignatureError> {
     let table = signers.get(by).ok_or_else(|| SignatureError::Untrusted(format!("`{by}` is not there any more")))?;
-    match table {
-        SignerTable::Cosign(key) => bundled(tool, key),
-        SignerTable::Note(key) => opened(tool, key).map(drop),
+    let Signed { bytes, component, signature, .. } = tool;
+    match &table.credential {
+        Credential::Identity(identity) => bundled(tool, identity.check(signature, bytes, &component)),
+        Credential::Key(key) => bundled(tool, key.check(signature, bytes, &component)),
+        Credential::Note(key) => opened(tool, key).map(drop),
     }
 }
 
 /// A bundle vouches for one file, so a tool with a manifest beside it is more than it vouches for.
-fn bundled(tool: Signed<'_>, by: &CosignKey) -> Result<(), SignatureError> {
-    by.check(tool.signature, tool.bytes, &tool.component).map_err(|error| SignatureError::Bad(error.to_string()))?;
+fn bundled(tool: Signed<'_>, checked: Result<(), BundleError>) -> Result<(), SignatureError> {
+    checked.map_err(|error| match error {
+        error @ BundleError::TrustedRoot { .. } => SignatureError::Trust(error),
+        error => SignatureError::Bad(error.to_string()),
+    })?;
     match tool.manifest {
         None => Ok(()),
         Some(found) => {

@@ -37,6 +37,8 @@ pub struct Arrival<'a> {
     pub origin: Origin,
     /// How it was named in a registry.
     pub reference: Option<&'a str>,
+    /// Why its operator has revoked it or who signed it, if they have.
+    pub revoked: Option<&'a str>,
     /// Names of the trusted signers whose signatures were checked.
     pub signers: &'a [String],
 }
@@ -81,7 +83,7 @@ impl Admission {
     }
 }
 
-/// Asks the policies whether a component may be loaded.
+/// Asks the policies whether a component may be loaded. Of one that its operator has revoked, nobody is asked.
 pub fn admission(
     policies: &PolicySet,
     arrival: Arrival<'_>,
@@ -107,7 +109,10 @@ pub fn admission(
         time_ms: now.as_millis(),
         usage: Vec::new(),
     };
-    let Decision { rulings, answer } = policies.decide(&request);
+    let Decision { rulings, answer } = match arrival.revoked {
+        Some(why) => Decision::revoked(why),
+        None => policies.decide(&request),
+    };
     let allowed = matches!(answer, Answer::Allow(_));
     let decision = decide::draft(policies, &request, allowed, rulings);
     let denied = match answer {

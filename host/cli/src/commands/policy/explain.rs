@@ -16,9 +16,7 @@ use ringfence_model::time::Clock as _;
 use ringfence_model::time::Timestamp;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::ledger::usage::Counted;
-use ringfence_runtime::pipeline::Arrival;
 use ringfence_runtime::pipeline::Denial;
-use ringfence_runtime::pipeline::admission;
 use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::policy::explain;
 use ringfence_runtime::policy::explain::Bounds;
@@ -31,6 +29,7 @@ use serde_json::json;
 use crate::args::CallFlags;
 use crate::args::ExplainArgs;
 use crate::commands;
+use crate::commands::admit::to_look_at;
 use crate::commands::invoke::call_request;
 use crate::commands::policy::eval::read_request;
 use crate::commands::policy::render;
@@ -103,13 +102,7 @@ fn target(
     output: Output,
 ) -> Result<Target, CommandError> {
     let name = args.tool.as_deref().unwrap_or_default();
-    let let_in = |ring: Ring| {
-        move |arrival: Arrival<'_>| {
-            let name = arrival.name.to_owned();
-            let denial = admission(set, arrival, principal, ring, SystemClock.now()).denial();
-            denial.map_or(Ok(()), |why| Err(CommandError::would_not_be_admitted(&name, &why)))
-        }
-    };
+    let let_in = |ring: Ring| to_look_at(set, principal, ring);
     let registered = name.parse::<Name>().ok().filter(|name| home.config().tools.contains_key(name));
     let Some(registered) = registered else {
         let ring = commands::run::ring(home, args.ring)?;
