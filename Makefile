@@ -2,13 +2,14 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build demo test bench lint
+.PHONY: help setup build demo test bench lint fuzz
 
 help:
 	@echo 'make demo    build everything and show one governed call, a refusal, a contained attack and a verified log'
 	@echo 'make test    build everything and run every test'
 	@echo 'make bench   measure each part against its floor'
 	@echo 'make lint    formatting, clippy and rustdoc, warnings denied'
+	@echo 'make fuzz    throw changed bytes at whatever reads what strangers wrote, 60 s each (SECONDS=N)'
 	@echo 'make build   the binary, its policies and the example guests'
 
 # The host needs a C compiler, guests a wasm tool-chain: found or installed, once for this machine.
@@ -37,3 +38,7 @@ lint: setup
 	$(CARGO) fmt --manifest-path policies/native/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+# Guided by coverage where there is a nightly compiler and cargo-fuzz, a plain loop elsewhere.
+fuzz:
+	scripts/fuzz.sh $(or $(SECONDS),60)

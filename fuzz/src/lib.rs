@@ -1,9 +1,12 @@
 //! What is fuzzed: each function takes bytes that mean anything, and must neither panic nor hang.
 //!
-//! `component`, `manifest` and `rules` read what strangers wrote; [`Host`] lets a guest call the host's functions with
-//! values that no honest program would pass. The functions check more than survival where more can be said.
+//! [`component`], [`manifest`], [`rules`], [`evidence`] and [`vouched`] read what strangers wrote; [`Host`] lets a guest call the
+//! host's functions with values that no honest program would pass, and [`Scripted`] a policy answer with any. The functions
+//! check more than survival where more can be said.
 
+mod evidence;
 mod operations;
+mod vouched;
 
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -15,17 +18,27 @@ use ringfence_model::capability::Asked;
 use ringfence_model::capability::Folder;
 use ringfence_model::capability::GuestPath;
 use ringfence_model::capability::NetworkAsked;
+use ringfence_model::decision::Answer;
+use ringfence_model::decision::PolicyRequest;
+use ringfence_model::decision::Verdict;
 use ringfence_model::egress::HostPattern;
 use ringfence_model::egress::HttpRule;
 use ringfence_model::egress::Network;
 use ringfence_model::egress::Rule as _;
 use ringfence_model::egress::SocketRule;
 use ringfence_model::egress::UrlPath;
+use ringfence_model::glob::Glob;
 use ringfence_model::grant::Grant;
+use ringfence_model::grant::Limits;
+use ringfence_model::limits;
 use ringfence_model::outcome::OutcomeKind;
+use ringfence_model::principal::PrincipalPattern;
+use ringfence_model::ring::Ring;
 use ringfence_runtime::egress::Egress;
 use ringfence_runtime::egress::EgressConfig;
 use ringfence_runtime::engine::Engine;
+use ringfence_runtime::policy::Policy;
+use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::sandbox;
 use ringfence_runtime::sandbox::Interrupt;
 use ringfence_runtime::sandbox::Room;
@@ -34,6 +47,9 @@ use ringfence_runtime::toolbox::Tool;
 use ringfence_runtime::toolbox::ToolFile;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+pub use self::evidence::evidence;
+pub use self::vouched::vouched;
 
 /// Longer components only take longer.
 const COMPONENT_BYTES_MAX: usize = 256 * 1024;
@@ -65,7 +81,7 @@ fn load(bytes: &[u8], manifest: Option<&[u8]>) {
     }
 }
 
-/// Reads bytes as every kind of rule: what was read is what is written, and covers itself (NET-06, NET-09).
+/// Reads bytes as every kind of rule, path and pattern: what was read is what is written, and covers itself (NET-06, NET-09).
 pub fn rules(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(rule) = text.parse::<HttpRule>() {
@@ -85,7 +101,57 @@ pub fn rules(bytes: &[u8]) {
     if let Ok(path) = UrlPath::new(text) {
         assert!(path.contains(&path) && !path.as_str().contains("/../"));
     }
+    if let Ok(path) = GuestPath::new(text) {
+        assert_eq!(GuestPath::new(path.as_str()).expect("a path"), path);
+        assert!(path.contains(&path));
+    }
+    if let Ok(glob) = Glob::new(text) {
+        assert_eq!(Glob::new(glob.as_str()).map(|again| again.as_str().to_owned()), Ok(glob.as_str().to_owned()));
+    }
+    if let Ok(pattern) = text.parse::<PrincipalPattern>() {
+        assert_eq!(pattern.to_string().parse(), Ok(pattern));
+    }
 }
+
+/// A policy that answers as it is told to.
+pub struct Scripted(Policy);
+
+impl Scripted {
+    /// The policy, loaded.
+    pub fn new(component: &[u8]) -> Self {
+        Self(Policy::load(&ENGINE, "scripted", component, &serde_json::json!({})).expect("a policy"))
+    }
+
+    /// Has it answer with what the bytes say (POL-02, POL-03): whatever that is, there is a decision, and what it is made of is
+    /// within bounds. Says whether it is a yes.
+    pub fn ask(&self, bytes: &[u8]) -> bool {
+        let policy = self.0.with_settings(&operations::answers(bytes)).expect("settings that fit");
+        let decision = PolicySet::new(vec![policy]).decide(&REQUEST);
+        for ruling in &decision.rulings {
+            if let Ok(Verdict::Permit(reasons, obligations)) = &ruling.verdict {
+                assert!(reasons.len() <= limits::REASONS_MAX && obligations.len() <= limits::OBLIGATIONS_MAX);
+            }
+        }
+        matches!(decision.answer, Answer::Allow(_))
+    }
+}
+
+static REQUEST: LazyLock<PolicyRequest> = LazyLock::new(|| {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let request = serde_json::json!({
+        "principal": "agent:a",
+        "ring": 3,
+        "time-ms": 0,
+        "subject": { "call": {
+            "asked": { "limits": Limits::from_bounds(&Ring::Sandbox.ceiling().limits) },
+            "function": "f",
+            "input": "{}",
+            "required-ring": 3,
+            "tool": { "digest": digest, "name": "t" },
+        } },
+    });
+    serde_json::from_value(request).expect("a request")
+});
 
 /// A guest that calls the host, and what it is granted: a folder that is written to, and a network where nothing answers.
 pub struct Host {

@@ -1,4 +1,4 @@
-//! Bytes to operations of the probe, as JSON: every sequence of bytes means some.
+//! Bytes to operations of the probe, and to what a policy answers, as JSON: every sequence of bytes means some.
 
 use serde_json::Value;
 use serde_json::json;
@@ -52,11 +52,18 @@ pub(crate) fn operations(bytes: &[u8]) -> Value {
     Value::Array(operations)
 }
 
+/// What a policy that is told to do so answers at each point.
+pub(crate) fn answers(bytes: &[u8]) -> Value {
+    let mut bytes = Bytes(bytes);
+    let points = ["admit", "call", "egress", "elevate", "result", "transcript"];
+    points.into_iter().map(|point| (point.to_owned(), bytes.answer())).collect()
+}
+
 struct Bytes<'b>(&'b [u8]);
 
 impl Bytes<'_> {
     fn operation(&mut self) -> Value {
-        match self.byte() % 21 {
+        match self.byte() % 28 {
             0 => json!({ "open": {
                 "path": self.text(),
                 "path-flags": self.byte(),
@@ -82,7 +89,50 @@ impl Bytes<'_> {
             17 => json!({ "look-up": self.text() }),
             18 => json!({ "connect-tcp": self.end() }),
             19 => json!({ "send-udp": self.end() }),
+            20 => json!({ "read-stream": self.place() }),
+            21 => json!({ "append": self.place() }),
+            22 => json!({ "write-zeroes": self.place() }),
+            23 => json!({ "splice": self.place() }),
+            24 => json!({ "hash": self.place() }),
+            25 => json!({ "wait": self.number() }),
+            26 => json!({ "tune": self.number() }),
             _ => json!({ "random": self.number() }),
+        }
+    }
+
+    fn answer(&mut self) -> Value {
+        match self.byte() % 8 {
+            0 => json!("permit"),
+            1 => json!("forbid"),
+            2 => json!("abstain"),
+            _ => (0..self.byte() % 40).map(|_| self.obligation()).collect(),
+        }
+    }
+
+    fn obligation(&mut self) -> Value {
+        match self.byte() % 6 {
+            0 => json!({ "is": "narrow", "fuel": self.number() }),
+            1 => json!({ "is": "redact", "pointer": self.text(), "part": self.part() }),
+            2 => {
+                let by: Vec<_> = (0..self.byte() % 6).map(|_| self.text()).collect();
+                json!({ "is": "approve", "by": by, "valid-ms": self.number(), "reason": self.text() })
+            }
+            3 => {
+                let scope = ["host", "session", "tool", "principal-tool", "principal"][usize::from(self.byte() % 5)];
+                let unit = ["fuel", "wall-ms", "calls"][usize::from(self.byte() % 3)];
+                let window = ["minute", "hour", "day"][usize::from(self.byte() % 3)];
+                json!({ "is": "cap", "scope": scope, "unit": unit, "window": window, "at-most": self.number() })
+            }
+            4 => json!({ "is": "cache", "valid-ms": self.number(), "shared": self.byte() % 2 == 0 }),
+            _ => json!({ "is": self.text() }),
+        }
+    }
+
+    fn part(&mut self) -> Value {
+        match self.byte() % 3 {
+            0 => json!("value"),
+            1 => json!("member"),
+            _ => (0..self.byte() % 12).map(|_| json!([self.number(), self.number()])).collect(),
         }
     }
 

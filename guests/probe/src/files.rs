@@ -1,6 +1,7 @@
 //! Files, through the first granted folder.
 
 use crate::bindings::exports::ringfence::probe::probe::{Opening, Paths, Place};
+use crate::bindings::wasi::cli::stdout::get_stdout;
 use crate::bindings::wasi::clocks::wall_clock::Datetime;
 use crate::bindings::wasi::filesystem::preopens::get_directories;
 use crate::bindings::wasi::filesystem::types::{
@@ -91,6 +92,41 @@ pub fn set_times(place: &Place) -> Option<()> {
 
 pub fn advise(place: &Place) -> Option<()> {
     file(&place.path)?.advise(place.offset, place.length, Advice::WillNeed).ok()
+}
+
+pub fn read_stream(place: &Place) -> Option<()> {
+    let stream = file(&place.path)?.read_via_stream(place.offset).ok()?;
+    let read = stream.blocking_read(place.length).ok();
+    stream.blocking_skip(place.length).ok();
+    read.map(drop)
+}
+
+pub fn append(place: &Place) -> Option<()> {
+    let stream = file(&place.path)?.append_via_stream().ok()?;
+    let zeros = zeros(place.length);
+    // More than the host has said it takes, too.
+    let _ = stream.write(&zeros);
+    stream.blocking_flush().ok()
+}
+
+pub fn write_zeroes(place: &Place) -> Option<()> {
+    let stream = file(&place.path)?.write_via_stream(place.offset).ok()?;
+    let asked = stream.write_zeroes(place.length).ok();
+    stream.blocking_write_zeroes_and_flush(place.length).ok().or(asked)
+}
+
+pub fn splice(place: &Place) -> Option<()> {
+    let from = file(&place.path)?.read_via_stream(place.offset).ok()?;
+    let to = get_stdout();
+    let copied = to.splice(&from, place.length).ok();
+    to.blocking_splice(&from, place.length).ok().or(copied).map(drop)
+}
+
+pub fn hash(place: &Place) -> Option<()> {
+    let nanoseconds = u32::try_from(place.length).unwrap_or(u32::MAX);
+    let time = || NewTimestamp::Timestamp(Datetime { seconds: place.offset, nanoseconds });
+    let _ = file(&place.path)?.set_times(time(), time());
+    root()?.metadata_hash_at(PathFlags::SYMLINK_FOLLOW, &place.path).ok().map(drop)
 }
 
 fn zeros(length: u64) -> Vec<u8> {

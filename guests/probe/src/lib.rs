@@ -22,6 +22,7 @@ mod files;
 mod network;
 
 use bindings::exports::ringfence::probe::probe::{Guest, Operation};
+use bindings::wasi::clocks::monotonic_clock::{subscribe_duration, subscribe_instant};
 use bindings::wasi::random::random::get_random_bytes;
 
 struct Probe;
@@ -59,5 +60,18 @@ fn carry_out(operation: Operation) -> Option<()> {
         Operation::ConnectTcp(end) => network::connect_tcp(&end),
         Operation::SendUdp(end) => network::send_udp(&end),
         Operation::Random(length) => (!get_random_bytes(length).is_empty()).then_some(()),
+        Operation::ReadStream(place) => files::read_stream(&place),
+        Operation::Append(place) => files::append(&place),
+        Operation::WriteZeroes(place) => files::write_zeroes(&place),
+        Operation::Splice(place) => files::splice(&place),
+        Operation::Hash(place) => files::hash(&place),
+        Operation::Wait(nanoseconds) => wait(nanoseconds),
+        Operation::Tune(number) => network::tune(number),
     }
+}
+
+/// Only asks: who waits for a time that never comes is stopped, and nothing else would be tried.
+fn wait(nanoseconds: u64) -> Option<()> {
+    let passed = [subscribe_duration(nanoseconds), subscribe_instant(nanoseconds)].map(|time| time.ready());
+    passed.contains(&true).then_some(())
 }

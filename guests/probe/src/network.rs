@@ -59,6 +59,27 @@ pub fn connect_tcp(end: &End) -> Option<()> {
     socket.finish_connect().ok().map(drop)
 }
 
+pub fn tune(number: u64) -> Option<()> {
+    let socket = create_tcp_socket(IpAddressFamily::Ipv4).ok()?;
+    let small = u32::try_from(number).unwrap_or(u32::MAX);
+    let [hops, ..] = number.to_le_bytes();
+    let set = [
+        socket.set_listen_backlog_size(number),
+        socket.set_keep_alive_enabled(true),
+        socket.set_keep_alive_idle_time(number),
+        socket.set_keep_alive_interval(number),
+        socket.set_keep_alive_count(small),
+        socket.set_hop_limit(hops),
+        socket.set_receive_buffer_size(number),
+        socket.set_send_buffer_size(number),
+    ];
+    let port = u16::try_from(number).unwrap_or(u16::MAX);
+    let any = IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (127, 0, 0, 1) });
+    let bound = socket.start_bind(&instance_network(), any).and_then(|()| socket.finish_bind());
+    let listens = bound.and_then(|()| socket.start_listen()).and_then(|()| socket.finish_listen());
+    (listens.is_ok() || set.iter().any(Result::is_ok)).then_some(())
+}
+
 pub fn send_udp(end: &End) -> Option<()> {
     let socket = create_udp_socket(IpAddressFamily::Ipv4).ok()?;
     let any = IpSocketAddress::Ipv4(Ipv4SocketAddress { port: 0, address: (0, 0, 0, 0) });
