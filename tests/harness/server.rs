@@ -67,7 +67,8 @@ impl Server {
         });
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("output")).read_line(&mut line).expect("a line");
-        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line}")).to_owned();
+        let at = line.trim().strip_prefix("listening on ").and_then(|url| url.split_once("://"));
+        let address = at.unwrap_or_else(|| panic!("{line}")).1.to_owned();
         Self { child, address, notes: Mutex::new(notes) }
     }
 
@@ -108,10 +109,7 @@ impl Server {
                 Ok(length) => said.extend_from_slice(&part[..length]),
             }
         }
-        let end = said.windows(4).position(|four| four == b"\r\n\r\n").map_or(said.len(), |at| at + 4);
-        let head = String::from_utf8_lossy(&said[..end]).into_owned();
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Answer { status, head, body: said[end..].to_vec() }
+        Answer::of(&said)
     }
 
     pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> Answer {
@@ -153,14 +151,18 @@ impl Server {
         self.notes.lock().expect("the notes").recv_timeout(PATIENCE).expect("a note")
     }
 
-    /// Has it read tokens, policies and tools anew, and waits until it has told of both.
-    pub fn hang_up(&self) {
+    /// Has it read tokens, policies and tools anew, and waits until it has told of both. What it told meanwhile.
+    pub fn hang_up(&self) -> Vec<String> {
         let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("a pid");
         rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("a signal");
         let notes = self.notes.lock().expect("the notes");
+        let mut told = Vec::new();
         for what in ["tokens were", "policies and tools were"] {
-            while !notes.recv_timeout(PATIENCE).expect("a note").contains(what) {}
+            while !told.last().is_some_and(|note: &String| note.contains(what)) {
+                told.push(notes.recv_timeout(PATIENCE).expect("a note"));
+            }
         }
+        told
     }
 }
 
@@ -172,6 +174,14 @@ impl Drop for Server {
 }
 
 impl Answer {
+    /// An answer, out of the bytes it came in.
+    pub fn of(said: &[u8]) -> Self {
+        let end = said.windows(4).position(|four| four == b"\r\n\r\n").map_or(said.len(), |at| at + 4);
+        let head = String::from_utf8_lossy(&said[..end]).into_owned();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        Self { status, head, body: said[end..].to_vec() }
+    }
+
     /// A header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));

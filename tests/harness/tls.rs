@@ -11,11 +11,15 @@ use rcgen::CertificateParams;
 use rcgen::CertifiedIssuer;
 use rcgen::IsCa;
 use rcgen::KeyPair;
+use rcgen::SanType;
+use rustls::ClientConfig;
+use rustls::ClientConnection;
 use rustls::ServerConfig;
 use rustls::ServerConnection;
 use rustls::StreamOwned;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::ServerName;
 use rustls::server::WebPkiClientVerifier;
 
 /// Who signs certificates.
@@ -77,11 +81,62 @@ impl Authority {
         Identity { config: Arc::new(config.expect("an identity")) }
     }
 
+    /// A certificate for a client with these names, each `dns:` or `uri:` and the name.
+    pub fn client(&self, names: &[&str]) -> Shown {
+        self.show(&named(names))
+    }
+
+    /// The same, of which the time has run out.
+    pub fn expired_client(&self, names: &[&str]) -> Shown {
+        let mut params = named(names);
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        self.show(&params)
+    }
+
+    /// A client that trusts this authority alone, and shows something for itself or nothing.
+    pub fn visitor(&self, shown: Option<&Shown>) -> ClientConfig {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("versions of TLS").with_root_certificates(roots);
+        match shown {
+            None => config.with_no_client_auth(),
+            Some(Shown { chain, key }) => {
+                let key = PrivatePkcs8KeyDer::from(key.clone());
+                config.with_client_auth_cert(chain.clone(), key.into()).expect("a client's certificate")
+            }
+        }
+    }
+
+    fn show(&self, params: &CertificateParams) -> Shown {
+        let key = key();
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        Shown { chain: vec![certificate.der().clone()], key: key.serialize_der() }
+    }
+
     fn sign(&self, params: &CertificateParams) -> Identity {
         let key = key();
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Identity::new(vec![certificate.der().clone(), self.issuer.der().clone()], &key)
     }
+}
+
+/// What a client shows for itself.
+#[derive(Clone)]
+pub struct Shown {
+    chain: Vec<CertificateDer<'static>>,
+    key: Vec<u8>,
+}
+
+/// Speaks TLS to a server on this machine. Nothing has been said yet.
+pub fn call(address: &str, config: ClientConfig) -> StreamOwned<ClientConnection, TcpStream> {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let client = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(std::time::Duration::from_mins(1))).expect("a timeout");
+    StreamOwned::new(client, stream)
 }
 
 /// A server that answers whoever wants to speak TLS in a version of twenty years ago, and keeps what comes.
@@ -164,6 +219,18 @@ pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der).into_bytes();
     let lines: Vec<_> = text.chunks(64).map(String::from_utf8_lossy).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+fn named(names: &[&str]) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = names
+        .iter()
+        .map(|name| match name.split_once(':').expect("a kind") {
+            ("dns", name) => SanType::DnsName(name.try_into().expect("a name")),
+            (_, uri) => SanType::URI(uri.try_into().expect("a URI")),
+        })
+        .collect();
+    params
 }
 
 fn params(name: &str) -> CertificateParams {

@@ -28,6 +28,7 @@ use ringfence_model::outcome::is_unprintable;
 use ringfence_model::principal::Principal;
 use ringfence_model::time::Timestamp;
 use ringfence_runtime::bench::Part;
+use ringfence_server::http::peer::Name as CertificateName;
 use ringfence_server::http::token::Scope;
 
 use crate::config::tools::Name;
@@ -352,7 +353,7 @@ pub struct ServeArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token, and show it once
+    /// Make a token, and show it once; or say whom a certificate stands for
     New {
         /// A name for it
         name: Name,
@@ -365,6 +366,9 @@ pub enum TokenCommand {
         /// What it may be used for: `call`, `session`, `approve`, `operate`, `audit`
         #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', required = true)]
         scopes: Vec<Scope>,
+        /// No token: a name in a certificate by `[server.tls] client-roots`, as in `uri:spiffe://example.org/agent`
+        #[arg(long, value_name = "NAME")]
+        certificate: Option<CertificateName>,
     },
     /// List who holds a token
     List,

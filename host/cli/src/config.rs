@@ -44,6 +44,7 @@ use crate::config::tools::SignerTable;
 use crate::config::tools::ToolTable;
 use crate::egress::EgressTable;
 use crate::egress::SecretTable;
+use crate::tls::TlsTable;
 use crate::tools::signature::NOBODY;
 
 /// Why a configuration can't be used.
@@ -242,6 +243,8 @@ pub struct ServerTable {
     pub origins: Vec<String>,
     /// How many streams are open at the same time.
     pub streams: Option<NonZeroU32>,
+    /// What it shows for itself over TLS. Missing: it speaks none.
+    pub tls: Option<TlsTable>,
 }
 
 impl ServerTable {
@@ -323,6 +326,9 @@ impl Config {
             if !Path::new(folder).is_absolute() {
                 return Err((folder.clone(), format!("folder `{folder}` is not an absolute path")));
             }
+        }
+        if let Some(tls) = &self.server.tls {
+            tls.check().map_err(|why| ("[server.tls]".to_owned(), why))?;
         }
         for (name, table) in &self.secrets {
             table.check(name).map_err(|why| (format!("secrets.{name}"), why))?;
@@ -423,6 +429,9 @@ mod tests {
             ("[operator]\nhttp = [\"GET ftp://a/\"]", 2, "is not written as"),
             ("[operator]\naddresses = [\"10.0.0.1/8\"]", 2, "bits beyond its prefix"),
             ("[operator]\nsockets = [\"tcp://a\"]", 2, "is not written as"),
+            ("[server.tls]\ncertificate = 'a'", 1, "missing field `key`"),
+            ("\n[server.tls]\ncertificate = 'a'\nkey = 'b'\nclients = 'optional'", 2, "there are none"),
+            ("[server.tls]\ncertificate = 'a'\nkey = 'b'\nclients = 'never'", 4, "unknown variant"),
             ("[log]\nhead = 1979-05-27", 2, "invalid type"),
             ("[log]\nstore = 'log.db'", 2, "it is not written as `postgres://"),
             ("[log]\nstore = 'postgres://a:hunter2@b/c'", 2, "it holds a password"),

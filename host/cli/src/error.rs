@@ -182,13 +182,36 @@ impl CommandError {
         Self::environment("there is no token, so nobody could use the server")
             .code("host.tokens")
             .hint("`ringfence token new NAME --as PRINCIPAL --scope call` makes one")
+            .hint("whoever is known by a certificate gets in where `[server.tls] client-roots` has its authority")
+    }
+
+    /// A name in a certificate that stands for somebody already.
+    pub fn certificate_taken(name: &str) -> Self {
+        Self::environment(format!("`{}` stands for somebody already", one_line(name)))
+            .code("host.tokens")
+            .hint("`ringfence token list` shows for whom; a certificate is one principal's")
+    }
+
+    /// What the server would show for itself, or whom it would believe.
+    pub fn tls(path: &Path, why: &str) -> Self {
+        Self::environment(format!("`{}` can't be used for TLS: {}", path.display(), one_line(why)))
+            .code("host.tls")
+            .hint("[server.tls] names PEM files: the certificate first in its file, and the key that is its own")
+    }
+
+    /// A file for TLS that can't be read, or that others can.
+    pub fn tls_file(error: HomeError) -> Self {
+        match &error {
+            HomeError::Key { path, why } | HomeError::File { path, why } => Self::tls(Path::new(path), why),
+            _ => error.into(),
+        }
     }
 
     /// A listener that others reach, of a server that does not say what it is called.
     pub fn open_listener(address: &str) -> Self {
         Self::environment(format!("`{address}` can be reached from elsewhere, and `[server] hosts` names nobody"))
             .code("host.listener")
-            .hint("listen on 127.0.0.1; or put a proxy that does TLS in front, and its name into `[server] hosts`")
+            .hint("listen on 127.0.0.1; or name in `[server] hosts` what it is called, with [server.tls] or a proxy that does TLS")
     }
 
     /// An address that can't be listened on.

@@ -1,4 +1,4 @@
-//! The tokens of this home: who may use its server, by the digest of what they hold.
+//! The tokens of this home: who may use its server, by the digest of what they hold or a name in their certificate.
 //!
 //! They stand in `tokens.toml`, one table each, readable by the home's owner alone. No token stands there: what is printed
 //! when one is made is all there ever is of it.
@@ -16,6 +16,7 @@ use ringfence_model::digest::Digest;
 use ringfence_model::principal::Principal;
 use ringfence_model::ring::Ring;
 use ringfence_server::http::token;
+use ringfence_server::http::token::Credential;
 use ringfence_server::http::token::Holder;
 use ringfence_server::http::token::Scope;
 use ringfence_server::http::token::Tokens;
@@ -48,26 +49,37 @@ pub fn known(home: &Home) -> Result<Tokens, CommandError> {
     Ok(Tokens::new(read(home)?.into_values()))
 }
 
+/// What somebody may do, whatever they are known by.
+pub struct Rights {
+    pub principal: Principal,
+    pub ring: Option<Ring>,
+    pub scopes: Vec<Scope>,
+}
+
 /// Makes a token, keeps its digest and gives its text.
-pub fn make(
-    home: &Home,
-    name: &Name,
-    principal: Principal,
-    ring: Option<Ring>,
-    mut scopes: Vec<Scope>,
-) -> Result<String, CommandError> {
+pub fn make(home: &Home, name: &Name, rights: Rights) -> Result<String, CommandError> {
+    let text = token::token(&home::random_bytes::<{ token::RANDOM_BYTES }>()?);
+    keep(home, name, Credential::Token(Digest::of(text.as_bytes())), rights)?;
+    Ok(text)
+}
+
+/// Keeps whom somebody is who is known by something.
+pub fn keep(home: &Home, name: &Name, credential: Credential, rights: Rights) -> Result<(), CommandError> {
     let held = hold(home)?;
     let mut holders = read(home)?;
     if holders.contains_key(name) {
         return Err(CommandError::token_taken(name.as_str()));
     }
+    if let Credential::Certificate(certificate) = &credential
+        && holders.values().any(|holder| holder.credential == credential)
+    {
+        return Err(CommandError::certificate_taken(&certificate.to_string()));
+    }
+    let Rights { principal, ring, mut scopes } = rights;
     scopes.sort();
     scopes.dedup();
-    let text = token::token(&home::random_bytes::<{ token::RANDOM_BYTES }>()?);
-    let digest = Digest::of(text.as_bytes());
-    holders.insert(name.clone(), Holder { digest, principal, ring, scopes });
-    write(home, &held, &holders)?;
-    Ok(text)
+    holders.insert(name.clone(), Holder { credential, principal, ring, scopes });
+    write(home, &held, &holders)
 }
 
 /// Takes a token back.

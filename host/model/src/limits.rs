@@ -311,6 +311,14 @@ pub const JSON_VALUE_BYTES: usize = 200;
 pub const HTTP_VALUES_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Bytes of the values of one principal's bodies.
 pub const HTTP_VALUES_BYTES_PER_PRINCIPAL_MAX: usize = HTTP_VALUES_BYTES_MAX / 4;
+/// Connections of these that have not agreed on TLS yet.
+pub const HTTP_HANDSHAKES_MAX: usize = HTTP_CONNECTIONS_MAX / 4;
+/// Milliseconds that agreeing on TLS may take.
+pub const HTTP_HANDSHAKE_MS_MAX: u64 = 10_000;
+/// Names in a client's certificate; one with more of them is nobody's.
+pub const CERTIFICATE_NAMES_MAX: usize = 64;
+/// Bytes of such a name.
+pub const CERTIFICATE_NAME_BYTES_MAX: usize = 2_048;
 /// Bytes of the head of a request.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Headers of a request.

@@ -28,8 +28,7 @@ pub fn run(home: Home, args: &McpArgs, output: Output) -> Result<Exit, CommandEr
         let stop = serving::asked_to_stop()?;
         let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());
-        let none = None::<fn() -> Result<(), CommandError>>;
-        let reloader = tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(&service), hang_up, none));
+        let reloader = tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(&service), hang_up, Vec::new()));
         Agent::new(service, seat).talk(tokio::io::stdin(), tokio::io::stdout(), stop).await;
         reloader.abort();
         minder.abort();

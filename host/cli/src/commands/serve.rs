@@ -8,56 +8,83 @@ use std::sync::Arc;
 use ringfence_server::http;
 use ringfence_server::http::Origins;
 use ringfence_server::http::Server;
+use ringfence_server::http::token::Credential;
 use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
 
 use crate::args::ServeArgs;
 use crate::commands;
 use crate::commands::serving;
+use crate::commands::serving::Reading;
 use crate::commands::serving::Serving;
+use crate::commands::serving::SharedLog;
 use crate::config::ServerTable;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
+use crate::tls;
+use crate::tls::TlsTable;
 use crate::tokens;
 
 /// Where it listens if nothing says otherwise.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8790);
 
 pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, CommandError> {
-    let tokens = tokens::known(&home)?;
-    if tokens.is_empty() {
+    let (tokens, table) = (tokens::known(&home)?, home.config().server.clone());
+    if !tokens.any(|credential| gets_in(credential, &table)) {
         return Err(CommandError::no_tokens());
     }
-    let table = home.config().server.clone();
     let listen = args.listen.or(table.listen).unwrap_or(LISTEN);
     if !listen.ip().is_loopback() && table.hosts.is_empty() {
         return Err(CommandError::open_listener(&listen.to_string()));
     }
+    let identity = table.tls.as_ref().map(|tls| tls::identity(&home, tls)).transpose()?;
+    let scheme = if identity.is_some() { "https" } else { "http" };
     let Serving { service, log } = serving::open(home, &[], output)?;
     commands::block_on(async move {
         let bound =
             TcpListener::bind(listen).await.map_err(|error| CommandError::listener(&listen.to_string(), &error))?;
         let address = bound.local_addr().map_err(|error| CommandError::listener(&listen.to_string(), &error))?;
-        let server = Arc::new(Server::new(service, tokens, origins(address, &table)).with_streams(table.streams_max()));
+        let server = Server::new(service, tokens, origins(address, &table)).with_streams(table.streams_max());
+        let server = Arc::new(match identity {
+            Some(identity) => server.over_tls(identity),
+            None => server,
+        });
         let stop = serving::asked_to_stop()?;
         let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());
-        let (known, tokened) = (Arc::clone(&log), Arc::clone(&server));
-        // First of all, and whatever else is wrong: one that was taken back does not get in again.
-        let tokens = move || known.tokens().map(|tokens| tokened.put_tokens(tokens));
-        let reloader =
-            tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(server.service()), hang_up, Some(tokens)));
+        let first = readings(&log, &server, table.tls);
+        let reloader = tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(server.service()), hang_up, first));
         // What came of it is told where it matters: to the operator, and to whoever asks whether the server is ready.
         let _ = server.service().host().await;
-        output.line(&format!("listening on http://{address}"));
+        output.line(&format!("listening on {scheme}://{address}"));
         http::serve(server, bound, stop).await;
         reloader.abort();
         minder.abort();
         serving::let_go(log).await
     })?;
     Ok(Exit::Done)
+}
+
+/// Whether somebody can get in by what they are known by.
+fn gets_in(credential: &Credential, table: &ServerTable) -> bool {
+    match credential {
+        Credential::Certificate(_) => table.tls.as_ref().is_some_and(|tls| tls.client_roots.is_some()),
+        Credential::Token(_) => true,
+    }
+}
+
+/// What is read anew first of all, and whatever else is wrong: one that was taken back does not get in again, and a
+/// certificate that runs out is replaced.
+fn readings(log: &Arc<SharedLog>, server: &Arc<Server>, tls: Option<TlsTable>) -> Vec<Reading> {
+    let (known, tokened) = (Arc::clone(log), Arc::clone(server));
+    let tokens: Reading = ("tokens", Box::new(move || known.tokens().map(|tokens| tokened.put_tokens(tokens))));
+    let (known, shown) = (Arc::clone(log), Arc::clone(server));
+    let certificates = tls.map(|tls| -> Reading {
+        ("certificates", Box::new(move || known.identity(&tls).map(|identity| shown.put_identity(identity))))
+    });
+    std::iter::once(tokens).chain(certificates).collect()
 }
 
 /// What `Host` and `Origin` may be: this machine's own names where the listener is on loopback, and what is configured.

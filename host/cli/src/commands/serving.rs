@@ -21,6 +21,7 @@ use ringfence_runtime::sandbox::scratch;
 use ringfence_server::catalogue::Catalogue;
 use ringfence_server::catalogue::Grants;
 use ringfence_server::catalogue::Registered;
+use ringfence_server::http::tls::Identity;
 use ringfence_server::http::token::Tokens;
 use ringfence_server::service::Hosts;
 use ringfence_server::service::Service;
@@ -36,6 +37,8 @@ use crate::error::CommandError;
 use crate::home::Home;
 use crate::output::Output;
 use crate::policies;
+use crate::tls;
+use crate::tls::TlsTable;
 use crate::tokens;
 use crate::tools;
 
@@ -113,17 +116,17 @@ pub(super) fn listen_for(kind: SignalKind) -> Result<Signal, CommandError> {
     signal(kind).map_err(|error| CommandError::environment(format!("signals can't be had: {error}")))
 }
 
+/// Something that is read anew when the server is told to, by its name.
+pub(super) type Reading = (&'static str, Box<dyn Fn() -> Result<(), CommandError> + Send + Sync>);
+
 /// Reads `first` anew whenever it is told to, and then policies and tools: of each, what can't be used leaves what was.
-pub(super) async fn reload<F>(log: Arc<SharedLog>, service: Arc<Service>, mut hang_up: Signal, first: Option<F>)
-where
-    F: Fn() -> Result<(), CommandError> + Send + Sync + 'static,
-{
-    let (output, first) = (log.output, first.map(Arc::new));
+pub(super) async fn reload(log: Arc<SharedLog>, service: Arc<Service>, mut hang_up: Signal, first: Vec<Reading>) {
+    let (output, first) = (log.output, Arc::new(first));
     while hang_up.recv().await.is_some() {
-        let (log, service, first) = (Arc::clone(&log), Arc::clone(&service), first.clone());
+        let (log, service, first) = (Arc::clone(&log), Arc::clone(&service), Arc::clone(&first));
         let reloaded = tokio::task::spawn_blocking(move || {
-            if let Some(first) = first {
-                tell("tokens", first(), output);
+            for (what, read) in &*first {
+                tell(what, read(), output);
             }
             tell("policies and tools", log.reload().map(|catalogue| service.put_catalogue(catalogue)), output);
         });
@@ -239,6 +242,11 @@ impl SharedLog {
     /// Reads the tokens anew, and nothing else: no fault in a configuration keeps one that was revoked.
     pub(super) fn tokens(&self) -> Result<Tokens, CommandError> {
         tokens::known(&self.settings().home)
+    }
+
+    /// Reads the files for TLS anew, and nothing else: a certificate that runs out is replaced whatever else is wrong.
+    pub(super) fn identity(&self, table: &TlsTable) -> Result<Identity, CommandError> {
+        tls::identity(&self.settings().home, table)
     }
 
     /// Reads policies and tools anew, and puts the policies in force: a call that has begun keeps those it has.

@@ -1,6 +1,6 @@
 //! The gate: what a request has to get past before anybody reads its body.
 //!
-//! In this order: it comes from where it may, its path is a route's, its sender holds a token with the route's scope and
+//! In this order: it comes from where it may, its path is a route's, its sender holds a token, or a certificate, with the route's scope and
 //! has not all that one principal may have, the body is no larger than the route takes and comes in time, the server has
 //! room. A refusal says nothing that the one before it would not have said: without a token there is one answer, whatever
 //! was asked for (API-13). Whoever needs no token takes no room, and nothing is read of what they send (API-10).
@@ -12,6 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
+use http::HeaderValue;
 use http::Request;
 use http::StatusCode;
 use http::header;
@@ -25,6 +26,7 @@ use ringfence_model::limits;
 use crate::http::Problem;
 use crate::http::Response;
 use crate::http::Server;
+use crate::http::peer::Peer;
 use crate::http::query::NotAQuery;
 use crate::http::query::Query;
 use crate::http::room::Full;
@@ -36,14 +38,15 @@ use crate::http::routes::Found;
 use crate::http::routes::Route;
 use crate::http::token::Holder;
 
-pub(super) async fn answer(server: &Arc<Server>, request: Request<Incoming>) -> Response {
+/// Answers a request of whoever is at the other end, if they have shown who they are.
+pub(super) async fn answer(server: &Arc<Server>, peer: Option<&Peer>, request: Request<Incoming>) -> Response {
     let started = Instant::now();
     let found = routes::find(request.method(), request.uri().path());
     let name = match &found {
         Found::Route(route, _) => route.name,
         Found::Methods(_) | Found::Nothing => "none",
     };
-    let response = match admitted(server, request, found).await {
+    let response = match admitted(Sender { server, peer }, request, found).await {
         Ok((run, wall_ms)) => within(wall_ms, run).await,
         Err(problem) => Err(problem),
     };
@@ -59,15 +62,23 @@ async fn within(wall_ms: u64, run: Run) -> Result<Response, Problem> {
     tokio::time::timeout(Duration::from_millis(wall_ms), run).await.unwrap_or_else(|_| Err(over()))
 }
 
+/// Where a request came in, and over whose connection.
+#[derive(Clone, Copy)]
+struct Sender<'s> {
+    server: &'s Arc<Server>,
+    peer: Option<&'s Peer>,
+}
+
 /// Lets a request through to its handler, as far as starting it.
-async fn admitted(server: &Arc<Server>, request: Request<Incoming>, found: Found) -> Result<(Run, u64), Problem> {
+async fn admitted(sender: Sender<'_>, request: Request<Incoming>, found: Found) -> Result<(Run, u64), Problem> {
+    let server = sender.server;
     let (parts, body) = request.into_parts();
     check_origin(server, &parts)?;
     let (route, id) = match found {
         Found::Route(route, id) => (route, id),
-        other => return Err(missing(server, &parts.headers, &other)),
+        other => return Err(missing(sender, &parts.headers, &other)),
     };
-    let holder = entitled(server, route, &parts.headers)?;
+    let holder = entitled(sender, route, &parts.headers)?;
     let query = Query::parse(parts.uri.query(), route.query).map_err(|NotAQuery| not_asked(route))?;
     let (body, place) = match &holder {
         None if body.is_end_stream() => (Bytes::new(), None),
@@ -86,11 +97,11 @@ async fn admitted(server: &Arc<Server>, request: Request<Incoming>, found: Found
 }
 
 /// Who may use a route, if that takes a token.
-fn entitled(server: &Server, route: &Route, headers: &HeaderMap) -> Result<Option<Holder>, Problem> {
+fn entitled(sender: Sender<'_>, route: &Route, headers: &HeaderMap) -> Result<Option<Holder>, Problem> {
     if route.access == Access::Anybody {
         return Ok(None);
     }
-    let holder = holder(server, headers)?;
+    let holder = sender.holder(headers)?;
     match route.access {
         Access::Scope(scope) if !holder.may(scope) => {
             let why = format!("the token has no scope `{scope}`");
@@ -117,8 +128,8 @@ fn too_large(bytes_max: usize) -> Problem {
 }
 
 /// What is asked for is not there. Whoever holds no token is told that first.
-fn missing(server: &Server, headers: &HeaderMap, found: &Found) -> Problem {
-    match (holder(server, headers), found) {
+fn missing(sender: Sender<'_>, headers: &HeaderMap, found: &Found) -> Problem {
+    match (sender.holder(headers), found) {
         (Err(problem), _) => problem,
         (Ok(_), Found::Methods(allowed)) => Problem::method(allowed),
         (Ok(_), _) => Problem::not_found(),
@@ -149,16 +160,33 @@ fn check_origin(server: &Server, parts: &Parts) -> Result<(), Problem> {
     }
 }
 
-/// Who sends a request: its one `Authorization`, and nothing else it has (API-02, API-09).
-fn holder(server: &Server, headers: &HeaderMap) -> Result<Holder, Problem> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return Err(Problem::unauthorized()) };
-    let text = value.to_str().map_err(|_| Problem::unauthorized())?;
-    let (scheme, token) = text.split_once(' ').ok_or_else(Problem::unauthorized)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Problem::unauthorized());
+impl Sender<'_> {
+    /// Who sends a request: its one `Authorization`, the certificate of its connection, and nothing else it has (API-02,
+    /// API-09). Where there are both, the token says what they may do, and both have to be one principal's (API-14).
+    fn holder(self, headers: &HeaderMap) -> Result<Holder, Problem> {
+        self.known(headers).ok_or_else(Problem::unauthorized)
     }
-    server.tokens().holder(token).cloned().ok_or_else(Problem::unauthorized)
+
+    fn known(self, headers: &HeaderMap) -> Option<Holder> {
+        let tokens = self.server.tokens();
+        // One that is not believed any more opens nothing, and its connection neither.
+        if self.peer.is_some_and(|peer| !self.server.believes(peer)) {
+            return None;
+        }
+        let named = self.peer.and_then(|peer| tokens.named(peer.names()));
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let holder = match (values.next(), values.next()) {
+            (None, _) => named?,
+            (Some(value), None) => tokens.holder(bearer(value)?)?,
+            (Some(_), Some(_)) => return None,
+        };
+        named.is_none_or(|named| named.principal == holder.principal).then(|| holder.clone())
+    }
+}
+
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 async fn read(body: Incoming, bytes_max: usize, place: &mut Place) -> Result<Bytes, Problem> {

@@ -1,5 +1,5 @@
-//! The listener: connections, bounded in number, in the size of their heads, in how long these may take to come and in how
-//! long an answer may wait for its reader.
+//! The listener: connections, bounded in number, in how long they may take to agree on TLS, in the size of their heads, in
+//! how long these may take to come and in how long an answer may wait for its reader.
 //!
 //! Told to stop, it takes no more connections, lets calls end whether or not somebody still waits for them, and leaves
 //! when the record tells of each. It doesn't wait long for anybody to read.
@@ -14,6 +14,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use ringfence_model::limits;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -22,7 +24,10 @@ use tokio::sync::watch;
 
 use crate::http::Server;
 use crate::http::gate;
+use crate::http::metrics::Handshake;
 use crate::http::patience::Impatient;
+use crate::http::peer::Peer;
+use crate::http::tls::Identity;
 
 /// How long is waited after a connection could not be taken: there may be no more files to be had.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -41,15 +46,16 @@ enum Stage {
 /// every call is on record, and no other can begin.
 pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: impl Future<Output = ()>) {
     let connections_max = server.connections_max();
-    let connections = Arc::new(Semaphore::new(connections_max));
+    let handshakes_max = server.identity().map(|_| limits::HTTP_HANDSHAKES_MAX);
+    let places = Places::new(connections_max, handshakes_max);
     let kept = Arc::clone(server.service());
     let kept = tokio::spawn(async move { tokio::join!(kept.keep_ready(), kept.keep_looking()) });
     let (stage, at) = watch::channel(Stage::Serving);
     let mut stop = std::pin::pin!(stop);
-    while let Some((taken, place)) = next(&listener, &connections, stop.as_mut()).await {
+    while let Some((taken, place)) = next(&listener, &places, stop.as_mut()).await {
         match taken {
             Ok(stream) => {
-                tokio::spawn(connection(Arc::clone(&server), stream, at.clone(), place));
+                tokio::spawn(connected(Arc::clone(&server), stream, at.clone(), place));
             }
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -64,21 +70,50 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: impl Future
     // What there is to say is said to whoever listens.
     let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
     let close = Duration::from_millis(limits::HTTP_CLOSE_MS_MAX);
+    let connections = &places.connections;
     let _ = tokio::time::timeout(close, connections.acquire_many(all)).await;
     stage.send_replace(Stage::Over);
     let _ = connections.acquire_many(all).await;
     server.service().idle().await;
 }
 
+/// How many connections there may be, and how many of them may be about to agree on TLS.
+struct Places {
+    connections: Arc<Semaphore>,
+    handshakes: Option<Arc<Semaphore>>,
+}
+
+/// What a connection takes.
+struct Place {
+    _connection: OwnedSemaphorePermit,
+    /// Given back once both ends have agreed: whoever never does takes no room from those who have.
+    handshake: Option<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    fn new(connections: usize, handshakes: Option<usize>) -> Self {
+        let semaphore = |places| Arc::new(Semaphore::new(places));
+        Self { connections: semaphore(connections), handshakes: handshakes.map(semaphore) }
+    }
+
+    async fn take(&self) -> Option<Place> {
+        let handshake = match &self.handshakes {
+            Some(handshakes) => Some(Arc::clone(handshakes).acquire_owned().await.ok()?),
+            None => None,
+        };
+        Some(Place { _connection: Arc::clone(&self.connections).acquire_owned().await.ok()?, handshake })
+    }
+}
+
 /// The next connection, with its place; none once the server is told to stop.
 async fn next(
     listener: &TcpListener,
-    connections: &Arc<Semaphore>,
+    places: &Places,
     stop: impl Future<Output = ()>,
-) -> Option<(io::Result<TcpStream>, OwnedSemaphorePermit)> {
+) -> Option<(io::Result<TcpStream>, Place)> {
     let taken = async {
         // Ownership: no connection is taken that there is no place for; the others wait in the system's queue.
-        let place = Arc::clone(connections).acquire_owned().await.ok()?;
+        let place = places.take().await?;
         Some((listener.accept().await.map(|(stream, _)| stream), place))
     };
     tokio::select! {
@@ -93,15 +128,47 @@ async fn reached(at: &mut watch::Receiver<Stage>, stage: Stage) {
     let _ = at.wait_for(|at| *at >= stage).await;
 }
 
-async fn connection(
-    server: Arc<Server>,
-    stream: TcpStream,
-    mut at: watch::Receiver<Stage>,
-    _place: OwnedSemaphorePermit,
-) {
+/// A connection from its first byte to its last.
+async fn connected(server: Arc<Server>, stream: TcpStream, mut at: watch::Receiver<Stage>, mut place: Place) {
+    let patience = Duration::from_millis(limits::HTTP_WRITE_MS_MAX);
+    // Below TLS, which keeps back what a reader does not take.
+    let stream = Impatient::new(stream, patience);
+    let Some(identity) = server.identity() else { return connection(server, stream, None, at).await };
+    let agreed = tokio::select! {
+        agreed = agreed(&identity, stream) => agreed,
+        () = reached(&mut at, Stage::Ending) => return,
+    };
+    drop(place.handshake.take());
+    match agreed {
+        Ok((stream, peer)) => {
+            server.metrics.shaken(Handshake::Done);
+            connection(server, stream, peer, at).await;
+        }
+        Err(handshake) => server.metrics.shaken(handshake),
+    }
+}
+
+/// Agrees on TLS in time, or says what became of that.
+async fn agreed<S>(
+    identity: &Identity,
+    stream: S,
+) -> Result<(impl AsyncRead + AsyncWrite + Unpin, Option<Peer>), Handshake>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let time = Duration::from_millis(limits::HTTP_HANDSHAKE_MS_MAX);
+    let agreed = tokio::time::timeout(time, identity.accept(stream)).await.map_err(|_| Handshake::Slow)?;
+    agreed.map_err(|_| Handshake::Failed)
+}
+
+async fn connection<S>(server: Arc<Server>, stream: S, peer: Option<Peer>, mut at: watch::Receiver<Stage>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let peer = peer.map(Arc::new);
     let service = service_fn(move |request| {
-        let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(gate::answer(&server, request).await) }
+        let (server, peer) = (Arc::clone(&server), peer.clone());
+        async move { Ok::<_, Infallible>(gate::answer(&server, peer.as_deref(), request).await) }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -110,8 +177,7 @@ async fn connection(
         .max_buf_size(limits::HTTP_HEAD_BYTES_MAX)
         .max_headers(limits::HTTP_HEADERS_MAX)
         .keep_alive(true);
-    let patience = Duration::from_millis(limits::HTTP_WRITE_MS_MAX);
-    let connection = builder.serve_connection(TokioIo::new(Impatient::new(stream, patience)), service);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     // A client that goes away, or says nonsense, ends its own connection and nothing else.
     tokio::select! {
@@ -133,12 +199,15 @@ mod tests {
     #[tokio::test]
     async fn full_server_hears_that_it_is_to_stop() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-        let _client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
-        let connections = Arc::new(Semaphore::new(1));
-        let taken = tokio::time::timeout(SOON, next(&listener, &connections, std::future::pending())).await;
-        let Ok(Some((Ok(_stream), _place))) = taken else { panic!("{taken:?}") };
-        let stop = tokio::time::sleep(Duration::from_millis(50));
-        let taken = tokio::time::timeout(SOON, next(&listener, &connections, stop)).await;
-        assert!(matches!(taken, Ok(None)), "{taken:?}");
+        let address = listener.local_addr().expect("an address");
+        let _first = TcpStream::connect(address).await.expect("a connection");
+        let _second = TcpStream::connect(address).await.expect("a connection");
+        for places in [Places::new(1, None), Places::new(2, Some(1))] {
+            let taken = tokio::time::timeout(SOON, next(&listener, &places, std::future::pending())).await;
+            let Ok(Some((Ok(_stream), _place))) = taken else { panic!("nothing was taken") };
+            let stop = tokio::time::sleep(Duration::from_millis(50));
+            let taken = tokio::time::timeout(SOON, next(&listener, &places, stop)).await;
+            assert!(matches!(taken, Ok(None)));
+        }
     }
 }

@@ -20,7 +20,6 @@ use http::StatusCode;
 use http::header;
 use http_body_util::BodyExt as _;
 use http_body_util::Full;
-use ringfence_model::digest::Digest;
 use ringfence_model::id::SessionId;
 use ringfence_model::json;
 use ringfence_model::limits;
@@ -45,6 +44,7 @@ use crate::http::stream;
 use crate::http::stream::EVENTS;
 use crate::http::stream::Feed;
 use crate::http::stream::Gone;
+use crate::http::token::Credential;
 use crate::mcp::Agent;
 use crate::mcp::message;
 use crate::mcp::message::Received;
@@ -55,10 +55,11 @@ use crate::service::Seat;
 /// What can be given up: requests that are worked on, by who has sent them and under which id.
 pub(super) type Underway = Mutex<HashMap<Sender, Vec<Interrupter>>>;
 
-/// A request, as its sender would name it to give it up. Two clients that share a token and a session can't be told apart.
+/// A request, as its sender would name it to give it up. Two clients that share a token, or a certificate, and a session can't be
+/// told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Sender {
-    token: Digest,
+    credential: Credential,
     session: Option<SessionId>,
     id: RequestId,
 }
@@ -91,7 +92,8 @@ pub(super) async fn answer(admitted: Admitted) -> Result<Response, Problem> {
         Ok(read) => read,
         Err(refused) => return Ok(*refused),
     };
-    let sender = |id| Sender { token: held_token(&admitted), session: seat.session, id };
+    let credential = inbound::held(&admitted)?.credential.clone();
+    let sender = |id| Sender { credential: credential.clone(), session: seat.session, id };
     give_up(&admitted.server, &message, sender);
     let mut agent = Agent::new(Arc::clone(admitted.server.service()), seat.clone());
     if let Some(id) = id {
@@ -177,10 +179,6 @@ impl Drop for Worked {
 fn underway(server: &Server) -> MutexGuard<'_, HashMap<Sender, Vec<Interrupter>>> {
     // Each change is one step.
     server.underway.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn held_token(admitted: &Admitted) -> Digest {
-    admitted.holder.as_ref().map_or(Digest::ZERO, |holder| holder.digest)
 }
 
 /// Whether a header `accept` takes a kind of answer. What it says of how much is not weighed.

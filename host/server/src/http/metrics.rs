@@ -25,6 +25,7 @@ pub struct Metrics {
     requests: Family<Request, Counter<u64, AtomicU64>>,
     seconds: Family<Routed, Histogram>,
     calls: Family<Ended, Counter<u64, AtomicU64>>,
+    handshakes: Family<Shaken, Counter<u64, AtomicU64>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,16 +44,31 @@ struct Ended {
     outcome: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Shaken {
+    outcome: &'static str,
+}
+
+/// What became of agreeing on TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handshake {
+    Done,
+    Failed,
+    Slow,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("ringfence");
         let requests = Family::default();
         let seconds = Family::<Routed, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let calls = Family::default();
+        let handshakes = Family::default();
         registry.register("http_requests", "Requests that were answered", requests.clone());
         registry.register("http_request_seconds", "How long answering took", seconds.clone());
         registry.register("calls", "Calls that were made, by how they ended", calls.clone());
-        Self { registry, requests, seconds, calls }
+        registry.register("tls_handshakes", "Connections that were to be encrypted", handshakes.clone());
+        Self { registry, requests, seconds, calls, handshakes }
     }
 }
 
@@ -66,6 +82,15 @@ impl Metrics {
         let kind = serde_json::to_value(outcome.kind).unwrap_or_default();
         let outcome = kind.as_str().unwrap_or_default().to_owned();
         self.calls.get_or_create(&Ended { outcome }).inc();
+    }
+
+    pub(super) fn shaken(&self, outcome: Handshake) {
+        let outcome = match outcome {
+            Handshake::Done => "done",
+            Handshake::Failed => "failed",
+            Handshake::Slow => "slow",
+        };
+        self.handshakes.get_or_create(&Shaken { outcome }).inc();
     }
 
     /// All of them, in the text form of `OpenMetrics`.
@@ -94,11 +119,13 @@ mod tests {
         let metrics = Metrics::default();
         metrics.answered("call", StatusCode::OK, Duration::from_millis(2));
         metrics.called(&Outcome::returned(None));
+        metrics.shaken(Handshake::Slow);
         let text = metrics.text();
         for line in [
             "ringfence_http_requests_total{route=\"call\",status=\"200\"} 1",
             "ringfence_http_request_seconds_count{route=\"call\"} 1",
             "ringfence_calls_total{outcome=\"returned\"} 1",
+            "ringfence_tls_handshakes_total{outcome=\"slow\"} 1",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line}: {text}");

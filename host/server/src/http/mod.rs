@@ -1,12 +1,12 @@
 //! HTTP: an API for programs and MCP for agents, behind tokens, over one table of routes.
 //!
 //! ```text
-//! connection → listener (bounds) → gate (host, origin, route, token, scope, body) → routes → service → response
+//! connection → listener (bounds, TLS) → gate (host, origin, route, token, scope, body) → routes → service → response
 //! ```
 //!
 //! Nothing is looked at in a body before its sender is known, and nobody is known without a token. A path has one
-//! spelling: what is not exactly that of a route is nowhere. HTTP/1.1 only, and no TLS: a proxy that speaks more stands in
-//! front, or nothing does and the listener is on loopback.
+//! spelling: what is not exactly that of a route is nowhere. HTTP/1.1 only, with TLS or without: a proxy that speaks more may
+//! stand in front.
 
 mod api;
 mod approval;
@@ -20,12 +20,14 @@ mod mcp;
 pub mod metrics;
 pub mod openapi;
 mod patience;
+pub mod peer;
 mod problem;
 mod query;
 mod room;
 pub mod routes;
 mod run;
 mod stream;
+pub mod tls;
 pub mod token;
 
 use std::sync::Arc;
@@ -44,8 +46,10 @@ use ringfence_model::limits;
 use serde::Serialize;
 
 use crate::http::metrics::Metrics;
+use crate::http::peer::Peer;
 pub use crate::http::problem::Problem;
 use crate::http::room::Room;
+use crate::http::tls::Identity;
 use crate::http::token::Holder;
 use crate::http::token::Tokens;
 use crate::service::Service;
@@ -69,6 +73,8 @@ pub struct Origins {
 pub struct Server {
     service: Arc<Service>,
     tokens: RwLock<Arc<Tokens>>,
+    /// What it shows for itself, if it speaks TLS.
+    identity: Option<RwLock<Arc<Identity>>>,
     origins: Origins,
     metrics: Arc<Metrics>,
     room: Arc<Room>,
@@ -84,7 +90,7 @@ impl Server {
         let counted = Arc::clone(&metrics);
         service.tell(Box::new(move |outcome| counted.called(outcome)));
         let (streams_max, underway) = (limits::HTTP_STREAMS_MAX, Mutex::default());
-        Self { service, tokens, origins, metrics, room, streams_max, underway }
+        Self { service, tokens, identity: None, origins, metrics, room, streams_max, underway }
     }
 
     /// The same, with room for so many streams, and for the connections that they take.
@@ -99,6 +105,12 @@ impl Server {
         limits::HTTP_CONNECTIONS_MAX - limits::HTTP_STREAMS_MAX + self.streams_max
     }
 
+    /// The same, over TLS and nothing else.
+    #[must_use]
+    pub fn over_tls(self, identity: Identity) -> Self {
+        Self { identity: Some(RwLock::new(Arc::new(identity))), ..self }
+    }
+
     /// What makes calls.
     pub fn service(&self) -> &Arc<Service> {
         &self.service
@@ -107,6 +119,22 @@ impl Server {
     /// Other tokens, from now on: one that is gone does not get in again.
     pub fn put_tokens(&self, tokens: Tokens) {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+    }
+
+    /// Shows something else for itself from now on, and believes whom that believes: also of those who are connected.
+    pub fn put_identity(&self, identity: Identity) {
+        if let Some(current) = &self.identity {
+            *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
+        }
+    }
+
+    fn identity(&self) -> Option<Arc<Identity>> {
+        let current = self.identity.as_ref()?;
+        Some(Arc::clone(&current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn believes(&self, peer: &Peer) -> bool {
+        self.identity().is_some_and(|identity| identity.believes(peer))
     }
 
     /// Whether somebody still holds the token that they got in with, with the same rights.

@@ -58,7 +58,11 @@ impl Problem {
 
     /// There is no token, or none that is known.
     pub fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "caller.unauthorized", "a bearer token that is known is needed")
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "caller.unauthorized",
+            "a bearer token or a certificate that is known is needed",
+        )
     }
 
     /// It is not done with that method, but with one of these.

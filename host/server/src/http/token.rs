@@ -1,8 +1,9 @@
-//! Bearer tokens: who holds one, and what they may use it for.
+//! Bearer tokens, and names in certificates: who is known by one, and what they may use it for.
 //!
 //! A token is 256 random bits. What is kept is its SHA-256: there is nothing to guess, so there is nothing to stretch. A
 //! token that comes in is hashed and compared with every one that is known, in a time that says nothing about any of them
-//! (API-02). There is no other way in, and no request without one.
+//! (API-02). A name in a certificate is no secret: that it stands in one by an authority that is believed has been found
+//! out before it is looked for here. There is no other way in, and no request without one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +15,8 @@ use serde::Deserialize;
 use serde::Serialize;
 use subtle::Choice;
 use subtle::ConstantTimeEq as _;
+
+use crate::http::peer::Name;
 
 /// What every token starts with, so that one that leaks is found.
 pub const PREFIX: &str = "rft_";
@@ -86,19 +89,66 @@ impl fmt::Display for AnyOf {
     }
 }
 
-/// Somebody who holds a token.
+/// What somebody is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Credential {
+    /// A name in their certificate.
+    Certificate(Name),
+    /// A token, by its SHA-256.
+    Token(Digest),
+}
+
+/// Somebody who holds a token, or a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(try_from = "Row", into = "Row")]
 pub struct Holder {
-    /// SHA-256 of the token.
-    pub digest: Digest,
+    /// What they are known by.
+    pub credential: Credential,
     /// Who they are.
     pub principal: Principal,
     /// What they reach with it runs in this ring or a less privileged one; without it, as it is registered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ring: Option<Ring>,
     /// What they may use it for.
     pub scopes: Vec<Scope>,
+}
+
+/// A holder as they stand in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Row {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<Name>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
+    principal: Principal,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ring: Option<Ring>,
+    scopes: Vec<Scope>,
+}
+
+impl TryFrom<Row> for Holder {
+    type Error = &'static str;
+
+    fn try_from(row: Row) -> Result<Self, Self::Error> {
+        let Row { certificate, digest, principal, ring, scopes } = row;
+        let credential = match (certificate, digest) {
+            (Some(name), None) => Credential::Certificate(name),
+            (None, Some(digest)) => Credential::Token(digest),
+            _ => return Err("each has either a `digest` or a `certificate`"),
+        };
+        Ok(Self { credential, principal, ring, scopes })
+    }
+}
+
+impl From<Holder> for Row {
+    fn from(holder: Holder) -> Self {
+        let Holder { credential, principal, ring, scopes } = holder;
+        let (certificate, digest) = match credential {
+            Credential::Certificate(name) => (Some(name), None),
+            Credential::Token(digest) => (None, Some(digest)),
+        };
+        Self { certificate, digest, principal, ring, scopes }
+    }
 }
 
 impl Holder {
@@ -113,7 +163,7 @@ impl Holder {
     }
 }
 
-/// Every token that is known.
+/// Every token, and every name in a certificate, that is known.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens(Vec<Holder>);
 
@@ -123,9 +173,18 @@ impl Tokens {
         Self(holders.into_iter().collect())
     }
 
-    /// Whether nobody can get in.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether somebody can get in by what they are known by.
+    pub fn any(&self, gets_in: impl Fn(&Credential) -> bool) -> bool {
+        self.0.iter().any(|holder| gets_in(&holder.credential))
+    }
+
+    /// Whose certificate has these names. Where they lead to two, it is nobody's.
+    pub(super) fn named(&self, names: &[Name]) -> Option<&Holder> {
+        let mut found = self.0.iter().filter(|holder| match &holder.credential {
+            Credential::Certificate(name) => names.contains(name),
+            Credential::Token(_) => false,
+        });
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// Whether somebody is among those who hold one, with these rights.
@@ -142,7 +201,8 @@ impl Tokens {
         let digest = Digest::of(token.as_bytes());
         let mut found = None;
         for holder in &self.0 {
-            let same: Choice = holder.digest.as_bytes().as_slice().ct_eq(digest.as_bytes().as_slice());
+            let Credential::Token(known) = &holder.credential else { continue };
+            let same: Choice = known.as_bytes().as_slice().ct_eq(digest.as_bytes().as_slice());
             // Goes on to the last one, whatever was found.
             if bool::from(same) {
                 found = Some(holder);
@@ -173,7 +233,7 @@ mod tests {
         let mine = token(&[7; RANDOM_BYTES]);
         let principal = Principal::anonymous();
         let digest = Digest::of(mine.as_bytes());
-        let holder = Holder { digest, principal, ring: None, scopes: vec![Scope::Call] };
+        let holder = Holder { credential: Credential::Token(digest), principal, ring: None, scopes: vec![Scope::Call] };
         let tokens = Tokens::new([holder.clone()]);
         assert_eq!(tokens.holder(&mine), Some(&holder));
         let others = [
@@ -184,7 +244,7 @@ mod tests {
             format!("{mine} "),
             format!("{mine}0"),
             mine.trim_end_matches(|_| false).chars().skip(1).collect(),
-            holder.digest.to_string(),
+            digest.to_string(),
         ];
         for other in others {
             assert_eq!(tokens.holder(&other), None, "{other}");
@@ -197,7 +257,7 @@ mod tests {
     #[test]
     fn token_opens_what_it_has_itself() {
         let holder = |ring, scopes: &[Scope]| Holder {
-            digest: Digest::of(b""),
+            credential: Credential::Token(Digest::of(b"")),
             principal: Principal::anonymous(),
             ring,
             scopes: scopes.to_vec(),
@@ -213,5 +273,31 @@ mod tests {
             let found = Ring::ALL.into_iter().find(|ring| holder.opens(*ring));
             assert_eq!(found.map(Ring::number), Some(opened), "{holder:?}");
         }
+    }
+
+    #[test]
+    fn names_lead_to_one_or_nobody() {
+        let name = |text: &str| text.parse::<Name>().expect("a name");
+        let holder = |credential, principal: &str| Holder {
+            credential,
+            principal: principal.parse().expect("a principal"),
+            ring: None,
+            scopes: vec![Scope::Call],
+        };
+        let (a, b) = (name("uri:spiffe://example.org/a"), name("dns:b.example.org"));
+        let tokens = Tokens::new([
+            holder(Credential::Certificate(a.clone()), "agent:a"),
+            holder(Credential::Certificate(b.clone()), "agent:b"),
+            holder(Credential::Token(Digest::of(b.to_string().as_bytes())), "agent:c"),
+        ]);
+        let whose = |names: &[Name]| tokens.named(names).map(|holder| holder.principal.to_string());
+        assert_eq!(whose(&[a.clone(), name("dns:other.example.org")]).as_deref(), Some("agent:a"));
+        assert_eq!(whose(std::slice::from_ref(&b)).as_deref(), Some("agent:b"));
+        assert_eq!(
+            (whose(&[a.clone(), b.clone()]), whose(&[]), whose(&[name("uri:spiffe://example.org/A")])),
+            (None, None, None)
+        );
+        // What stands in a certificate is no token.
+        assert_eq!((tokens.holder(&a.to_string()), tokens.holder(&b.to_string())), (None, None));
     }
 }

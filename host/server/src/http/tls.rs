@@ -1,0 +1,141 @@
+//! TLS: what the server shows for itself, and whose certificates it believes.
+//!
+//! TLS 1.3 and 1.2, HTTP/1.1 over it. No connection is resumed: each proves itself anew, so nothing that was believed once
+//! outlives the certificates that it was believed for. A handshake has a place of its own and little time
+//! ([`super::listener`]); whoever speaks something else ends their own connection. Certificates come parsed: this reads no
+//! file.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::UnixTime;
+use rustls::server::NoServerSessionStorage;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::http::peer::Peer;
+
+/// The protocol that is spoken over TLS, as it is agreed on (ALPN).
+const PROTOCOL: &[u8] = b"http/1.1";
+
+/// Whether a client has to show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Demand {
+    /// Whoever shows none needs a token.
+    Optional,
+    /// Whoever shows none is not spoken to.
+    #[default]
+    Required,
+}
+
+/// Whose certificates are believed, and whether one has to be shown.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// The authorities.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// Whether a certificate has to be shown.
+    pub demand: Demand,
+}
+
+/// Why a server can't show something for itself.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum TlsError {
+    /// The certificate, or what it leads to, can't be used.
+    #[error("the certificate can't be used: {0}")]
+    Certificate(String),
+    /// A client's authority can't be used.
+    #[error("an authority can't be used: {0}")]
+    Clients(String),
+    /// They do not belong together.
+    #[error("the key is not that of the certificate")]
+    OtherKey,
+}
+
+/// What the server shows for itself, and whom it believes.
+pub struct Identity {
+    acceptor: TlsAcceptor,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Identity {
+    /// Shows a certificate, its own first, and what leads from it to an authority. Without `clients` nobody is asked for
+    /// a certificate.
+    pub fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        clients: Option<Clients>,
+    ) -> Result<Self, TlsError> {
+        let clients = clients.map(verifier).transpose()?;
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().map_err(unusable)?;
+        let builder = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Self { acceptor: Arc::new(config).into(), clients })
+    }
+
+    /// Agrees with whoever is at the other end, and finds out who they are if they show a certificate.
+    pub(super) async fn accept<S>(&self, stream: S) -> std::io::Result<(TlsStream<S>, Option<Peer>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let stream = self.acceptor.accept(stream).await?;
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let peer = Peer::of(shown);
+        if !shown.is_empty() && peer.is_none() {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+        Ok((stream, peer))
+    }
+
+    /// Whether somebody's certificate leads to an authority that is believed now.
+    pub(super) fn believes(&self, peer: &Peer) -> bool {
+        let Some(clients) = &self.clients else { return false };
+        clients.verify_client_cert(&peer.certificate, &peer.intermediates, UnixTime::now()).is_ok()
+    }
+}
+
+fn verifier(clients: Clients) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let refused = |why: &dyn fmt::Display| TlsError::Clients(why.to_string());
+    let mut roots = RootCertStore::empty();
+    for root in clients.roots {
+        roots.add(root).map_err(|error| refused(&error))?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let verifier = match clients.demand {
+        Demand::Optional => verifier.allow_unauthenticated(),
+        Demand::Required => verifier,
+    };
+    verifier.build().map_err(|error| refused(&error))
+}
+
+fn unusable(error: rustls::Error) -> TlsError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::OtherKey,
+        other => TlsError::Certificate(other.to_string()),
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
