@@ -457,6 +457,7 @@ fn every_key_is_in_the_reference() {
     ];
     let mut bodies = structs(&config, &named);
     bodies.extend(structs(&read("host/cli/src/tls.rs"), &["TlsTable"]));
+    bodies.extend(structs(&read("host/cli/src/telemetry.rs"), &["TelemetryTable"]));
     bodies.extend(structs(&read("host/model/src/capability.rs"), &["Ceiling", "LimitCeiling"]));
     for line in bodies.iter().flat_map(|body| body.lines()) {
         if let Some((name, _)) = line.trim().strip_prefix("pub ").and_then(|rest| rest.split_once(':')) {

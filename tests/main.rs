@@ -49,6 +49,7 @@ mod served_log;
 mod servers;
 mod settle;
 mod tasks;
+mod telemetry;
 mod tls;
 mod tools;
 mod wire;

@@ -44,6 +44,7 @@ use crate::config::tools::SignerTable;
 use crate::config::tools::ToolTable;
 use crate::egress::EgressTable;
 use crate::egress::SecretTable;
+use crate::telemetry::TelemetryTable;
 use crate::tls::TlsTable;
 use crate::tools::signature::NOBODY;
 
@@ -75,6 +76,8 @@ pub struct Config {
     pub secrets: BTreeMap<String, SecretTable>,
     pub log: LogConfig,
     pub server: ServerTable,
+    /// Who is told of calls and numbers.
+    pub telemetry: TelemetryTable,
     /// Registries that need credentials, by host.
     pub registries: BTreeMap<String, RegistryTable>,
     /// Whose signatures are trusted.
@@ -330,6 +333,7 @@ impl Config {
         if let Some(tls) = &self.server.tls {
             tls.check().map_err(|why| ("[server.tls]".to_owned(), why))?;
         }
+        self.telemetry.check().map_err(|(key, why)| (key.to_owned(), why))?;
         for (name, table) in &self.secrets {
             table.check(name).map_err(|why| (format!("secrets.{name}"), why))?;
         }
@@ -432,6 +436,8 @@ mod tests {
             ("[server.tls]\ncertificate = 'a'", 1, "missing field `key`"),
             ("\n[server.tls]\ncertificate = 'a'\nkey = 'b'\nclients = 'optional'", 2, "there are none"),
             ("[server.tls]\ncertificate = 'a'\nkey = 'b'\nclients = 'never'", 4, "unknown variant"),
+            ("[telemetry]\n\nendpoint = 'grpc://a:4317'", 3, "`grpc://a:4317` is not written as"),
+            ("[telemetry]\nservice-name = ''", 2, "a line of 1 to"),
             ("[log]\nhead = 1979-05-27", 2, "invalid type"),
             ("[log]\nstore = 'log.db'", 2, "it is not written as `postgres://"),
             ("[log]\nstore = 'postgres://a:hunter2@b/c'", 2, "it holds a password"),

@@ -192,6 +192,21 @@ impl CommandError {
             .hint("`ringfence token list` shows for whom; a certificate is one principal's")
     }
 
+    /// A collector of telemetry that nobody can be told of.
+    pub fn collector(what: &str, why: &impl std::fmt::Display) -> Self {
+        Self::environment(format!("`{}` can't be used for telemetry: {}", one_line(what), one_line(&why.to_string())))
+            .code("host.telemetry")
+            .hint("[telemetry] names a collector's address, a file of headers and one of certificates")
+    }
+
+    /// A file of headers that can't be read, or that others can.
+    pub fn headers_file(error: HomeError) -> Self {
+        match &error {
+            HomeError::Key { path, why } | HomeError::File { path, why } => Self::collector(path, why),
+            _ => error.into(),
+        }
+    }
+
     /// What the server would show for itself, or whom it would believe.
     pub fn tls(path: &Path, why: &str) -> Self {
         Self::environment(format!("`{}` can't be used for TLS: {}", path.display(), one_line(why)))

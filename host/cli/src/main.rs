@@ -15,6 +15,7 @@ mod log_store;
 mod output;
 mod policies;
 mod published;
+mod telemetry;
 mod tls;
 mod tokens;
 mod tools;

@@ -319,6 +319,30 @@ pub const HTTP_HANDSHAKE_MS_MAX: u64 = 10_000;
 pub const CERTIFICATE_NAMES_MAX: usize = 64;
 /// Bytes of such a name.
 pub const CERTIFICATE_NAME_BYTES_MAX: usize = 2_048;
+/// Calls that wait to be told of to a collector of telemetry; later ones are not told of.
+pub const TELEMETRY_CALLS_QUEUED_MAX: usize = 2_048;
+/// Calls that a collector is told of at a time.
+pub const TELEMETRY_BATCH_CALLS_MAX: usize = 256;
+/// Milliseconds that are waited for more calls to tell of at a time.
+pub const TELEMETRY_BATCH_MS: u64 = 1_000;
+/// Milliseconds after which a collector is told of numbers again.
+pub const TELEMETRY_METRICS_MS: u64 = 60_000;
+/// Milliseconds that telling it once may take.
+pub const TELEMETRY_POST_MS_MAX: u64 = 10_000;
+/// How often it is told of the same.
+pub const TELEMETRY_TRIES_MAX: u32 = 5;
+/// Milliseconds before the second time, and twice as many before each that follows.
+pub const TELEMETRY_RETRY_MS: u64 = 1_000;
+/// Milliseconds that telling of what is left may hold up the end of a server.
+pub const TELEMETRY_END_MS_MAX: u64 = 3_000;
+/// Bytes of a collector's answer.
+pub const TELEMETRY_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Headers that a collector is sent besides those of every request.
+pub const TELEMETRY_HEADERS_MAX: usize = 16;
+/// Bytes of the file that they stand in.
+pub const TELEMETRY_HEADERS_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of the name that a host calls itself there.
+pub const TELEMETRY_NAME_BYTES_MAX: usize = 128;
 /// Bytes of the head of a request.
 pub const HTTP_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Headers of a request.

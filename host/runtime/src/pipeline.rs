@@ -30,6 +30,7 @@ mod load;
 mod outbound;
 mod reconcile;
 mod redact;
+mod steps;
 mod transcript;
 mod unreached;
 
@@ -86,6 +87,9 @@ pub use crate::pipeline::load::Admission;
 pub use crate::pipeline::load::Arrival;
 pub use crate::pipeline::load::admission;
 use crate::pipeline::outbound::Outbound;
+pub use crate::pipeline::steps::Step;
+use crate::pipeline::steps::Stopwatch;
+pub use crate::pipeline::steps::Taken;
 pub use crate::pipeline::transcript::Checked;
 pub(crate) use crate::pipeline::transcript::check;
 pub use crate::pipeline::unreached::Attempt;
@@ -137,6 +141,8 @@ pub struct Response {
     pub refused: Vec<HostCall>,
     /// How many redactions policies demanded of the outcome, if it ran now.
     pub redacted: u64,
+    /// How long its steps took, in the order they ended.
+    pub steps: Vec<Taken>,
 }
 
 /// The one early exit.
@@ -252,30 +258,36 @@ pub(crate) async fn call(
     policies: &Arc<PolicySet>,
     incoming: IncomingCall<'_>,
 ) -> Result<Response, CallFailure> {
-    let call = incoming.request.call;
-    match run(parts, policies, incoming).await {
+    let (call, stopwatch) = (incoming.request.call, Stopwatch::default());
+    let made = match run(parts, policies, incoming, &stopwatch).await {
         Ok(response) => Ok(response),
         Err(Stop::Failed(failure)) => Err(failure),
         Err(Stop::Held(response)) => Ok(*response),
         Err(Stop::Known(stored)) => known(&stored),
         Err(Stop::Reused(reused)) => reuse(parts, *reused).await,
         Err(Stop::Refused(refused)) => refuse(parts, call, *refused).await,
-    }
+    };
+    made.map(|response| Response { steps: stopwatch.taken(), ..response })
 }
 
-async fn run(parts: &Parts, policies: &Arc<PolicySet>, incoming: IncomingCall<'_>) -> Result<Response, Stop> {
+async fn run(
+    parts: &Parts,
+    policies: &Arc<PolicySet>,
+    incoming: IncomingCall<'_>,
+    stopwatch: &Stopwatch,
+) -> Result<Response, Stop> {
     let session = session::find(parts, &incoming.request, incoming.tool).await?;
     let admitted = session::admit(incoming, session)?;
     not_halted(parts, &admitted, Stage::Admit)?;
-    let authorized = decide::decide(parts, policies, admitted).await?;
+    let authorized = stopwatch.time(Step::Decide, decide::decide(parts, policies, admitted)).await?;
     let granted = narrow(parts, authorized)?;
     recall(parts, &granted).await?;
     let granted = reconcile::reconciled(parts, policies, granted).await?;
     let granted = hold::approved(parts, granted).await?;
     let granted = answer::kept(parts, granted).await?;
-    let placed = enter(parts, granted).await?;
-    let begun = begin(parts, placed).await?;
-    Ok(finish(parts, policies, begun).await?)
+    let placed = stopwatch.time(Step::Enter, enter(parts, granted)).await?;
+    let begun = stopwatch.time(Step::Begin, begin(parts, placed)).await?;
+    Ok(finish(parts, policies, begun, stopwatch).await?)
 }
 
 /// Asked first and again after every wait, so that nothing starts after the host was halted; what is halted between this and
@@ -412,7 +424,12 @@ fn key_denial(code: &'static str, text: String) -> Denial {
     Denial::Key { code, text }
 }
 
-async fn finish(parts: &Parts, policies: &Arc<PolicySet>, begun: BegunCall<'_>) -> Result<Response, CallFailure> {
+async fn finish(
+    parts: &Parts,
+    policies: &Arc<PolicySet>,
+    begun: BegunCall<'_>,
+    stopwatch: &Stopwatch,
+) -> Result<Response, CallFailure> {
     let BegunCall { mut admitted, grant, begun, redactions, place } = begun;
     if is_shown_at_the_end(policies, &grant, &redactions) {
         admitted.watcher = admitted.watcher.map(Watcher::without_output);
@@ -421,7 +438,7 @@ async fn finish(parts: &Parts, policies: &Arc<PolicySet>, begun: BegunCall<'_>) 
         watcher.tell(Sight::Started { call: begun.call(), begun: begun.index() });
     }
     let judge = Outbound::new(parts, policies, &admitted);
-    let ran = in_room(parts, &admitted, &grant, judge.as_ref()).await;
+    let ran = stopwatch.time(Step::Run, in_room(parts, &admitted, &grant, judge.as_ref())).await;
     let (outcome, mut trace, used, effect) = match ran {
         Ok(run) if run.outcome.kind == OutcomeKind::Cancelled => {
             (run.outcome, run.trace, run.used, effect_of_stopped(grant.reach()))
@@ -433,13 +450,23 @@ async fn finish(parts: &Parts, policies: &Arc<PolicySet>, begun: BegunCall<'_>) 
     if let Some(judge) = judge {
         judge.settle(&mut trace);
     }
-    let Judged { outcome, decision, redacted } =
-        answer::judge(parts, policies, &admitted, redactions, outcome, used).await;
+    let judged = answer::judge(parts, policies, &admitted, redactions, outcome, used);
+    let Judged { outcome, decision, redacted } = stopwatch.time(Step::Judge, judged).await;
     let ending = Ending { decision, redacted, ..Ending::of(&outcome, effect, &trace, used) };
     let refused = trace.events.into_iter().filter(|event| !event.allowed).collect();
-    let recorded = parts.on_ledger(move |ledger| ledger.finish(begun, ending)).await?;
+    let recorded = parts.on_ledger(move |ledger| ledger.finish(begun, ending));
+    let recorded = stopwatch.time(Step::Finish, recorded).await?;
     drop(place);
-    Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: Some(used), refused, redacted })
+    Ok(Response {
+        call: recorded.call,
+        outcome,
+        recorded,
+        denial: None,
+        used: Some(used),
+        refused,
+        redacted,
+        steps: Vec::new(),
+    })
 }
 
 /// Whether nothing of what the guest makes is shown before it has ended: something may have to be taken out of it, by the
@@ -510,6 +537,7 @@ fn known(stored: &StoredCall) -> Result<Response, CallFailure> {
         used: None,
         refused: Vec::new(),
         redacted: 0,
+        steps: Vec::new(),
     })
 }
 
@@ -524,7 +552,16 @@ fn stored_outcome(stored: &StoredCall) -> Result<Outcome, CallFailure> {
 async fn reuse(parts: &Parts, (draft, stored): (ReuseDraft, StoredCall)) -> Result<Response, CallFailure> {
     let outcome = stored_outcome(&stored)?;
     let recorded = parts.on_ledger(move |ledger| ledger.reuse(draft)).await?;
-    Ok(Response { call: recorded.call, outcome, recorded, denial: None, used: None, refused: Vec::new(), redacted: 0 })
+    Ok(Response {
+        call: recorded.call,
+        outcome,
+        recorded,
+        denial: None,
+        used: None,
+        refused: Vec::new(),
+        redacted: 0,
+        steps: Vec::new(),
+    })
 }
 
 async fn refuse(
@@ -535,7 +572,16 @@ async fn refuse(
     let outcome = denial.outcome();
     draft.admission = parts.take_admission(&draft.tool.digest);
     let recorded = parts.on_ledger(move |ledger| ledger.refuse(draft)).await?;
-    Ok(Response { call, outcome, recorded, denial: Some(denial), used: None, refused: Vec::new(), redacted: 0 })
+    Ok(Response {
+        call,
+        outcome,
+        recorded,
+        denial: Some(denial),
+        used: None,
+        refused: Vec::new(),
+        redacted: 0,
+        steps: Vec::new(),
+    })
 }
 
 /// Canonical bytes of something that is made of strings and numbers: serialising it can't fail.

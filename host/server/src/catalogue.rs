@@ -79,6 +79,14 @@ impl Offer {
         }
     }
 
+    /// What it is called where nothing of a caller's may stand: by its name, or its tool's where it asks for something else.
+    pub(crate) fn known_name(&self) -> &str {
+        match &self.wanted {
+            Wanted::Other(_) => &self.registered.tool.reference().name,
+            Wanted::Offered => &self.name,
+        }
+    }
+
     /// Its tool.
     pub fn registered(&self) -> &Registered {
         &self.registered

@@ -17,3 +17,4 @@ pub mod http;
 pub mod mcp;
 mod once;
 pub mod service;
+pub mod telemetry;

@@ -40,6 +40,9 @@ use tokio::time::Instant;
 
 use crate::catalogue::Catalogue;
 use crate::catalogue::Offer;
+use crate::telemetry::Begun;
+use crate::telemetry::Telemetry;
+use crate::telemetry::trace::Parent;
 
 /// Where calls go. An implementation may keep one host open, or open one when it is needed and let it go after: several
 /// processes can share a log that way. It may block.
@@ -75,6 +78,8 @@ pub struct Wish {
     pub contact: Contact,
     /// What is let go when the call has ended, and no sooner: the room that its input takes.
     pub keeps: Option<Arc<dyn Kept>>,
+    /// Where it stands in a trace, as its caller says: for telemetry, and believed in nothing else.
+    pub parent: Option<Parent>,
 }
 
 /// Something that somebody asked for and that is not there for them.
@@ -110,6 +115,17 @@ pub enum ServiceError {
     Unavailable,
 }
 
+impl ServiceError {
+    /// Its stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Grant => "host.grant",
+            Self::Host => "host.failed",
+            Self::Unavailable => "host.unavailable",
+        }
+    }
+}
+
 /// Makes calls of what is in the catalogue.
 pub struct Service {
     catalogue: RwLock<Arc<Catalogue>>,
@@ -123,6 +139,7 @@ pub struct Service {
     /// Whether a host could be had the last time.
     is_ready: AtomicBool,
     ended: OnceLock<Ended>,
+    telemetry: OnceLock<Arc<Telemetry>>,
     /// Raised when every call is to stop.
     stop: (Interrupter, Interrupt),
 }
@@ -132,13 +149,19 @@ impl Service {
     pub fn new(catalogue: Catalogue, hosts: Arc<dyn Hosts>, notes: Notes) -> Self {
         let catalogue = RwLock::new(Arc::new(catalogue));
         let (running, grown, changed) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
-        let (is_ready, ended, stop) = (AtomicBool::new(false), OnceLock::new(), interrupt());
-        Self { catalogue, hosts, notes, running, grown, changed, is_ready, ended, stop }
+        let (is_ready, ended, telemetry, stop) =
+            (AtomicBool::new(false), OnceLock::new(), OnceLock::new(), interrupt());
+        Self { catalogue, hosts, notes, running, grown, changed, is_ready, ended, telemetry, stop }
     }
 
     /// Has somebody told of every outcome. There is one who is.
     pub fn tell(&self, ended: Ended) {
         drop(self.ended.set(ended));
+    }
+
+    /// Has a collector told of every call.
+    pub fn report(&self, telemetry: Arc<Telemetry>) {
+        drop(self.telemetry.set(telemetry));
     }
 
     /// What can be called now.
@@ -256,6 +279,7 @@ impl Service {
         let running = Running::start(self);
         let made = tokio::spawn(async move {
             let _running = running;
+            let telemetry = service.telemetry.get().map(|it| (it, Begun::now(&wish.offer, wish.parent)));
             let (raise, interrupt) = interrupt();
             let Wish { contact: Contact { interrupt: given_up, watcher }, keeps, .. } = wish;
             let wish = Wish { contact: Contact { interrupt, watcher }, keeps: None, ..wish };
@@ -270,6 +294,9 @@ impl Service {
             drop(keeps);
             if let (Ok(response), Some(ended)) = (&made, service.ended.get()) {
                 ended(&response.outcome);
+            }
+            if let Some((telemetry, begun)) = telemetry {
+                telemetry.called(begun, &made);
             }
             made
         });
@@ -325,7 +352,7 @@ impl Service {
     }
 
     async fn make(&self, seat: Seat, wish: Wish) -> Result<Response, ServiceError> {
-        let Wish { offer, input, key, contact, keeps: _ } = wish;
+        let Wish { offer, input, key, contact, .. } = wish;
         let registered = offer.registered();
         let grants = Arc::clone(&registered.grants);
         let asked = tokio::task::spawn_blocking(move || grants()).await.map_err(|_| ServiceError::Grant)?;

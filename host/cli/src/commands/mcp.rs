@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ringfence_model::ring::Ring;
+use ringfence_server::http::metrics::Metrics;
 use ringfence_server::mcp::Agent;
 use ringfence_server::service::Seat;
 use tokio::signal::unix::SignalKind;
@@ -16,9 +17,11 @@ use crate::error::nothing_offered_hints;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
+use crate::telemetry::Reporting;
 
 pub fn run(home: Home, args: &McpArgs, output: Output) -> Result<Exit, CommandError> {
     let seat = seat(&home, args)?;
+    let reporting = Reporting::of(&home)?;
     let Serving { service, log } = serving::open(home, &args.tools, output)?;
     if service.catalogue().is_empty() {
         output.note("warning: no function is offered");
@@ -28,11 +31,19 @@ pub fn run(home: Home, args: &McpArgs, output: Output) -> Result<Exit, CommandEr
         let stop = serving::asked_to_stop()?;
         let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());
+        let metrics = Arc::new(Metrics::default());
+        let counted = Arc::clone(&metrics);
+        service.tell(Box::new(move |outcome| counted.called(outcome)));
+        let sending = reporting.start(&service, &metrics, output);
         let reloader = tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(&service), hang_up, Vec::new()));
         Agent::new(service, seat).talk(tokio::io::stdin(), tokio::io::stdout(), stop).await;
         reloader.abort();
         minder.abort();
-        serving::let_go(log).await
+        let let_go = serving::let_go(log).await;
+        if let Some(sending) = sending {
+            sending.end().await;
+        }
+        let_go
     })?;
     Ok(Exit::Done)
 }

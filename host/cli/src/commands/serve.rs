@@ -23,6 +23,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
+use crate::telemetry::Reporting;
 use crate::tls;
 use crate::tls::TlsTable;
 use crate::tokens;
@@ -40,6 +41,7 @@ pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, Command
         return Err(CommandError::open_listener(&listen.to_string()));
     }
     let identity = table.tls.as_ref().map(|tls| tls::identity(&home, tls)).transpose()?;
+    let reporting = Reporting::of(&home)?;
     let scheme = if identity.is_some() { "https" } else { "http" };
     let Serving { service, log } = serving::open(home, &[], output)?;
     commands::block_on(async move {
@@ -54,6 +56,7 @@ pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, Command
         let stop = serving::asked_to_stop()?;
         let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());
+        let sending = reporting.start(server.service(), server.metrics(), output);
         let first = readings(&log, &server, table.tls);
         let reloader = tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(server.service()), hang_up, first));
         // What came of it is told where it matters: to the operator, and to whoever asks whether the server is ready.
@@ -62,7 +65,11 @@ pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, Command
         http::serve(server, bound, stop).await;
         reloader.abort();
         minder.abort();
-        serving::let_go(log).await
+        let let_go = serving::let_go(log).await;
+        if let Some(sending) = sending {
+            sending.end().await;
+        }
+        let_go
     })?;
     Ok(Exit::Done)
 }

@@ -48,6 +48,7 @@ use crate::http::inbound::kept;
 use crate::http::inbound::on_host;
 use crate::http::inbound::once;
 use crate::http::inbound::page;
+use crate::http::inbound::parent;
 use crate::http::inbound::seat;
 use crate::http::openapi;
 use crate::http::respond;
@@ -204,7 +205,7 @@ pub(super) async fn call(admitted: Admitted) -> Handled {
     let offer = catalogue.function(&tool, function.as_deref()).filter(|offer| reach.covers(offer)).cloned();
     let wish = |offer: Offer, input| {
         let key = once.key(&offer);
-        Wish { offer, input, key, contact: Contact::none(), keeps: kept(&admitted) }
+        Wish { offer, input, key, contact: Contact::none(), keeps: kept(&admitted), parent: parent(&admitted) }
     };
     let Some(offer) = offer else {
         let seen = catalogue.of_tool(&tool).find(|offer| reach.covers(offer));

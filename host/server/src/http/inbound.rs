@@ -28,6 +28,8 @@ use crate::once::Said;
 use crate::service::Kept;
 use crate::service::Seat;
 use crate::service::ServiceError;
+use crate::telemetry::trace::Parent;
+use crate::telemetry::trace::TRACEPARENT;
 
 /// What a query has for how many of a list are wanted, and for where they begin.
 pub(super) const LIMIT: &str = "limit";
@@ -84,6 +86,11 @@ pub(super) fn seat(admitted: &Admitted, in_body: Option<&str>) -> Result<Seat, P
     }
     let holder = held(admitted)?;
     Ok(Seat { principal: holder.principal.clone(), session: in_body.or(in_head), ring: holder.ring })
+}
+
+/// Where a request stands in a trace. What can't be read is as if it were not there (API-15).
+pub(super) fn parent(admitted: &Admitted) -> Option<Parent> {
+    one_header(admitted, TRACEPARENT).ok().flatten().and_then(|text| text.parse().ok())
 }
 
 /// A header that stands there once, or not at all.

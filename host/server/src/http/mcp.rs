@@ -95,7 +95,8 @@ pub(super) async fn answer(admitted: Admitted) -> Result<Response, Problem> {
     let credential = inbound::held(&admitted)?.credential.clone();
     let sender = |id| Sender { credential: credential.clone(), session: seat.session, id };
     give_up(&admitted.server, &message, sender);
-    let mut agent = Agent::new(Arc::clone(admitted.server.service()), seat.clone());
+    let agent = Agent::new(Arc::clone(admitted.server.service()), seat.clone());
+    let mut agent = agent.within(inbound::parent(&admitted));
     if let Some(id) = id {
         let worked = begin(&admitted, sender(id));
         agent = agent.for_one(worked.interrupt.clone(), Arc::new(worked));

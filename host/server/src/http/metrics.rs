@@ -1,52 +1,114 @@
 //! Numbers: how many requests and calls there were, how they ended and how long they took.
 //!
 //! Labels are words of ours: routes, statuses, kinds of outcome. Nothing that a caller chose stands in one, so nobody can
-//! make there be more of them.
+//! make there be more of them. There is one set of rows; `/metrics` shows them, and a collector may be told of them.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use http::StatusCode;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::NoLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use ringfence_model::outcome::Outcome;
+use ringfence_model::outcome::OutcomeKind;
 
 /// Seconds that divide the requests: from what nothing takes to what no ring allows.
-const BUCKETS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0, 100.0, 600.0];
+pub(crate) const BUCKETS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0, 100.0, 600.0];
 
-/// The numbers of one server.
-pub struct Metrics {
-    registry: Registry,
-    requests: Family<Request, Counter<u64, AtomicU64>>,
-    seconds: Family<Routed, Histogram>,
-    calls: Family<Ended, Counter<u64, AtomicU64>>,
-    handshakes: Family<Shaken, Counter<u64, AtomicU64>>,
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Number {
+    /// Calls that were made.
+    Calls,
+    /// How long answering took.
+    RequestSeconds,
+    /// Requests that were answered.
+    Requests,
+    /// Spans for a collector.
+    Spans,
+    /// Connections that were to be encrypted.
+    TlsHandshakes,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Request {
-    route: &'static str,
-    status: u16,
+impl Number {
+    /// Its name, without those of this program and of what becomes of it elsewhere.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::RequestSeconds => "http_request_seconds",
+            Self::Requests => "http_requests",
+            Self::Spans => "telemetry_spans",
+            Self::TlsHandshakes => "tls_handshakes",
+        }
+    }
+
+    /// What it is.
+    pub(crate) fn help(self) -> &'static str {
+        match self {
+            Self::Calls => "Calls that were made, by how they ended",
+            Self::RequestSeconds => "How long answering took",
+            Self::Requests => "Requests that were answered",
+            Self::Spans => "Spans that a collector was to be told of, by what became of them",
+            Self::TlsHandshakes => "Connections that were to be encrypted, by what became of that",
+        }
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Routed {
-    route: &'static str,
+/// Labels, in an order that is the same for each number.
+type Labels = Vec<(&'static str, Cow<'static, str>)>;
+
+/// A value of a number.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    /// How many.
+    Count(u64),
+    /// How many, and of which size.
+    Spread(Spread),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
-    outcome: String,
+/// How many there were of which size.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Spread {
+    /// All sizes together.
+    pub(crate) sum: f64,
+    /// How many there were up to each bound and above the one before, and above the last.
+    pub(crate) buckets: [u64; BUCKETS.len() + 1],
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Shaken {
-    outcome: &'static str,
+impl Spread {
+    /// How many there were.
+    pub(crate) fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    fn add(&mut self, size: f64) {
+        self.sum += size;
+        let at = BUCKETS.iter().position(|bound| size <= *bound).unwrap_or(BUCKETS.len());
+        if let Some(bucket) = self.buckets.get_mut(at) {
+            *bucket += 1;
+        }
+    }
+}
+
+/// A number with its labels and its value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    /// What is counted.
+    pub(crate) number: Number,
+    /// Of which kind.
+    pub(crate) labels: Labels,
+    /// How many.
+    pub(crate) value: Value,
 }
 
 /// What became of agreeing on TLS.
@@ -57,31 +119,58 @@ pub(super) enum Handshake {
     Slow,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        let mut registry = Registry::with_prefix("ringfence");
-        let requests = Family::default();
-        let seconds = Family::<Routed, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
-        let calls = Family::default();
-        let handshakes = Family::default();
-        registry.register("http_requests", "Requests that were answered", requests.clone());
-        registry.register("http_request_seconds", "How long answering took", seconds.clone());
-        registry.register("calls", "Calls that were made, by how they ended", calls.clone());
-        registry.register("tls_handshakes", "Connections that were to be encrypted", handshakes.clone());
-        Self { registry, requests, seconds, calls, handshakes }
+/// What became of spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spans {
+    /// There was no room in the queue: of a call, however many it would have had, one.
+    Dropped,
+    /// The collector did not take them.
+    Refused,
+    /// The collector has taken them.
+    Sent,
+}
+
+/// The numbers of one server.
+#[derive(Default)]
+pub struct Metrics {
+    rows: Arc<Rows>,
+}
+
+#[derive(Debug, Default)]
+struct Rows(Mutex<BTreeMap<(Number, Labels), Value>>);
+
+impl Rows {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Number, Labels), Value>> {
+        // Each change is one step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<Row> {
+        let rows = self.lock();
+        let row = |((number, labels), value): (&(Number, Labels), &Value)| Row {
+            number: *number,
+            labels: labels.clone(),
+            value: value.clone(),
+        };
+        rows.iter().map(row).collect()
     }
 }
 
 impl Metrics {
     pub(super) fn answered(&self, route: &'static str, status: StatusCode, took: Duration) {
-        self.requests.get_or_create(&Request { route, status: status.as_u16() }).inc();
-        self.seconds.get_or_create(&Routed { route }).observe(took.as_secs_f64());
+        let routed = ("route", Cow::Borrowed(route));
+        let status = ("status", Cow::Owned(status.as_str().to_owned()));
+        self.add(Number::Requests, vec![routed.clone(), status], 1);
+        let mut rows = self.rows.lock();
+        let row = rows.entry((Number::RequestSeconds, vec![routed])).or_insert(Value::Spread(Spread::default()));
+        if let Value::Spread(spread) = row {
+            spread.add(took.as_secs_f64());
+        }
     }
 
-    pub(super) fn called(&self, outcome: &Outcome) {
-        let kind = serde_json::to_value(outcome.kind).unwrap_or_default();
-        let outcome = kind.as_str().unwrap_or_default().to_owned();
-        self.calls.get_or_create(&Ended { outcome }).inc();
+    /// Counts a call by how it ended.
+    pub fn called(&self, outcome: &Outcome) {
+        self.add(Number::Calls, vec![("outcome", kind_name(outcome.kind).into())], 1);
     }
 
     pub(super) fn shaken(&self, outcome: Handshake) {
@@ -90,18 +179,72 @@ impl Metrics {
             Handshake::Failed => "failed",
             Handshake::Slow => "slow",
         };
-        self.handshakes.get_or_create(&Shaken { outcome }).inc();
+        self.add(Number::TlsHandshakes, vec![("outcome", outcome.into())], 1);
+    }
+
+    pub(crate) fn told(&self, fate: Spans, spans: u64) {
+        let fate = match fate {
+            Spans::Dropped => "dropped",
+            Spans::Refused => "refused",
+            Spans::Sent => "sent",
+        };
+        self.add(Number::Spans, vec![("fate", fate.into())], spans);
+    }
+
+    /// All of them.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.rows.all()
     }
 
     /// All of them, in the text form of `OpenMetrics`.
     pub fn text(&self) -> String {
+        let mut registry = Registry::with_prefix("ringfence");
+        registry.register_collector(Box::new(Arc::clone(&self.rows)));
         let mut text = String::new();
         // Writing into memory fails for no reason that could be told to whoever asks.
-        match encode(&mut text, &self.registry) {
+        match encode(&mut text, &registry) {
             Ok(()) => text,
             Err(_) => String::new(),
         }
     }
+
+    fn add(&self, number: Number, labels: Labels, more: u64) {
+        if let Value::Count(count) = self.rows.lock().entry((number, labels)).or_insert(Value::Count(0)) {
+            *count = count.saturating_add(more);
+        }
+    }
+}
+
+impl Collector for Rows {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let rows = self.all();
+        for group in rows.chunk_by(|one, other| one.number == other.number) {
+            let Some(Row { number, value, .. }) = group.first() else { continue };
+            let kind = match value {
+                Value::Count(_) => MetricType::Counter,
+                Value::Spread(_) => MetricType::Histogram,
+            };
+            let mut encoder = encoder.encode_descriptor(number.name(), number.help(), None, kind)?;
+            for Row { labels, value, .. } in group {
+                let mut encoder = encoder.encode_family(labels)?;
+                match value {
+                    Value::Count(count) => encoder.encode_counter::<NoLabelSet, _, u64>(count, None)?,
+                    Value::Spread(spread) => {
+                        let bounds = BUCKETS.into_iter().chain([f64::INFINITY]);
+                        let buckets: Vec<_> = bounds.zip(spread.buckets).collect();
+                        encoder.encode_histogram::<NoLabelSet>(spread.sum, spread.count(), &buckets, None)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of a kind of outcome, as the record has it.
+pub(crate) fn kind_name(kind: OutcomeKind) -> String {
+    let kind = serde_json::to_value(kind).unwrap_or_default();
+    kind.as_str().unwrap_or_default().to_owned()
 }
 
 impl fmt::Debug for Metrics {
@@ -118,14 +261,22 @@ mod tests {
     fn what_is_counted_is_shown() {
         let metrics = Metrics::default();
         metrics.answered("call", StatusCode::OK, Duration::from_millis(2));
+        metrics.answered("call", StatusCode::OK, Duration::from_hours(1));
         metrics.called(&Outcome::returned(None));
         metrics.shaken(Handshake::Slow);
+        metrics.told(Spans::Dropped, 3);
         let text = metrics.text();
         for line in [
-            "ringfence_http_requests_total{route=\"call\",status=\"200\"} 1",
-            "ringfence_http_request_seconds_count{route=\"call\"} 1",
+            "# TYPE ringfence_http_requests counter",
+            "ringfence_http_requests_total{route=\"call\",status=\"200\"} 2",
+            "ringfence_http_request_seconds_count{route=\"call\"} 2",
+            "ringfence_http_request_seconds_bucket{le=\"0.001\",route=\"call\"} 0",
+            "ringfence_http_request_seconds_bucket{le=\"0.003\",route=\"call\"} 1",
+            "ringfence_http_request_seconds_bucket{le=\"600.0\",route=\"call\"} 1",
+            "ringfence_http_request_seconds_bucket{le=\"+Inf\",route=\"call\"} 2",
             "ringfence_calls_total{outcome=\"returned\"} 1",
             "ringfence_tls_handshakes_total{outcome=\"slow\"} 1",
+            "ringfence_telemetry_spans_total{fate=\"dropped\"} 3",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line}: {text}");

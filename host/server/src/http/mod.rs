@@ -116,6 +116,11 @@ impl Server {
         &self.service
     }
 
+    /// What it counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// Other tokens, from now on: one that is gone does not get in again.
     pub fn put_tokens(&self, tokens: Tokens) {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);

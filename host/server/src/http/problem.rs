@@ -98,12 +98,11 @@ impl Problem {
 
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
-        let (status, code) = match error {
-            ServiceError::Grant => (StatusCode::SERVICE_UNAVAILABLE, "host.grant"),
-            ServiceError::Host => (StatusCode::INTERNAL_SERVER_ERROR, "host.failed"),
-            ServiceError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "host.unavailable"),
+        let status = match error {
+            ServiceError::Grant | ServiceError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ServiceError::Host => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Self::new(status, code, error.to_string())
+        Self::new(status, error.code(), error.to_string())
     }
 }
 

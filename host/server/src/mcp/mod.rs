@@ -66,6 +66,8 @@ use crate::service::Seat;
 use crate::service::Service;
 use crate::service::ServiceError;
 use crate::service::Wish;
+use crate::telemetry::trace::Parent;
+use crate::telemetry::trace::TRACEPARENT;
 
 /// Every method that there is; all others are answered with "there is no such method".
 pub const METHODS: &[&str] = &["initialize", "ping", "server/discover", "tools/call", "tools/list"];
@@ -86,12 +88,20 @@ pub struct Agent {
     interrupt: Option<Interrupt>,
     /// What each call keeps until it has ended.
     keeps: Option<Arc<dyn Kept>>,
+    /// Where calls stand in a trace that do not say it themselves.
+    parent: Option<Parent>,
 }
 
 impl Agent {
     /// An agent that calls as whoever sits in a seat.
     pub fn new(service: Arc<Service>, seat: Seat) -> Self {
-        Self { service, seat, interrupt: None, keeps: None }
+        Self { service, seat, interrupt: None, keeps: None, parent: None }
+    }
+
+    /// The same, with calls that stand in a trace.
+    #[must_use]
+    pub(crate) fn within(self, parent: Option<Parent>) -> Self {
+        Self { parent, ..self }
     }
 
     /// The same, for one message: what is given up is told by others, and something is kept until its call has ended.
@@ -182,7 +192,8 @@ impl Agent {
         let (raise, interrupt) = interrupt();
         let (watcher, told) = progress::told(context);
         let contact = Contact { interrupt, watcher };
-        let wish = Wish { offer: offer.clone(), input, key, contact, keeps: self.keeps.clone() };
+        let (keeps, parent) = (self.keeps.clone(), self.parent(context));
+        let wish = Wish { offer: offer.clone(), input, key, contact, keeps, parent };
         let mut made = std::pin::pin!(self.service.call(&self.seat, wish));
         tokio::select! {
             response = &mut made => response,
@@ -199,6 +210,12 @@ impl Agent {
         let input = Input { value: params.arguments.map(Value::Object), ..Input::default() };
         let (tool, keeps) = (params.name.into_owned(), self.keeps.clone());
         self.service.refuse(&self.seat, reach, Missed { tool, function: None, input, keeps }).await;
+    }
+
+    /// Where a call stands in a trace. What can't be read is as if it were not there (API-15).
+    fn parent(&self, context: &Context) -> Option<Parent> {
+        let said = context.meta.get(TRACEPARENT).and_then(Value::as_str);
+        said.and_then(|text| text.parse().ok()).or(self.parent)
     }
 
     async fn given_up(&self, context: &Context) {
