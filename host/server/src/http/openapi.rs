@@ -27,7 +27,10 @@ pub fn document() -> Value {
         "info": { "title": "Ringfence", "version": env!("CARGO_PKG_VERSION") },
         "paths": paths,
         "components": {
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "securitySchemes": {
+                "certificate": { "type": "mutualTLS" },
+                "token": { "type": "http", "scheme": "bearer" },
+            },
             "schemas": { "Problem": problem() },
         },
     })
@@ -46,9 +49,12 @@ fn operation(route: &Route) -> Value {
     let status = if route.name == "open_session" { "201" } else { "200" };
     let security = match route.access {
         Access::Anybody => None,
-        Access::Holder => Some(json!([{ "token": [] }])),
+        Access::Holder => Some(json!([{ "token": [] }, { "certificate": [] }])),
         // One alternative each.
-        Access::Scope(any) => Some(any.0.iter().map(|scope| json!({ "token": [scope] })).collect()),
+        Access::Scope(any) => {
+            let one = |scheme: &'static str| any.0.iter().map(move |scope| json!({ scheme: [scope] }));
+            Some(one("token").chain(one("certificate")).collect())
+        }
     };
     let body = body.map(|schema| json!({ "content": { "application/json": { "schema": schema } } }));
     let parameters = Some(parameters(route)).filter(|parameters| !parameters.is_empty());
