@@ -50,6 +50,9 @@ use crate::tools::oci::OciError;
 use crate::tools::signature::SignatureError;
 use crate::tools::store::StoreError;
 
+const WHO_LETS_IN: &str =
+    "`ringfence policy list` shows who is asked at `admit`; what is revoked stands in the configuration";
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub struct CommandError {
@@ -83,14 +86,14 @@ impl CommandError {
     /// A component that the policies don't let in.
     pub fn not_admitted(name: &str, why: &str, index: u64) -> Self {
         Self::denied("denied.admit", &format!("`{name}` may not be loaded: {why}")).hint(format!(
-            "entry {index} of the log tells of it; `ringfence policy list` shows who is asked at `admit`"
+            "entry {index} of the log tells of it; {WHO_LETS_IN}"
         ))
     }
 
     /// A component that the policies would not let in.
     pub fn would_not_be_admitted(name: &str, why: &str) -> Self {
         Self::denied("denied.admit", &format!("`{name}` may not be loaded: {why}"))
-            .hint("`ringfence policy list` shows who is asked at `admit`")
+            .hint(WHO_LETS_IN)
     }
 
     /// A component that can't be compiled: `error` says so, `why` is the reason.
