@@ -6,18 +6,35 @@ use std::path::PathBuf;
 
 /// Which modules of the runtime each one may use. What is not listed, it may not.
 const RUNTIME: &[(&str, &[&str])] = &[
+    ("descriptors", &[]),
     ("egress", &[]),
     ("engine", &[]),
     ("gate", &[]),
     ("halt", &[]),
-    ("ledger", &[]),
+    ("lease", &[]),
+    ("ledger", &["descriptors", "lease"]),
     ("sequencer", &["ledger"]),
-    ("sandbox", &["egress", "engine", "halt", "toolbox"]),
+    ("sandbox", &["egress", "engine", "halt", "lease", "toolbox"]),
     ("toolbox", &["engine", "sandbox"]),
     ("policy", &["engine", "sandbox", "toolbox"]),
     ("session", &["host", "ledger", "pipeline", "sandbox", "toolbox"]),
     ("pipeline", &["egress", "engine", "gate", "host", "ledger", "policy", "sandbox", "session", "toolbox"]),
-    ("host", &["egress", "engine", "gate", "halt", "ledger", "pipeline", "policy", "sandbox", "sequencer", "toolbox"]),
+    (
+        "host",
+        &[
+            "egress",
+            "engine",
+            "gate",
+            "halt",
+            "lease",
+            "ledger",
+            "pipeline",
+            "policy",
+            "sandbox",
+            "sequencer",
+            "toolbox",
+        ],
+    ),
     ("bench", &["egress", "engine", "gate", "host", "ledger", "policy", "sandbox", "sequencer", "toolbox"]),
 ];
 

@@ -23,7 +23,7 @@ const FILES: &str = guests::TOOL_FILES;
 const CANARY: &str = "canary-4e1f-of-the-result";
 
 /// Puts a policy in force that says what `settings`, TOML, tells it to.
-fn scripted(settings: &str) -> String {
+pub fn scripted(settings: &str) -> String {
     let component = guests::HOSTILE_POLICY_SCRIPTED;
     let digest = Digest::of(&std::fs::read(component).expect("a component"));
     format!("[policies.scripted]\ncomponent = \"{component}\"\ndigest = \"{digest}\"\nsettings = {settings}\n")

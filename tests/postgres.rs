@@ -8,7 +8,9 @@ use std::process::Child;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
+use ringfence_artifacts::HOSTILE_FLOOD_REQUESTS;
 use ringfence_artifacts::TOOL_ECHO;
 use rustix::process::Pid;
 use rustix::process::Signal;
@@ -18,10 +20,14 @@ use serde_json::Value;
 use crate::harness::Home;
 use crate::harness::command;
 use crate::harness::finish;
+use crate::harness::network::HERE;
 use crate::harness::postgres::Database;
 use crate::harness::postgres::PASSWORD;
 use crate::harness::postgres::Server;
 use crate::harness::tls::Authority;
+use crate::harness::web::Step;
+use crate::harness::web::Web;
+use crate::harness::web::ok;
 use crate::record::effect;
 use crate::record::effects;
 use crate::record::owned;
@@ -64,8 +70,6 @@ fn log_in_a_database_is_a_log() {
     let doctor = home.run(["doctor"]);
     doctor.code(0);
     assert!(doctor.text().contains("ok      store     postgres://"), "{}", doctor.text());
-    let message = home.refuses(["backup", &home.folder("x").join("y").display().to_string()], 1);
-    assert!(message.contains("is no file of this home"), "{message}");
 }
 
 #[test]
@@ -164,6 +168,26 @@ fn server_that_is_away_makes_no_home() {
     ran.code(1).fails_well();
     assert!(ran.stderr.contains("it holds a log already"), "{}", ran.stderr);
     home.is_well();
+}
+
+#[test]
+fn two_homes_made_at_once_make_one_log() {
+    // AUD-08
+    for _ in 0..4 {
+        let database = Database::new();
+        let homes = [Home::none(), Home::none()];
+        let made = thread::scope(|scope| {
+            let init = |home: &Home| home.run(["init", "--store", &database.url()]);
+            let made = homes.each_ref().map(|home| scope.spawn(move || init(home)));
+            made.map(|made| made.join().expect("an end"))
+        });
+        let well: Vec<_> = made.iter().zip(&homes).filter(|(ran, _)| ran.code == 0).collect();
+        let [(_, home)] = well[..] else { panic!("not one of them: {made:?}") };
+        let refused = made.iter().find(|ran| ran.code != 0).expect("the other");
+        refused.code(1).fails_well().says("it holds a log already");
+        assert_eq!(database.sql("SELECT length FROM ringfence.head"), "1");
+        home.is_well();
+    }
 }
 
 #[test]
@@ -308,6 +332,65 @@ fn host_that_slept_is_shut_out() {
         home.run(["log", "verify"]).code(0);
         home.is_well();
     }
+}
+
+/// A server that answers slowly, and a call that asks it time and again.
+fn asking(home: &Home) -> (Web, Child) {
+    let web = Web::new(|_| [vec![Step::Wait(Duration::from_millis(40))], ok("asked")].concat());
+    let url = format!("http://127.0.0.1:{}/", web.port());
+    let rule = format!("--http=GET {url}");
+    let args = ["run", HOSTILE_FLOOD_REQUESTS, "--ring", "2", &rule, HERE, "--timeout", "60"];
+    let child = spawned(home, &owned(&[&args[..], &["--idempotency-key", "k", "--", "one-by-one", &url]].concat()));
+    wait_for(|| web.requests().len() > 5);
+    (web, child)
+}
+
+#[test]
+fn host_that_slept_asks_for_nothing_more() {
+    // IDM-06: what its tool does to the world ends with the lease. Who sleeps for less goes on.
+    let database = Database::new();
+    let homes = hosts(&database, 2);
+    let (web, sleeper) = asking(&homes[0]);
+    let pid = Pid::from_child(&sleeper);
+    let sleep = |time: Duration| {
+        kill_process(pid, Signal::STOP).expect("a signal");
+        thread::sleep(time);
+        web.requests().len()
+    };
+    let before = sleep(Duration::from_secs(1));
+    kill_process(pid, Signal::CONT).expect("a signal");
+    wait_for(|| web.requests().len() > before + 5);
+    let before = sleep(LEASE);
+    homes[1].run(["log", "checkpoint"]).code(0).says("was cut off; it is settled by entry");
+    kill_process(pid, Signal::CONT).expect("a signal");
+    let woken = sleeper.wait_with_output().expect("an end");
+    let told = String::from_utf8_lossy(&woken.stderr).into_owned();
+    assert!(!woken.status.success() && told.contains("another host has taken them over"), "{told}");
+    let after = web.requests().len();
+    println!("{} requests after it woke up", after - before);
+    assert!(after <= before + 1, "{} requests after it woke up", after - before);
+    homes[1].is_well();
+}
+
+#[test]
+fn host_that_can_not_renew_stops_its_calls() {
+    // IDM-06: awake, and cut off from the log's server. It stops before anybody may take over.
+    let database = Database::new();
+    let homes = hosts(&database, 2);
+    let (web, mut caller) = asking(&homes[0]);
+    let cut = Instant::now();
+    database.close();
+    thread::sleep(Duration::from_secs(4));
+    let early = web.requests().len();
+    wait_for(|| web.requests().len() > early);
+    thread::sleep(LEASE.saturating_sub(cut.elapsed()).saturating_sub(Duration::from_millis(500)));
+    let late = web.requests().len();
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(web.requests().len(), late, "it goes on when others may have taken over");
+    database.reopen();
+    assert!(!caller.wait().expect("an end").success());
+    homes[1].run(["log", "checkpoint"]).code(0);
+    homes[1].is_well();
 }
 
 #[test]

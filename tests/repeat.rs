@@ -23,6 +23,7 @@ use crate::harness::web::Step;
 use crate::harness::web::Web;
 use crate::harness::web::answer;
 use crate::harness::web::ok;
+use crate::points::scripted;
 use crate::record::kill;
 use crate::record::owned;
 use crate::record::rw;
@@ -194,6 +195,27 @@ fn whoever_can_not_tell_changes_nothing() {
     shop.home.run(["ledger", "settle", call, "--committed", "--reason", "looked"]).code(0);
     assert_eq!(shop.run(&args).1["outcome"]["error"]["code"], "denied.settled");
     assert_eq!(shop.asked("GET").len(), 2);
+    shop.home.is_well();
+}
+
+#[test]
+fn what_a_policy_took_out_was_not_found() {
+    // IDM-01, IDM-07: the shop has the order and says so, and a policy redacts the answer. Nobody can tell, so nothing runs
+    // and nothing is settled.
+    let shop = Shop::new();
+    let args = shop.order("place", "a", "tea", &["--idempotency-key", "k"]);
+    shop.cut_off(Mood::Silent, &args);
+    let redact = r#"[{ is = "redact", pointer = "/value", part = "value" }]"#;
+    shop.home.configure(&scripted(&format!(r#"{{ call = "permit", result = {redact} }}"#)));
+    let (_, value) = shop.run(&args);
+    assert_eq!(value["outcome"]["error"]["code"], "denied.effect-unknown", "{value}");
+    assert_eq!((shop.asked("POST").len(), shop.asked("GET").len()), (1, 1));
+    assert!(shop.recorded(0).iter().all(|said| !said.starts_with("settled")));
+    // Whole, it is found.
+    shop.home.configure("");
+    let (ran, value) = shop.run(&args);
+    ran.code(0);
+    assert_eq!(value["outcome"]["value"], "confirmed /orders/a");
     shop.home.is_well();
 }
 

@@ -179,6 +179,22 @@ impl Database {
         self.server.password.as_deref()
     }
 
+    /// Ends every connection to it, and lets nobody in before [`Self::reopen`].
+    pub fn close(&self) {
+        let name = &self.name;
+        self.administer(&format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"));
+        self.administer(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"));
+    }
+
+    /// Lets everybody in again.
+    pub fn reopen(&self) {
+        self.administer(&format!("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true", self.name));
+    }
+
+    fn administer(&self, sql: &str) {
+        self.server.try_sql("postgres", sql).expect("a statement that works");
+    }
+
     /// What a statement prints.
     pub fn sql(&self, sql: &str) -> String {
         self.server.try_sql(&self.name, sql).expect("a statement that works")

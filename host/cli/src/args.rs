@@ -162,10 +162,7 @@ pub enum Command {
     /// Copy this home into a new folder, as of one moment: log, head, keys, configuration, tools
     Backup(BackupArgs),
     /// Make a home from a backup that is whole, where there is none
-    Restore {
-        /// The folder that `ringfence backup` made. `--home` says where to
-        from: PathBuf,
-    },
+    Restore(RestoreArgs),
     /// Show what is different between two calls, or between the calls of two bundles
     Diff(DiffArgs),
     /// Measure each part against its floor, in one process
@@ -248,6 +245,15 @@ pub struct InitArgs {
     /// Certificates (PEM) that the server's has to lead to [default: Mozilla's roots]
     #[arg(long, value_name = "FILE", requires = "store")]
     pub store_roots: Option<PathBuf>,
+    /// Keep the newest checkpoint a second time in this file or database (`postgres://…`) [default: a file in the home]
+    #[arg(long, value_name = "PLACE")]
+    pub head: Option<String>,
+    /// The file that holds the password of the head's database; else it stands in `RINGFENCE_HEAD_PASSWORD`
+    #[arg(long, value_name = "FILE", requires = "head")]
+    pub head_password_file: Option<PathBuf>,
+    /// Certificates (PEM) that the server's of the head has to lead to [default: Mozilla's roots]
+    #[arg(long, value_name = "FILE", requires = "head")]
+    pub head_roots: Option<PathBuf>,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -926,6 +932,28 @@ impl FromStr for Remark {
             _ => Ok(Self(text.to_owned())),
         }
     }
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct RestoreArgs {
+    /// The folder that `ringfence backup` made. `--home` says where to
+    pub from: PathBuf,
+
+    /// The key that must have signed the log [default: the one that the backup itself names]
+    #[arg(long)]
+    pub key: Vec<String>,
+
+    /// Put the log into a database that holds none: `postgres://USER@HOST[:PORT]/DATABASE` [default: a file in the home]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+
+    /// The file that holds the password of the database; else it stands in `RINGFENCE_STORE_PASSWORD`
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub store_password_file: Option<PathBuf>,
+
+    /// Certificates (PEM) that the server's has to lead to [default: Mozilla's roots]
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub store_roots: Option<PathBuf>,
 }
 
 #[derive(ClapArgs, Debug)]

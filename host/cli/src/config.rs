@@ -15,6 +15,7 @@ use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use ringfence_audit::witness::Witness;
 use ringfence_model::capability::Ceiling;
@@ -33,6 +34,7 @@ use ringfence_runtime::engine::compiler::CompileLimits;
 use ringfence_runtime::gate::Concurrency;
 use ringfence_runtime::host::RingConfig;
 use ringfence_runtime::ledger::backend::postgres::address::Address;
+use ringfence_runtime::ledger::backend::postgres::address::AddressError;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -177,7 +179,13 @@ pub enum Imports {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct LogConfig {
-    pub head: Option<PathBuf>,
+    /// Where the newest checkpoint is kept a second time. Missing: a file in the home.
+    #[serde(deserialize_with = "head")]
+    pub head: Option<HeadConfig>,
+    /// What the database of the head is told to let this host in, relative to the home.
+    pub head_password_file: Option<PathBuf>,
+    /// A file of certificates (PEM) that the server's of the head has to lead to, relative to the home.
+    pub head_roots: Option<PathBuf>,
     /// The database that holds the log. Missing: a file in the home.
     #[serde(deserialize_with = "store")]
     pub store: Option<Address>,
@@ -195,12 +203,48 @@ impl LogConfig {
     /// The table as it is written for a new home; nothing if all of it is the default.
     pub fn written(&self) -> String {
         let store = self.store.as_ref().map(|store| ("store", store.to_string()));
-        let files = [("store-password-file", &self.store_password_file), ("store-roots", &self.store_roots)];
+        let head = self.head.as_ref().map(|head| ("head", head.to_string()));
+        let files = [
+            ("store-password-file", &self.store_password_file),
+            ("store-roots", &self.store_roots),
+            ("head-password-file", &self.head_password_file),
+            ("head-roots", &self.head_roots),
+        ];
         let files = files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?.display().to_string())));
         let line = |(key, value)| format!("{key} = {}\n", toml::Value::String(value));
-        let lines: Vec<String> = store.into_iter().chain(files).map(line).collect();
+        let lines: Vec<String> = store.into_iter().chain(head).chain(files).map(line).collect();
         if lines.is_empty() { String::new() } else { format!("\n[log]\n{}", lines.concat()) }
     }
+}
+
+/// Where a head is kept.
+#[derive(Clone, Debug)]
+pub enum HeadConfig {
+    Database(Address),
+    /// Relative to the home.
+    File(PathBuf),
+}
+
+impl FromStr for HeadConfig {
+    type Err = AddressError;
+
+    /// What looks like a URL is none of a file.
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text.contains("://") { text.parse().map(Self::Database) } else { Ok(Self::File(text.into())) }
+    }
+}
+
+impl fmt::Display for HeadConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(address) => address.fmt(f),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+fn head<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<HeadConfig>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 fn store<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
@@ -439,6 +483,8 @@ mod tests {
             ("[telemetry]\n\nendpoint = 'grpc://a:4317'", 3, "`grpc://a:4317` is not written as"),
             ("[telemetry]\nservice-name = ''", 2, "a line of 1 to"),
             ("[log]\nhead = 1979-05-27", 2, "invalid type"),
+            ("[log]\nhead = 'postgres://a:hunter2@b/c'", 2, "it holds a password"),
+            ("[log]\nhead = 'mysql://a@b/c'", 2, "it is not written as `postgres://"),
             ("[log]\nstore = 'log.db'", 2, "it is not written as `postgres://"),
             ("[log]\nstore = 'postgres://a:hunter2@b/c'", 2, "it holds a password"),
             ("[log]\nstore = 'postgres://a@b/c?sslmode=prefer'", 2, "`sslmode=prefer` is refused"),

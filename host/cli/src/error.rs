@@ -3,6 +3,7 @@
 //! Libraries say what is wrong; here it gets an exit code, a stable code and hints. Messages are one line, lower-case,
 //! without a final period, values in backticks.
 
+use std::io;
 use std::path::Path;
 
 use ringfence_audit::bundle::BundleError;
@@ -344,6 +345,19 @@ impl CommandError {
             .hint("`postgres://USER@HOST:PORT/DATABASE`; a password stands in a file (`--store-password-file`) or in RINGFENCE_STORE_PASSWORD")
     }
 
+    /// `--head` names no database.
+    pub fn head_address(why: &str) -> Self {
+        Self::command_line(format!("`--head` can't be used: {}", one_line(why)))
+            .hint("a file, or `postgres://USER@HOST:PORT/DATABASE`; a password stands in a file (`--head-password-file`) or in RINGFENCE_HEAD_PASSWORD")
+    }
+
+    /// Nothing can be run without a few file descriptors.
+    pub fn no_descriptors(error: &io::Error) -> Self {
+        Self::environment(format!("too few file descriptors are left to run anything: {error}"))
+            .code("host.descriptors")
+            .hint("let the process have more of them: `ulimit -n` says how many, and 256 are enough for a command")
+    }
+
     /// A home with more files than a backup may have.
     pub fn too_much_to_back_up(root: &Path) -> Self {
         Self::environment(format!("`{}` holds more than {} files", root.display(), limits::BACKUP_FILES_MAX))
@@ -479,9 +493,12 @@ impl From<HomeError> for CommandError {
             HomeError::Config(_) => Self::environment(message)
                 .code("host.config")
                 .hint("docs/reference.toml shows every key with its default"),
-            HomeError::NoFile(_) => Self::environment(message)
-                .code("host.log-store")
-                .hint("back up the database with its server's tools, and the home's other files as files"),
+            HomeError::HeadBesideLog(_) => Self::environment(message)
+                .code("host.config")
+                .hint("name a database for `[log] head` that nobody puts back together with the log's"),
+            HomeError::HeadTaken(_) => Self::environment(message).code("host.log").hint(
+                "it is another log's: leave it where it is, and give the new one another `--origin` or another head",
+            ),
             HomeError::Ledger(error) => error.into(),
             HomeError::Sequencer(error) => error.into(),
             HomeError::File { .. } => Self::environment(message)
@@ -590,6 +607,9 @@ impl From<LedgerError> for CommandError {
             LedgerError::Storage(BackendError::Unusable { .. }) => Self::environment(message)
                 .code("host.log")
                 .hint("restore the log from a copy; `ringfence init` makes a new one in another home"),
+            LedgerError::NotNew => Self::environment(message).code("host.log-store").hint(
+                "a log that is there already is used by a home with its keys; `ringfence init --store URL` makes one in another database",
+            ),
             LedgerError::Misuse(_) | LedgerError::Step { .. } => {
                 Self { exit: Exit::Internal, ..Self::environment(message) }.code("internal.ledger")
             }
@@ -616,6 +636,10 @@ impl From<SequencerError> for CommandError {
             SequencerError::HeadFile { .. } => Self::environment(message)
                 .code("host.log")
                 .hint("make the head file readable and writable, or name another place with `[log] head`"),
+            SequencerError::HeadStore { .. } => Self::environment(message).code("host.log-head").hint(
+                "look after the database that `[log] head` names, the way to it and its password (`head-password-file`, or \
+                 RINGFENCE_HEAD_PASSWORD); until the head can be read nothing is written",
+            ),
             _ => Self::environment(message).code("host.log").hint("`ringfence log show` lists the last entries"),
         }
     }

@@ -4,7 +4,7 @@
 //! ringfence.toml    the operator's configuration
 //! log.sqlite        the log (with -wal and -shm beside it while it is open); `[log] store` puts it into a database
 //! log.lock          locked while a process has this home, if the log is in a database
-//! log.head          the newest checkpoint, in a second place; `[log] head` puts it elsewhere
+//! log.head          the newest checkpoint, in a second place; `[log] head` puts it elsewhere, or into a database
 //! log.head.lock     held while the head is compared and replaced; it stands beside the head
 //! keys/log.key      signs checkpoints
 //! keys/next-log.key takes its place at a rotation; there only while one is under way
@@ -42,8 +42,11 @@ use ringfence_runtime::halt::Halt;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::SystemRandom;
+use ringfence_runtime::ledger::backend;
 use ringfence_runtime::ledger::backend::Backend;
 use ringfence_runtime::ledger::backend::sqlite::SqliteBackend;
+use ringfence_runtime::sequencer;
+use ringfence_runtime::sequencer::HeadPlace;
 use ringfence_runtime::sequencer::Sequencer;
 use ringfence_runtime::sequencer::SequencerError;
 use thiserror::Error;
@@ -52,6 +55,7 @@ use crate::commands;
 use crate::config::Config;
 use crate::config::ConfigError;
 use crate::config::LogConfig;
+use crate::log_head;
 use crate::log_store::LogStore;
 use crate::log_store::wait_while_in_use;
 
@@ -94,9 +98,12 @@ pub enum HomeError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The log is where this host does not copy it.
-    #[error("the log is in the database `{0}`, which is no file of this home")]
-    NoFile(String),
+    /// The head would be put back with the log.
+    #[error("the head is in the database `{0}`, which holds the log as well")]
+    HeadBesideLog(String),
+    /// A new log has no head yet.
+    #[error("`{0}` holds the head of a log of this name already")]
+    HeadTaken(String),
     /// The log can't be opened.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -164,7 +171,10 @@ impl Home {
         )?;
         // Whether the name can sign at all is found out before anything is written.
         signer(&home.key_path("log"), &origin, &[0; 32])?;
-        let store = LogStore::of(&home)?;
+        let (store, head) = (LogStore::of(&home)?, log_head::place(&home)?);
+        if sequencer::read_head(head.clone(), &origin)?.is_some() {
+            return Err(HomeError::HeadTaken(head.to_string()));
+        }
         if store.address().is_some() {
             // Whether there is a server that lets this host make a log is found out before anything is written, too.
             drop(store.create()?);
@@ -179,7 +189,7 @@ impl Home {
         };
         let ledger = Ledger::create(store.create()?, opened, Arc::new(SystemClock), Arc::new(SystemRandom))?;
         // With the first checkpoint there is a head from the start: a home without one has lost it.
-        Sequencer::open(&ledger, Arc::new(signer), Some(home.head_path()))?.publish(&ledger)?;
+        Sequencer::open(&ledger, Arc::new(signer), Some(head))?.publish(&ledger)?;
         Ok(home)
     }
 
@@ -237,12 +247,6 @@ impl Home {
         Halt::by_file(&halt_path(&self.folder))
     }
 
-    /// Where the newest checkpoint is kept a second time.
-    pub fn head_path(&self) -> PathBuf {
-        let configured = self.config.log.head.as_ref().map(|path| self.folder.join(path));
-        configured.unwrap_or_else(|| self.folder.join("log.head"))
-    }
-
     fn key_path(&self, name: &str) -> PathBuf {
         self.folder.join("keys").join(format!("{name}.key"))
     }
@@ -263,15 +267,30 @@ impl Home {
     }
 
     /// Copies the log, as of one moment. It is held, and nobody else writes to this home, until what is returned is dropped.
-    pub fn copy_log(&self, to: &Path) -> Result<impl Backend + use<>, HomeError> {
-        if let Some(address) = &self.config.log.store {
-            return Err(HomeError::NoFile(address.to_string()));
-        }
-        let backend = wait_while_in_use(|| SqliteBackend::open(&self.log_path()))?;
-        backend.copy_to(to).map_err(LedgerError::from)?;
+    pub fn copy_log(&self, to: &Path) -> Result<Box<dyn Backend>, HomeError> {
+        let backend = if self.config.log.store.is_some() {
+            let backend = LogStore::of(self)?.open_read_only()?;
+            let mut copied = SqliteBackend::create(to).map_err(LedgerError::from)?;
+            backend::copy(&*backend, &mut copied).map_err(LedgerError::from)?;
+            backend
+        } else {
+            let backend = wait_while_in_use(|| SqliteBackend::open(&self.log_path()))?;
+            backend.copy_to(to).map_err(LedgerError::from)?;
+            Box::new(backend)
+        };
         let owners = fs::Permissions::from_mode(0o600);
         fs::set_permissions(to, owners).map_err(|error| file_error(to, &error))?;
         Ok(backend)
+    }
+
+    /// Moves the log from its file into the database that the configuration names, which must hold none.
+    pub fn move_log(&self) -> Result<(), HomeError> {
+        let path = self.log_path();
+        let from = SqliteBackend::open_read_only(&path).map_err(LedgerError::from)?;
+        let mut to = LogStore::of(self)?.create()?;
+        backend::copy(&from, &mut *to).map_err(LedgerError::from)?;
+        drop(from);
+        fs::remove_file(&path).map_err(|error| file_error(&path, &error))
     }
 
     /// What signs this home's checkpoints.
@@ -344,10 +363,15 @@ impl Home {
         let tables = self.config.policies.iter().flatten().map(|(_, table)| table);
         let policies = tables.flat_map(|table| table.component.iter().chain(&table.cases));
         let secrets = self.config.secrets.values().map(|table| &table.file);
-        let log = self.config.log.store_password_file.iter().chain(&self.config.log.store_roots);
-        let components = policies.chain(secrets).chain(&self.config.egress.roots).chain(log);
+        let log = &self.config.log;
+        let log = [&log.store_password_file, &log.store_roots, &log.head_password_file, &log.head_roots];
+        let components = policies.chain(secrets).chain(&self.config.egress.roots).chain(log.into_iter().flatten());
         let components = components.map(|file| self.folder.join(file));
-        let files = components.chain([self.head_path()]);
+        let head = match log_head::place(self)? {
+            HeadPlace::File(path) => Some(path),
+            HeadPlace::Database(_) => None,
+        };
+        let files = components.chain(head);
         let folders = files.filter_map(|file| file.parent().map(Path::to_owned)).chain([self.folder.clone()]);
         folders
             .map(|folder| match folder.canonicalize().map(PathBuf::into_os_string).map(OsString::into_string) {

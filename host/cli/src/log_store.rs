@@ -26,7 +26,7 @@ use crate::home::Home;
 use crate::home::HomeError;
 use crate::home::read_key;
 
-/// The variable that a server's password may stand in.
+/// The variable that the password of the log's server may stand in.
 const PASSWORD_VARIABLE: &str = "RINGFENCE_STORE_PASSWORD";
 /// The longest password.
 const PASSWORD_BYTES_MAX: usize = 1024;
@@ -49,9 +49,13 @@ impl LogStore {
     pub fn of(home: &Home) -> Result<Self, HomeError> {
         let table = &home.config().log;
         let Some(address) = &table.store else { return Ok(Self::File(home.log_path())) };
-        let roots = table.store_roots.as_ref().map(|path| egress::certificates(&home.folder().join(path)));
-        let (address, password, roots) = (address.clone(), password(home)?, roots.transpose()?);
-        Ok(Self::Database(Box::new(Access { address, password, roots }), home.folder().join("log.lock")))
+        let entrance = Entrance {
+            address,
+            password_file: table.store_password_file.as_deref(),
+            password_variable: PASSWORD_VARIABLE,
+            roots: table.store_roots.as_deref(),
+        };
+        Ok(Self::Database(Box::new(access(home, &entrance)?), home.folder().join("log.lock")))
     }
 
     /// Makes a new log. One that was begun and holds no entry yet is taken for new.
@@ -114,14 +118,31 @@ fn locked(path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Fi
     }
 }
 
-fn password(home: &Home) -> Result<Option<Zeroizing<String>>, HomeError> {
-    if let Some(file) = &home.config().log.store_password_file {
+/// A database as it is configured.
+pub struct Entrance<'a> {
+    pub address: &'a Address,
+    /// Files are relative to the home.
+    pub password_file: Option<&'a Path>,
+    /// Where the password stands if it stands in no file.
+    pub password_variable: &'static str,
+    pub roots: Option<&'a Path>,
+}
+
+/// All it takes to get into a database.
+pub fn access(home: &Home, entrance: &Entrance<'_>) -> Result<Access, HomeError> {
+    let roots = entrance.roots.map(|path| egress::certificates(&home.folder().join(path))).transpose()?;
+    Ok(Access { address: entrance.address.clone(), password: password(home, entrance)?, roots })
+}
+
+fn password(home: &Home, entrance: &Entrance<'_>) -> Result<Option<Zeroizing<String>>, HomeError> {
+    if let Some(file) = entrance.password_file {
         let path = home.folder().join(file);
         let text = Zeroizing::new(read_key(&path)?);
         return checked(&text).map(Some).map_err(|why| HomeError::Key { path: path.display().to_string(), why });
     }
-    let Some(value) = std::env::var_os(PASSWORD_VARIABLE).filter(|value| !value.is_empty()) else { return Ok(None) };
-    let wrong = |why| HomeError::Key { path: PASSWORD_VARIABLE.to_owned(), why };
+    let variable = entrance.password_variable;
+    let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let wrong = |why| HomeError::Key { path: variable.to_owned(), why };
     let text = value.into_string().map_err(|_| wrong("it is not Unicode text".to_owned()))?;
     checked(&Zeroizing::new(text)).map(Some).map_err(wrong)
 }

@@ -11,6 +11,7 @@ mod egress;
 mod error;
 mod exit;
 mod home;
+mod log_head;
 mod log_store;
 mod output;
 mod policies;

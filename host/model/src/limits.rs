@@ -263,6 +263,10 @@ pub const REFUSED_SHOWN_MAX: usize = 4;
 pub const LOG_LINGER_MS: u64 = 250;
 /// Milliseconds that a host has the pen of a shared log, after which nobody else of it is let in before other hosts had it.
 pub const LOG_PEN_MS: u64 = 50;
+/// Milliseconds that a host of a shared log may not be heard of before others take over its calls.
+pub const HOST_LEASE_MS: u64 = 10_000;
+/// Milliseconds before the end of its lease from which a host stops what it runs.
+pub const HOST_LEASE_MARGIN_MS: u64 = 1_000;
 /// Milliseconds between two checkpoints of a process that keeps the log open, if anything was recorded.
 pub const CHECKPOINT_MS: u64 = 1_000;
 /// Connections that a server of HTTP has at the same time, of which [`HTTP_STREAMS_MAX`] are for streams: of more, for more.

@@ -28,6 +28,7 @@ use crate::engine::Engine;
 use crate::gate::Concurrency;
 use crate::gate::Gate;
 use crate::halt::Halt;
+use crate::lease::HostLease;
 use crate::ledger::DecisionDraft;
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
@@ -92,6 +93,8 @@ pub(crate) struct Parts {
     /// Tools that were admitted and that no entry tells of yet.
     admissions: Mutex<HashMap<Digest, DecisionDraft>>,
     ledger: Arc<Ledger>,
+    /// Whether this host may go on with what it has begun.
+    lease: HostLease,
     /// Whether the ledger waits for a disk, and so must be kept off the threads that tools run on.
     ledger_blocks: bool,
 }
@@ -179,8 +182,8 @@ impl Host {
     pub fn new(parts: HostParts) -> Self {
         let HostParts { engine, config, policies, ledger, ledger_blocks, sequencer, egress, clock, random } = parts;
         let gate = Gate::new(config.concurrency);
-        let (admissions, ledger) = (Mutex::default(), Arc::new(ledger));
-        let parts = Parts { config, clock, egress, gate, admissions, ledger, ledger_blocks };
+        let (admissions, lease, ledger) = (Mutex::default(), ledger.host_lease(), Arc::new(ledger));
+        let parts = Parts { config, clock, egress, gate, admissions, ledger, lease, ledger_blocks };
         Self { engine, parts, policies: RwLock::new(Arc::new(policies)), random, sequencer }
     }
 
@@ -296,6 +299,7 @@ impl Host {
             more => Arc::new(self.policies().with(more.to_vec())),
         };
         let interrupt = contact.interrupt.clone().or_halted(self.parts.config.halt.clone());
+        let interrupt = interrupt.or_overdue(self.parts.lease.clone());
         let contact = &Contact { interrupt, watcher: contact.watcher.clone() };
         // All the stages of a call make a large future, and callers put it into theirs.
         Box::pin(pipeline::call(&self.parts, &policies, IncomingCall { request, tool, contact })).await

@@ -4,12 +4,10 @@
 //! tree, *published* when a signed checkpoint covers it. This module owns the second and the third. It never writes an
 //! entry, never signs a checkpoint that does not extend the one before, and never hands out a proof it has not checked.
 //!
-//! A checkpoint is kept in the log and in a second place, the head file. A log can be cut off at its end, or put back
-//! to yesterday's copy, and still be whole by itself: only the head tells. So the head file belongs where whoever
-//! restores the log does not restore it as well.
+//! A checkpoint is kept in the log and in a second place, the head: a file, or a row of a database. A log can be cut off
+//! at its end, or put back to yesterday's copy, and still be whole by itself: only the head tells. So the head belongs
+//! where whoever restores the log does not restore it as well.
 
-use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -36,7 +34,7 @@ use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::StoredCheckpoint;
-use crate::sequencer::head::HeadFile;
+use crate::sequencer::head::Head;
 use crate::sequencer::head::HeldHead;
 use crate::sequencer::tree::Fresh;
 use crate::sequencer::tree::TreeNodes;
@@ -49,10 +47,12 @@ use crate::sequencer::tree::restored;
 use crate::sequencer::tree::unproven;
 
 mod head;
+mod head_file;
 mod keys;
 mod tiles;
 mod tree;
 
+pub use crate::sequencer::head::HeadPlace;
 pub use crate::sequencer::keys::keys;
 pub use crate::sequencer::tiles::tile;
 pub use crate::sequencer::tree::nodes;
@@ -62,8 +62,8 @@ const ENTRIES_PER_READ: usize = 256;
 
 /// Why the sequencer could not do its work.
 ///
-/// Blame: [`Self::RolledBack`], [`Self::Forked`] and [`Self::Tree`] are evidence; [`Self::HeadFile`] and [`Self::Sign`]
-/// lie with the operator or the environment; [`Self::NoEntry`] with the caller.
+/// Blame: [`Self::RolledBack`], [`Self::Forked`] and [`Self::Tree`] are evidence; [`Self::HeadFile`], [`Self::HeadStore`] and
+/// [`Self::Sign`] lie with the operator or the environment; [`Self::NoEntry`] with the caller.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum SequencerError {
@@ -79,6 +79,14 @@ pub enum SequencerError {
         /// The file.
         path: String,
         /// What is wrong with it.
+        why: String,
+    },
+    /// The head can't be read or written where it is in a database.
+    #[error("the head in `{address}` can't be used: {why}")]
+    HeadStore {
+        /// The database.
+        address: String,
+        /// What is wrong with it, or with the way to it.
         why: String,
     },
     /// The ledger failed.
@@ -111,7 +119,7 @@ pub enum SequencerError {
 /// What the second place says of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadState {
-    /// There is no head file: nothing would tell if the log had been rolled back.
+    /// There is no head: nothing would tell if the log had been rolled back.
     Missing,
     /// The log continues the history that the head covers.
     Covers {
@@ -139,7 +147,7 @@ struct State {
 #[derive(Debug)]
 pub struct Sequencer {
     head_at_open: HeadState,
-    head_file: Option<HeadFile>,
+    head: Option<Head>,
     keys: KeyChain,
     signer: Arc<dyn Signer>,
     state: Mutex<State>,
@@ -148,7 +156,7 @@ pub struct Sequencer {
 impl Sequencer {
     /// The sequencer of a log. Refuses a log that is not the one its head covers, and a key that is not the one in
     /// force. Writes nothing.
-    pub fn open(ledger: &Ledger, signer: Arc<dyn Signer>, head_file: Option<PathBuf>) -> Result<Self, SequencerError> {
+    pub fn open(ledger: &Ledger, signer: Arc<dyn Signer>, head: Option<HeadPlace>) -> Result<Self, SequencerError> {
         let keys = keys(ledger)?;
         let (named, given) = (keys.newest(), signer.verifier());
         if named != given {
@@ -160,15 +168,15 @@ impl Sequencer {
             None => Tree::new(),
         };
         let state = State { tree, published };
-        let head_file = head_file.map(HeadFile::new);
-        let head_at_open = match &head_file {
-            Some(file) => compare_head(Log { ledger, keys: &keys }, file, file.read()?.as_deref(), &state)?,
+        let head = head.map(|place| Head::new(place, &ledger.opened().origin)).transpose()?;
+        let head_at_open = match &head {
+            Some(head) => compare_head(Log { ledger, keys: &keys }, head, head.read()?.as_deref(), &state)?,
             None => HeadState::Missing,
         };
-        Ok(Self { head_at_open, head_file, keys, signer, state: Mutex::new(state) })
+        Ok(Self { head_at_open, head, keys, signer, state: Mutex::new(state) })
     }
 
-    /// What the head file said when the log was opened.
+    /// What the head said when the log was opened.
     pub fn head_at_open(&self) -> HeadState {
         self.head_at_open
     }
@@ -196,9 +204,9 @@ impl Sequencer {
         }
         // Trust boundary: another copy of this log may have published since, and may be about to (AUD-08, AUD-24). Nothing
         // is signed but by whoever holds the head, and on what the head says.
-        let held = self.head_file.as_ref().map(HeadFile::hold).transpose()?;
-        let said = match (&self.head_file, &held) {
-            (Some(file), Some(held)) => compare_head(Log { ledger, keys: &self.keys }, file, held.note(), &state)?,
+        let held = self.head.as_ref().map(Head::hold).transpose()?;
+        let said = match (&self.head, &held) {
+            (Some(head), Some(held)) => compare_head(Log { ledger, keys: &self.keys }, head, held.note(), &state)?,
             _ => HeadState::Missing,
         };
         let size = ledger.len();
@@ -248,7 +256,7 @@ impl Sequencer {
     ) -> Result<Option<String>, SequencerError> {
         let mut state = self.state();
         let _pen = ledger.pen()?;
-        let held = self.head_file.as_ref().map(HeadFile::hold).transpose()?;
+        let held = self.head.as_ref().map(Head::hold).transpose()?;
         let Ok(claimed) = self.keys.open(cosigned) else { return Ok(None) };
         let stored = covering(ledger, &self.keys, claimed.size)?;
         let merged = stored.and_then(|stored| witness::merge(&stored.note, cosigned, witnesses));
@@ -319,16 +327,21 @@ impl Sequencer {
     }
 }
 
-/// Compares a log with its head file, without the key that signs: for opening, and for readers.
-pub fn check_head(ledger: &Ledger, head_file: &Path) -> Result<HeadState, SequencerError> {
+/// What the head of the log of this origin says, as it stands there; none if there is none.
+pub fn read_head(place: HeadPlace, origin: &str) -> Result<Option<String>, SequencerError> {
+    Head::new(place, origin)?.read()
+}
+
+/// Compares a log with its head, without the key that signs: for opening, and for readers.
+pub fn check_head(ledger: &Ledger, place: HeadPlace) -> Result<HeadState, SequencerError> {
     let keys = keys(ledger)?;
     let published = latest(ledger, &keys)?;
     let tree = match &published {
         Some(published) => restored(ledger, &published.checkpoint)?,
         None => Tree::new(),
     };
-    let file = HeadFile::new(head_file.to_owned());
-    compare_head(Log { ledger, keys: &keys }, &file, file.read()?.as_deref(), &State { tree, published })
+    let head = Head::new(place, &ledger.opened().origin)?;
+    compare_head(Log { ledger, keys: &keys }, &head, head.read()?.as_deref(), &State { tree, published })
 }
 
 /// The receipt of the entry at `index` under the last checkpoint that is stored: for readers, who hold no key.
@@ -480,9 +493,9 @@ fn opened(log: Log<'_>, note: &str) -> Result<Checkpoint, String> {
     Ok(checkpoint)
 }
 
-fn compare_head(log: Log<'_>, file: &HeadFile, note: Option<&str>, state: &State) -> Result<HeadState, SequencerError> {
+fn compare_head(log: Log<'_>, head: &Head, note: Option<&str>, state: &State) -> Result<HeadState, SequencerError> {
     let Some(note) = note else { return Ok(HeadState::Missing) };
-    let Checkpoint { size, root, .. } = opened(log, note).map_err(|why| file.refused(why))?;
+    let Checkpoint { size, root, .. } = opened(log, note).map_err(|why| head.refused(why))?;
     let ledger = log.ledger;
     if is_beyond(ledger, size)? {
         return Err(SequencerError::RolledBack { entries: ledger.len(), head: size });
@@ -498,6 +511,7 @@ fn compare_head(log: Log<'_>, file: &HeadFile, note: Option<&str>, state: &State
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
 
     use ringfence_audit::hash;
     use ringfence_model::digest::Digest;
@@ -526,20 +540,34 @@ mod tests {
     struct Scene {
         folder: tempfile::TempDir,
         disk: FaultyBackend,
+        /// Where the head is, if it is not in the folder.
+        database: Option<Database>,
     }
 
     impl Scene {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("a folder");
-            Self { folder, disk: FaultyBackend::new(MemoryBackend::new()) }
+            Self { folder, disk: FaultyBackend::new(MemoryBackend::new()), database: None }
+        }
+
+        /// One for each place that a head can be in.
+        fn of_each_place() -> [Self; 2] {
+            [Self::new(), Self { database: Some(Database::new()), ..Self::new() }]
         }
 
         fn head(&self) -> PathBuf {
             self.folder.path().join("head")
         }
 
+        fn place(&self) -> HeadPlace {
+            match &self.database {
+                Some(database) => HeadPlace::Database(Box::new(access(database))),
+                None => HeadPlace::File(self.head()),
+            }
+        }
+
         fn sequencer(&self, ledger: &Ledger) -> Result<Sequencer, SequencerError> {
-            Sequencer::open(ledger, signer(), Some(self.head()))
+            Sequencer::open(ledger, signer(), Some(self.place()))
         }
     }
 
@@ -607,6 +635,34 @@ mod tests {
         make(&hosts[0], intent(100, Reach::Writes));
         let notes = [0, 1].map(|which| sequencers[which].publish(&hosts[which]).expect("a checkpoint"));
         assert_eq!(notes[0], notes[1]);
+    }
+
+    #[test]
+    fn replaced_key_signs_nothing_on_any_host() {
+        // AUD-11: one host has rotated; the other still holds the old key, and has not looked since.
+        let database = Database::new();
+        let hosts = [
+            create(PostgresBackend::create(access(&database)).expect("a new log")),
+            open(PostgresBackend::open(access(&database)).expect("a log")),
+        ];
+        let [mut first, mut second] =
+            hosts.each_ref().map(|host| Sequencer::open(host, signer(), None).expect("a sequencer"));
+        let new = Arc::new(SoftwareSigner::from_seed(fixture::ORIGIN, &[9; 32]).expect("a signer"));
+        first.rotate(&hosts[0], Arc::clone(&new) as Arc<dyn Signer>).expect("a rotation");
+        make(&hosts[1], intent(1, Reach::Writes));
+        let before = hosts[1].len();
+        let stored = || hosts[1].read(|backend| backend.latest_checkpoint()).expect("a checkpoint");
+        let checkpoint = stored();
+        let refused = [
+            second.publish(&hosts[1]).expect_err("the old key"),
+            second.rotate(&hosts[1], signer()).expect_err("the old key"),
+            Sequencer::open(&hosts[1], signer(), None).expect_err("the old key"),
+        ];
+        assert!(refused.iter().all(|error| matches!(error, SequencerError::Sign(_))), "{refused:?}");
+        assert_eq!((hosts[1].len(), stored()), (before, checkpoint));
+        // With the new key it goes on.
+        let second = Sequencer::open(&hosts[1], new, None).expect("a sequencer");
+        assert_eq!(second.publish(&hosts[1]).expect("a checkpoint"), first.publish(&hosts[0]).expect("a checkpoint"));
     }
 
     #[test]
@@ -719,22 +775,23 @@ mod tests {
     #[test]
     fn rolled_back_log_is_refused() {
         // AUD-06, AUD-07, CR-34
-        let scene = Scene::new();
-        let ledger = create(scene.disk.clone());
-        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
-        for _ in 0..4 {
-            grow_by(&ledger, 3);
-            sequencer.publish(&ledger).expect("a checkpoint");
-        }
-        for entries in 1..13 {
-            let older = open(rolled_back(&scene.disk, entries));
-            // By itself it is a whole log: only the head tells.
-            verified(&older);
-            assert!(Sequencer::open(&older, signer(), None).is_ok());
-            for error in [scene.sequencer(&older).err(), check_head(&older, &scene.head()).err()] {
-                let message = error.expect("a refusal").to_string();
-                let wanted = format!("the log was rolled back: it holds `{entries}` entries, its head covers `13`");
-                assert_eq!(message, wanted);
+        for scene in Scene::of_each_place() {
+            let ledger = create(scene.disk.clone());
+            let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+            for _ in 0..4 {
+                grow_by(&ledger, 3);
+                sequencer.publish(&ledger).expect("a checkpoint");
+            }
+            for entries in 1..13 {
+                let older = open(rolled_back(&scene.disk, entries));
+                // By itself it is a whole log: only the head tells.
+                verified(&older);
+                assert!(Sequencer::open(&older, signer(), None).is_ok());
+                for error in [scene.sequencer(&older).err(), check_head(&older, scene.place()).err()] {
+                    let message = error.expect("a refusal").to_string();
+                    let wanted = format!("the log was rolled back: it holds `{entries}` entries, its head covers `13`");
+                    assert_eq!(message, wanted);
+                }
             }
         }
     }
@@ -742,36 +799,63 @@ mod tests {
     #[test]
     fn rolled_back_log_that_grew_again_is_refused() {
         // AUD-10, AUD-24
-        let scene = Scene::new();
-        let ledger = create(scene.disk.clone());
-        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
-        for _ in 0..3 {
-            grow_by(&ledger, 3);
-            sequencer.publish(&ledger).expect("a checkpoint");
+        for scene in Scene::of_each_place() {
+            let ledger = create(scene.disk.clone());
+            let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+            for _ in 0..3 {
+                grow_by(&ledger, 3);
+                sequencer.publish(&ledger).expect("a checkpoint");
+            }
+            for (entries, more) in [(1, 9), (4, 20), (7, 3), (9, 1)] {
+                let older = open(rolled_back(&scene.disk, entries));
+                make_some(&older, more);
+                let error = scene.sequencer(&older).expect_err("a fork");
+                assert!(matches!(error, SequencerError::Forked { size: 10 }), "{error}");
+            }
         }
-        for (entries, more) in [(1, 9), (4, 20), (7, 3), (9, 1)] {
-            let older = open(rolled_back(&scene.disk, entries));
-            make_some(&older, more);
-            let error = scene.sequencer(&older).expect_err("a fork");
-            assert!(matches!(error, SequencerError::Forked { size: 10 }), "{error}");
+    }
+
+    #[test]
+    fn two_hosts_race_for_the_head_and_one_is_refused() {
+        // AUD-08: each appends to its own copy and publishes at the same moment, time and again.
+        for scene in Scene::of_each_place() {
+            let ledger = create(scene.disk.clone());
+            scene.sequencer(&ledger).and_then(|sequencer| sequencer.publish(&ledger)).expect("a checkpoint");
+            let copy = open(rolled_back(&scene.disk, 1));
+            let sequencers = [&ledger, &copy].map(|ledger| scene.sequencer(ledger).expect("a sequencer"));
+            make_some(&ledger, 1);
+            grow_by(&copy, 2);
+            let start = std::sync::Barrier::new(2);
+            let publish = |(sequencer, ledger): (&Sequencer, &Ledger)| {
+                start.wait();
+                sequencer.publish(ledger)
+            };
+            let published = std::thread::scope(|scope| {
+                let other = scope.spawn(|| publish((&sequencers[1], &copy)));
+                [publish((&sequencers[0], &ledger)), other.join().expect("an end")]
+            });
+            let [first, second] = published;
+            let refused = if first.is_ok() { second } else { first };
+            assert!(matches!(refused, Err(SequencerError::Forked { size: 3 })), "{refused:?}");
         }
     }
 
     #[test]
     fn two_copies_of_a_log_find_each_other_out() {
         // AUD-08, AUD-24
-        let scene = Scene::new();
-        let ledger = create(scene.disk.clone());
-        let sequencer = scene.sequencer(&ledger).expect("a sequencer");
-        sequencer.publish(&ledger).expect("a checkpoint");
-        let copy = open(rolled_back(&scene.disk, 1));
-        let other = scene.sequencer(&copy).expect("a sequencer");
-        grow_by(&copy, 2);
-        other.publish(&copy).expect("a checkpoint");
-        assert!(matches!(sequencer.publish(&ledger), Err(SequencerError::RolledBack { entries: 1, head: 3 })));
-        make_some(&ledger, 4);
-        assert!(matches!(sequencer.publish(&ledger), Err(SequencerError::Forked { size: 3 })));
-        assert_eq!(sequencer.checkpoint().map(|note| note.contains("\n1\n")), Some(true));
+        for scene in Scene::of_each_place() {
+            let ledger = create(scene.disk.clone());
+            let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+            sequencer.publish(&ledger).expect("a checkpoint");
+            let copy = open(rolled_back(&scene.disk, 1));
+            let other = scene.sequencer(&copy).expect("a sequencer");
+            grow_by(&copy, 2);
+            other.publish(&copy).expect("a checkpoint");
+            assert!(matches!(sequencer.publish(&ledger), Err(SequencerError::RolledBack { entries: 1, head: 3 })));
+            make_some(&ledger, 4);
+            assert!(matches!(sequencer.publish(&ledger), Err(SequencerError::Forked { size: 3 })));
+            assert_eq!(sequencer.checkpoint().map(|note| note.contains("\n1\n")), Some(true));
+        }
     }
 
     /// A signer during whose work somebody replaces the head.
@@ -801,7 +885,7 @@ mod tests {
         let genuine = fs::read(scene.head()).expect("the head");
         grow_by(&ledger, 2);
         let disturbed = Arc::new(Disturbed { head: scene.head(), signer: signer() });
-        let sequencer = Sequencer::open(&ledger, disturbed, Some(scene.head())).expect("a sequencer");
+        let sequencer = Sequencer::open(&ledger, disturbed, Some(scene.place())).expect("a sequencer");
         let error = sequencer.publish(&ledger).expect_err("a refusal");
         assert!(error.to_string().ends_with("it was replaced by somebody who did not hold it"), "{error}");
         assert!(sequencer.receipt(&ledger, 2).expect("a receipt").proof.is_none());
@@ -873,7 +957,7 @@ mod tests {
             verified(&ledger);
             let again = open(scene.disk.restart());
             assert!(matches!(scene.sequencer(&again), Err(SequencerError::Sign(_))), "the old key is out");
-            sequencer = Sequencer::open(&again, next_signer(seed), Some(scene.head())).expect("a sequencer");
+            sequencer = Sequencer::open(&again, next_signer(seed), Some(scene.place())).expect("a sequencer");
         }
     }
 
@@ -890,7 +974,7 @@ mod tests {
         let ledger = open(scene.disk.restart());
         assert_eq!(ledger.len(), 5, "the rotation is written");
         assert!(matches!(scene.sequencer(&ledger), Err(SequencerError::Sign(_))));
-        let sequencer = Sequencer::open(&ledger, next_signer(20), Some(scene.head())).expect("a sequencer");
+        let sequencer = Sequencer::open(&ledger, next_signer(20), Some(scene.place())).expect("a sequencer");
         grow_by(&ledger, 3);
         sequencer.publish(&ledger).expect("a checkpoint");
         verified(&ledger);
@@ -984,7 +1068,8 @@ mod tests {
         let scene = Scene::new();
         let ledger = create(scene.disk.clone());
         let nowhere = scene.folder.path().join("no/head");
-        let sequencer = Sequencer::open(&ledger, signer(), Some(nowhere.clone())).expect("a sequencer");
+        let sequencer =
+            Sequencer::open(&ledger, signer(), Some(HeadPlace::File(nowhere.clone()))).expect("a sequencer");
         let message = sequencer.publish(&ledger).expect_err("no folder").to_string();
         assert!(message.ends_with("can't be used: its folder does not exist"), "{message}");
         fs::create_dir(scene.folder.path().join("no")).expect("a folder");
@@ -1031,6 +1116,6 @@ mod tests {
         drop(ledger);
         let ledger = open(SqliteBackend::open_read_only(&path).expect("a log"));
         (0..21).for_each(|index| assert_proven(&prove(&ledger, index).expect("a receipt")));
-        assert_eq!(check_head(&ledger, &scene.head()).expect("a head"), HeadState::Covers { size: 21 });
+        assert_eq!(check_head(&ledger, scene.place()).expect("a head"), HeadState::Covers { size: 21 });
     }
 }

@@ -6,7 +6,10 @@
 //! goes through a link, or reads what is no plain file.
 //!
 //! The list finds damage, not malice: whoever can write to a backup decides what is restored from it. All that is kept
-//! from them is what no backup has: a way out of the home, and native code for the cache.
+//! from them is what no backup has: a way out of the home, and native code for the cache. Who knows the log's key from
+//! elsewhere names it, and then decides whose log it is.
+//!
+//! The log of a backup is a file, also when it was in a database; where it goes on is for whoever restores it to say.
 
 use std::fs;
 use std::io;
@@ -23,7 +26,9 @@ use ringfence_model::digest::Digest;
 use ringfence_model::digest::Hasher;
 use ringfence_model::json;
 use ringfence_model::limits;
+use ringfence_runtime::ledger::backend::postgres::address::Address;
 use ringfence_runtime::sequencer;
+use ringfence_runtime::sequencer::HeadPlace;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::ResolveFlags;
@@ -32,12 +37,17 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::args::BackupArgs;
+use crate::args::RestoreArgs;
+use crate::commands::init;
 use crate::commands::log::head_missing;
+use crate::commands::log::keys;
 use crate::commands::log::log_check;
 use crate::commands::log::verify_home;
+use crate::config::edit::Edit;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
+use crate::log_head;
 use crate::output::Output;
 
 /// The version of the format that is written.
@@ -51,6 +61,7 @@ const LEFT_OUT: &[&str] =
 const KEYS: &str = "keys";
 const LOG: &str = "log.sqlite";
 const HEAD: &str = "log.head";
+const CONFIG: &str = "ringfence.toml";
 
 /// One file of a backup.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -87,19 +98,22 @@ pub fn backup(home: &Home, args: &BackupArgs, output: Output) -> Result<Exit, Co
 }
 
 fn fill(home: &Home, to: &Path, without_keys: bool, output: Output) -> Result<List, CommandError> {
+    // Before the log is looked at: it may have grown since, and is never behind.
+    let head = log_head::read(home)?;
     // Ownership: while the log is held, no other command of this home writes.
     let log = home.copy_log(&to.join(LOG))?;
     let mut files = vec![listed(to, LOG)?];
     let mut names = Vec::new();
     walk(home.folder(), Path::new(""), &mut names, output)?;
     for name in names {
-        if without_keys && name.starts_with(KEYS) {
+        if without_keys && is_secret(home, &name) {
             continue;
         }
         files.push(copy(home.folder(), &name, to)?);
     }
-    if !files.iter().any(|file| file.path == HEAD) && home.head_path().exists() {
-        let head = fs::read(home.head_path()).map_err(|error| CommandError::file(&home.head_path(), &error))?;
+    if !files.iter().any(|file| file.path == HEAD)
+        && let Some(head) = head
+    {
         super::write_new(&to.join(HEAD), &head)?;
         files.push(listed(to, HEAD)?);
     }
@@ -132,11 +146,22 @@ fn walk(root: &Path, below: &Path, found: &mut Vec<PathBuf>, output: Output) -> 
     Ok(())
 }
 
+/// Keys, and the passwords of databases.
+fn is_secret(home: &Home, name: &Path) -> bool {
+    let log = &home.config().log;
+    let passwords = [&log.store_password_file, &log.head_password_file];
+    name.starts_with(KEYS)
+        || passwords.into_iter().flatten().any(|file| home.folder().join(file) == home.folder().join(name))
+}
+
 fn is_left_out(name: &Path) -> bool {
     LEFT_OUT.iter().any(|left_out| name.starts_with(left_out))
 }
 
-pub fn restore(from: &Path, home: &Path, output: Output) -> Result<Exit, CommandError> {
+pub fn restore(args: &RestoreArgs, home: &Path, output: Output) -> Result<Exit, CommandError> {
+    let from = args.from.as_path();
+    let keys = keys(&args.key, || Ok(Vec::new()))?;
+    let store = store_keys(args)?;
     let list = read_list(from)?;
     if fs::symlink_metadata(home).is_ok() {
         return Err(CommandError::place_is_taken(home));
@@ -151,17 +176,59 @@ pub fn restore(from: &Path, home: &Path, output: Output) -> Result<Exit, Command
         }
         set_mode(&made.path().join(&file.path), file.mode)?;
     }
-    check(from, made.path(), list.keys, output)?;
+    let before = settle_in(made.path())?;
+    check((from, &keys), made.path(), list.keys, output)?;
+    if args.store.is_some() {
+        set_log(made.path(), &store)?;
+        Home::open(made.path())?.move_log()?;
+        check((from, &keys), made.path(), list.keys, output)?;
+    }
     sync(made.path())?;
     // `rename` takes the place of an empty folder at most.
     fs::rename(made.path(), home).map_err(|error| CommandError::file(home, &error))?;
     let _ = made.keep();
     sync(beside)?;
     output.line(&format!("restored: {}, files: {}", home.display(), list.files.len()));
+    if let Some(before) = before {
+        output.note(&format!(
+            "note: the log was in the database `{before}`, and this home has a copy of its own: let only one of the two go on"
+        ));
+    }
     if !list.keys {
         output.note("note: the backup held no keys: nothing runs before `keys/log.key` and `keys/cache.key` are there");
     }
     Ok(Exit::Done)
+}
+
+/// What stands in the configuration of a home whose log was put into a database.
+fn store_keys(args: &RestoreArgs) -> Result<[(&'static str, Option<String>); 3], CommandError> {
+    let file = |file: &Option<PathBuf>| -> Result<Option<String>, CommandError> {
+        let Some(file) = file else { return Ok(None) };
+        let text = init::absolute(file)?.into_os_string().into_string();
+        text.map(Some).map_err(|_| CommandError::not_text(file))
+    };
+    let store = args.store.as_deref().map(init::address).transpose()?;
+    Ok([
+        ("store", store.map(|store| store.to_string())),
+        ("store-password-file", file(&args.store_password_file)?),
+        ("store-roots", file(&args.store_roots)?),
+    ])
+}
+
+/// The log of a backup is a file, wherever it was. Where it was, if that was a database.
+fn settle_in(made: &Path) -> Result<Option<Address>, CommandError> {
+    let store = Home::open(made)?.config().log.store.clone();
+    if store.is_some() {
+        set_log(made, &[("store", None), ("store-password-file", None), ("store-roots", None)])?;
+    }
+    Ok(store)
+}
+
+fn set_log(made: &Path, keys: &[(&str, Option<String>)]) -> Result<(), CommandError> {
+    let mut edit = Edit::open(&made.join(CONFIG))?;
+    edit.set_log(keys)?;
+    edit.write()?;
+    Ok(())
 }
 
 fn read_list(from: &Path) -> Result<List, CommandError> {
@@ -196,30 +263,38 @@ fn read_list(from: &Path) -> Result<List, CommandError> {
     Ok(list)
 }
 
-/// Whether what was put together is the home of a log that verifies.
-fn check(from: &Path, made: &Path, has_keys: bool, output: Output) -> Result<(), CommandError> {
+/// Whether what was put together is the home of a log that verifies: by these keys, or by the one that it names itself.
+fn check((from, keys): (&Path, &[Verifier]), made: &Path, has_keys: bool, output: Output) -> Result<(), CommandError> {
     let damaged = |why: String| CommandError::damaged_backup(from, &why);
     let home = Home::open(made)?;
-    let (head, kept) = (home.head_path(), made.join(HEAD));
+    let (head, kept) = (log_head::place(&home)?, made.join(HEAD));
     // A head in another place tells more than the one in the backup, if it is still there. What a backup says is no reason
     // to write there.
-    let is_gone = !head.exists() && kept.exists();
+    let is_gone = log_head::read(&home)?.is_none() && kept.exists();
     let checkpoints = if is_gone { vec![kept] } else { Vec::new() };
-    let key: Verifier = {
+    let named: Verifier = {
         let ledger = home.ledger_read_only()?;
         let keys = sequencer::keys(&ledger).map_err(|error| damaged(error.to_string()))?;
         keys.newest().clone()
     };
-    if has_keys && home.verifier()? != key {
+    if has_keys && home.verifier()? != named {
         return Err(damaged("its key is not the one that the log names".to_owned()));
     }
-    let report = verify_home(&home, &checkpoints, log_check(vec![key], Vec::new()), output)?;
-    if let Some(finding) = report.failures().find(|finding| !is_gone || **finding != head_missing(&home)) {
+    let keys = if keys.is_empty() { vec![named] } else { keys.to_vec() };
+    let report = verify_home(&home, &checkpoints, log_check(keys, Vec::new()), output)?;
+    let missing = head_missing(&home)?;
+    if let Some(finding) = report.failures().find(|finding| !is_gone || **finding != missing) {
         return Err(damaged(format!("its log does not verify: {finding}")));
     }
     if is_gone {
-        let place = head.display();
-        output.note(&format!("note: the head belongs to `{place}` and is not there: move the home's `{HEAD}` to it"));
+        output.note(&match head {
+            HeadPlace::Database(_) => {
+                format!("note: the head belongs to `{head}` and is not there: `ringfence log checkpoint` writes one")
+            }
+            HeadPlace::File(_) => {
+                format!("note: the head belongs to `{head}` and is not there: move the home's `{HEAD}` to it")
+            }
+        });
     }
     Ok(())
 }

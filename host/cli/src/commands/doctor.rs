@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ringfence_runtime::engine::child;
+use ringfence_runtime::sequencer::HeadPlace;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::ResolveFlags;
@@ -13,6 +14,7 @@ use crate::commands::admit::to_look_at;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
+use crate::log_head;
 use crate::log_store::LogStore;
 use crate::output::Output;
 use crate::policies::Policies;
@@ -35,6 +37,7 @@ pub fn run(folder: &Path, output: Output) -> Result<Exit, CommandError> {
         Check { name: "policies", result: policies(&home) },
         Check { name: "tools", result: tools(&home) },
         Check { name: "store", result: store(&home) },
+        Check { name: "head", result: head(&home) },
         Check { name: "log", result: log(&home, output) },
         Check { name: "disk", result: disk(&home) },
     ];
@@ -117,6 +120,21 @@ fn store(home: &Home) -> Result<String, CommandError> {
     Ok(match store.address() {
         Some(address) => format!("{address}, {}", address.server.privacy()),
         None => "a file in the home".to_owned(),
+    })
+}
+
+/// Reads the head, wherever it is. Whether the log has all that it covers is looked at next.
+fn head(home: &Home) -> Result<String, CommandError> {
+    let place = log_head::place(home)?;
+    if log_head::read(home)?.is_none() {
+        return Err(CommandError::environment(format!("`{place}` holds no head of this log")).hint(
+            "if it was not you who removed it, look for it before you go on; `ringfence log checkpoint` writes one",
+        ));
+    }
+    Ok(match &place {
+        HeadPlace::Database(access) => format!("{place}, {}", access.address.server.privacy()),
+        HeadPlace::File(path) if path.starts_with(home.folder()) => "a file in the home".to_owned(),
+        HeadPlace::File(_) => format!("{place}, a file elsewhere"),
     })
 }
 

@@ -8,6 +8,7 @@ use ringfence_runtime::ledger::backend::postgres::address::AddressError;
 use serde_json::json;
 
 use crate::args::InitArgs;
+use crate::config::HeadConfig;
 use crate::config::LogConfig;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -18,7 +19,11 @@ pub fn run(folder: &Path, args: &InitArgs, output: Output) -> Result<Exit, Comma
     let store_password_file = args.store_password_file.as_deref().map(absolute).transpose()?;
     let store_roots = args.store_roots.as_deref().map(absolute).transpose()?;
     let store = args.store.as_deref().map(address).transpose()?;
-    let log = LogConfig { store, store_password_file, store_roots, ..LogConfig::default() };
+    let head_password_file = args.head_password_file.as_deref().map(absolute).transpose()?;
+    let head_roots = args.head_roots.as_deref().map(absolute).transpose()?;
+    let head = args.head.as_deref().map(head_place).transpose()?;
+    let store = LogConfig { store, store_password_file, store_roots, ..LogConfig::default() };
+    let log = LogConfig { head, head_password_file, head_roots, ..store };
     let home = Home::init(folder, args.origin.as_deref(), log)?;
     let key = home.verifier()?.to_string();
     if output.is_json() {
@@ -28,6 +33,9 @@ pub fn run(folder: &Path, args: &InitArgs, output: Output) -> Result<Exit, Comma
         if let Some(store) = &home.config().log.store {
             output.line(&format!("log   {store}"));
         }
+        if let Some(head) = &home.config().log.head {
+            output.line(&format!("head  {head}"));
+        }
         output.line(&format!("key   {key}"));
         output.note("hint: give the key to whoever will verify this log; it is public");
     }
@@ -35,11 +43,22 @@ pub fn run(folder: &Path, args: &InitArgs, output: Output) -> Result<Exit, Comma
 }
 
 /// The address, or why it is none. It is not repeated: somebody may have put a password into it.
-fn address(text: &str) -> Result<Address, CommandError> {
+pub(super) fn address(text: &str) -> Result<Address, CommandError> {
     text.parse().map_err(|error: AddressError| CommandError::store_address(&error.to_string()))
 }
 
+/// A file that is not there yet, in a folder that is, or a database.
+fn head_place(text: &str) -> Result<HeadConfig, CommandError> {
+    match text.parse() {
+        Ok(HeadConfig::File(path)) => {
+            std::path::absolute(&path).map(HeadConfig::File).map_err(|error| CommandError::file(&path, &error))
+        }
+        Ok(database) => Ok(database),
+        Err(error) => Err(CommandError::head_address(&error.to_string())),
+    }
+}
+
 /// The configuration is read from the home, wherever the command was given.
-fn absolute(path: &Path) -> Result<PathBuf, CommandError> {
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, CommandError> {
     path.canonicalize().map_err(|error| CommandError::file(path, &error))
 }

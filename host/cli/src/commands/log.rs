@@ -28,6 +28,7 @@ use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::backend::StoredEntry;
 use ringfence_runtime::sequencer;
+use ringfence_runtime::sequencer::HeadPlace;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -42,6 +43,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home;
 use crate::home::Home;
+use crate::log_head;
 use crate::output::Output;
 
 /// Entries that are read from the store at a time.
@@ -222,16 +224,12 @@ pub(super) fn verify_home(
     mut check: LogCheck,
     output: Output,
 ) -> Result<Report, CommandError> {
+    // The head in its second place is what tells that the end of the log, or all of it, has been taken back.
+    let head = log_head::read(home)?;
     let backend = home.backend_read_only()?;
     if let Some(checkpoint) = backend.latest_checkpoint().map_err(LedgerError::from)? {
         check.checkpoint(&checkpoint.note);
     }
-    // The head in its second place is what tells that the end of the log, or all of it, has been taken back.
-    let head = match fs::read(home.head_path()) {
-        Ok(head) => Some(head),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(CommandError::file(&home.head_path(), &error)),
-    };
     if let Some(head) = &head {
         check.checkpoint(&String::from_utf8_lossy(head));
     }
@@ -254,16 +252,22 @@ pub(super) fn verify_home(
     }
     let mut report = check.finish();
     if head.is_none() {
-        report.findings.push(head_missing(home));
+        report.findings.push(head_missing(home)?);
     }
     Ok(report)
 }
 
 /// A home has a head from `init` on, so one without has lost it, and with it what tells of a rollback.
-pub(super) fn head_missing(home: &Home) -> Finding {
-    let path = home.head_path();
-    let text = format!("the log's head is missing: `{}` is not there to tell how long the log was", path.display());
-    Finding { severity: Severity::Failure, kind: Kind::Unanchored, index: None, text }
+pub(super) fn head_missing(home: &Home) -> Result<Finding, CommandError> {
+    let text = match log_head::place(home)? {
+        HeadPlace::Database(access) => {
+            format!("the log's head is missing: `{}` has none to tell how long the log was", access.address)
+        }
+        HeadPlace::File(path) => {
+            format!("the log's head is missing: `{}` is not there to tell how long the log was", path.display())
+        }
+    };
+    Ok(Finding { severity: Severity::Failure, kind: Kind::Unanchored, index: None, text })
 }
 
 fn verify_file(path: &Path, checkpoints: &[PathBuf], mut check: LogCheck) -> Result<Report, CommandError> {
@@ -306,6 +310,7 @@ pub(super) fn print_report(report: &Report, output: Output) -> Exit {
 }
 
 fn export(home: &Home, file: Option<&Path>, output: Output) -> Result<Exit, CommandError> {
+    let head = file.map(|_| log_head::read(home)).transpose()?.flatten();
     let ledger = home.ledger_read_only()?;
     let Some(path) = file else {
         for_each_entry(&ledger, 0, |entry| {
@@ -322,7 +327,7 @@ fn export(home: &Home, file: Option<&Path>, output: Output) -> Result<Exit, Comm
         Ok(true)
     })?;
     writer.flush().map_err(failed)?;
-    if let Ok(head) = fs::read(home.head_path()) {
+    if let Some(head) = head {
         let beside = checkpoint_beside(path);
         commands::write(&beside, &head)?;
         output.note(&format!("checkpoint: {}", beside.display()));

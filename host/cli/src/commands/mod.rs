@@ -50,6 +50,7 @@ use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 use ringfence_model::principal::PrincipalKind;
 use ringfence_model::ring::Ring;
+use ringfence_runtime::descriptors;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::recovery;
 use ringfence_runtime::sandbox::link::Imports;
@@ -65,6 +66,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home;
 use crate::home::Home;
+use crate::log_head;
 use crate::output::Output;
 
 pub use crate::commands::inspect::manifest_beside;
@@ -102,7 +104,7 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::Receipt(receipt) => receipt::run(folder().ok().as_deref(), receipt, output),
         Command::Bundle(bundle) => bundle::run(&Home::open(&folder()?)?, &bundle, output),
         Command::Backup(args) => backup::backup(&Home::open(&folder()?)?, &args, output),
-        Command::Restore { from } => backup::restore(&from, &folder()?, output),
+        Command::Restore(args) => backup::restore(&args, &folder()?, output),
         Command::Diff(diff) => diff::run(args.home.as_deref(), &diff, output),
         Command::Bench(bench) => bench::run(&bench, output),
         Command::Compile(compile) => compile::run(&compile),
@@ -112,6 +114,8 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
 /// Runs async work to its end. What still blocks on a file when the work is done is left behind: a guest must not be
 /// able to keep the command from ending (FS-14).
 pub fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    // CR-33: tokio panics where it finds none.
+    descriptors::left_for_a_runtime().map_err(|error| CommandError::no_descriptors(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| CommandError::environment(format!("threads can't be started: {error}")))?;
     let result = runtime.block_on(work);
@@ -225,13 +229,11 @@ pub fn imports(home: &Home, ring: Ring, asked: &NetworkAsked) -> Imports {
 fn open_log(home: &Home, output: Output) -> Result<(Ledger, Sequencer), CommandError> {
     let ledger = home.ledger()?;
     let signer = home.signer_of(sequencer::keys(&ledger)?.newest())?;
-    let sequencer = Sequencer::open(&ledger, Arc::new(signer), Some(home.head_path()))?;
+    let head = log_head::place(home)?;
+    let sequencer = Sequencer::open(&ledger, Arc::new(signer), Some(head.clone()))?;
     if sequencer.head_at_open() == HeadState::Missing {
         output.note("warning: the log's head is missing, so nothing would tell if the log had been rolled back");
-        output.note(&format!(
-            "hint: if it was not you who removed `{}`, look for it before you go on",
-            home.head_path().display()
-        ));
+        output.note(&format!("hint: if it was not you who removed `{head}`, look for it before you go on"));
     }
     for settled in recovery::settle(&ledger)? {
         output.note(&format!(

@@ -1,4 +1,4 @@
-//! Edits to the configuration: one table in or out, everything else as its operator wrote it.
+//! Edits to the configuration: one tool's table in or out, where the log is, everything else as its operator wrote it.
 //!
 //! An edit is read, checked with the parser that will read it, and put in place in one step; whoever holds the lock of
 //! the store may edit, and a file that somebody changed meanwhile is left alone.
@@ -58,6 +58,20 @@ impl Edit {
                     }
                     None => drop(table.insert(key, toml_edit::value(value.as_str()))),
                 },
+                None => drop(table.remove(key)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets keys of the log's table, which is made if it is not there. A key without a value is taken out.
+    pub fn set_log(&mut self, keys: &[(&str, Option<String>)]) -> Result<(), ConfigError> {
+        let not_a_table = unusable(&self.path, "`log` is not a table");
+        let table = self.document.entry("log").or_insert_with(|| Item::Table(Table::new()));
+        let table = table.as_table_like_mut().ok_or(not_a_table)?;
+        for (key, value) in keys {
+            match value {
+                Some(value) => drop(table.insert(key, toml_edit::value(value.as_str()))),
                 None => drop(table.remove(key)),
             }
         }

@@ -13,7 +13,7 @@ use crate::ledger::random::RandomError;
 
 /// Why the ledger could not do its work.
 ///
-/// Blame: [`Self::Storage`] and [`Self::Random`] lie with the operator or the environment, [`Self::Stopped`] too;
+/// Blame: [`Self::Storage`], [`Self::NotNew`] and [`Self::Random`] lie with the operator or the environment, [`Self::Stopped`] too;
 /// [`Self::Corrupt`] is evidence; [`Self::Encode`] lies with whoever gave names too long for an entry; the rest with us.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
@@ -32,6 +32,9 @@ pub enum LedgerError {
     /// A use of the ledger that its contract rules out: our bug.
     #[error("the ledger was misused: {0}")]
     Misuse(&'static str),
+    /// A log was to be made where there is one: somebody else may have made it a moment ago.
+    #[error("the log can't be made: its store holds a log already")]
+    NotNew,
     /// There are no random bytes to hide content with.
     #[error(transparent)]
     Random(#[from] RandomError),

@@ -31,6 +31,7 @@ use ringfence_model::lifecycle::Step;
 use ringfence_model::limits;
 use ringfence_model::time::Timestamp;
 
+use crate::lease::HostLease;
 use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
@@ -265,6 +266,11 @@ impl Queue {
     /// Whether other hosts write to the log as well.
     pub(super) const fn is_shared(&self) -> bool {
         self.is_shared
+    }
+
+    /// This host's lease on what it has begun.
+    pub(super) fn host_lease(&self) -> HostLease {
+        lock(&self.door).backend.host_lease()
     }
 
     /// While what is returned is held no other host writes, so what is read stays true until something is written on it.

@@ -33,6 +33,7 @@ use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 use ringfence_model::time::Clock;
 
+use crate::lease::HostLease;
 use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
@@ -89,12 +90,12 @@ impl Ledger {
         random: Arc<dyn Random>,
     ) -> Result<Self, LedgerError> {
         if backend.head()?.is_some() {
-            return Err(LedgerError::Misuse("a log that holds entries can't be created again"));
+            return Err(LedgerError::NotNew);
         }
         let queue = Queue::new(backend, Head::empty());
         let pen = queue.pen(|| {})?;
         if queue.durable().next_index > 0 {
-            return Err(LedgerError::Misuse("a log that holds entries can't be created again"));
+            return Err(LedgerError::NotNew);
         }
         queue.append(clock.now(), |page| page.entry(Body::Opened(opened.clone())))?;
         drop(pen);
@@ -408,6 +409,11 @@ impl Ledger {
     /// The first entry: who keeps the log.
     pub fn opened(&self) -> &Opened {
         &self.opened
+    }
+
+    /// This host's lease on what it has begun: when it is over, another host may have taken over.
+    pub(crate) fn host_lease(&self) -> HostLease {
+        self.queue.host_lease()
     }
 
     /// Whether other hosts write to the log as well.

@@ -913,7 +913,7 @@ fn log_that_is_none_is_refused() {
     let disk = disk();
     drop(create(disk.clone()));
     let again = Ledger::create(Box::new(disk.restart()), opened(), SteppingClock::new(false), SeededRandom::new(0));
-    assert!(matches!(again, Err(LedgerError::Misuse(_))));
+    assert!(matches!(again, Err(LedgerError::NotNew)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Interrupt: a caller's word that a call need not go on, or an operator's that nothing does.
+//! Interrupt: a caller's word that a call need not go on, an operator's that nothing does, or that the host may not any more.
 //!
 //! It says when and nothing else: what became of the call is for the outcome to say, and what of its effect is known for
 //! the record.
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::halt::Halt;
+use crate::lease::HostLease;
 
 /// Makes an [`Interrupt`] be raised. Dropping it never does.
 #[derive(Debug)]
@@ -21,12 +22,13 @@ pub struct Interrupt {
     _never: Option<Arc<watch::Sender<bool>>>,
     /// What else raises it.
     halt: Halt,
+    lease: HostLease,
 }
 
 /// An interrupt, and what raises it.
 pub fn interrupt() -> (Interrupter, Interrupt) {
     let (raise, raised) = watch::channel(false);
-    (Interrupter(raise), Interrupt { raised, _never: None, halt: Halt::default() })
+    (Interrupter(raise), Interrupt { raised, _never: None, halt: Halt::default(), lease: HostLease::default() })
 }
 
 impl Interrupter {
@@ -45,7 +47,7 @@ impl Interrupt {
     /// One that nobody can raise.
     pub fn never() -> Self {
         let (raise, raised) = watch::channel(false);
-        Self { raised, _never: Some(Arc::new(raise)), halt: Halt::default() }
+        Self { raised, _never: Some(Arc::new(raise)), halt: Halt::default(), lease: HostLease::default() }
     }
 
     /// One that is raised when the host is halted, as well.
@@ -54,19 +56,34 @@ impl Interrupt {
         Self { halt, ..self }
     }
 
+    /// One that is raised when the host's lease is over, as well.
+    #[must_use]
+    pub(crate) fn or_overdue(self, lease: HostLease) -> Self {
+        Self { lease, ..self }
+    }
+
     /// Whether it has been raised.
     pub fn is_raised(&self) -> bool {
-        *self.raised.borrow() || self.halt.is_on()
+        *self.raised.borrow() || self.lease.is_over() || self.halt.is_on()
     }
 
     /// In words, for whoever waits for the call.
     pub fn why(&self) -> &'static str {
-        if self.halt.is_on() { "an operator halted the host" } else { "the caller stopped the call" }
+        match () {
+            () if self.halt.is_on() => "an operator halted the host",
+            () if self.lease.is_over() => {
+                "the host could not renew its lease on its calls, and another may take them over"
+            }
+            () => "the caller stopped the call",
+        }
     }
 
     /// Ends when it is raised; never, if nobody is left to do that.
     pub async fn wait(&self) {
         tokio::select! {
+            biased;
+            // First, for it is looked at whenever anything is.
+            () = self.lease.wait() => {}
             () = self.raised_by_caller() => {}
             () = self.halt.wait() => {}
         }

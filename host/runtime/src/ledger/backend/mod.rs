@@ -17,6 +17,8 @@ use ringfence_model::lifecycle::Phase;
 use ringfence_model::principal::Principal;
 use thiserror::Error;
 
+use crate::lease::HostLease;
+
 pub mod memory;
 pub mod postgres;
 pub mod sqlite;
@@ -24,9 +26,11 @@ pub mod sqlite;
 mod columns;
 #[cfg(test)]
 mod contract;
+mod copying;
 #[cfg(test)]
 pub(crate) mod faulty;
 
+pub use copying::copy;
 pub use memory::MemoryBackend;
 pub use postgres::PostgresBackend;
 pub use sqlite::SqliteBackend;
@@ -161,6 +165,9 @@ pub enum FactKind {
 }
 
 impl FactKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Answer, Self::Approval, Self::Binding, Self::Session, Self::Usage];
+
     /// How it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -320,6 +327,11 @@ pub trait Backend: fmt::Debug + Send {
     /// Who runs a call that was begun and has not ended.
     fn lease(&self, _call: &CallId) -> Result<Lease, BackendError> {
         Ok(Lease::Unshared)
+    }
+
+    /// The lease of whoever has it open, on all that it has begun.
+    fn host_lease(&self) -> HostLease {
+        HostLease::default()
     }
 
     /// Takes over, with the pen, the calls of every host whose lease has run out: what it commits from then on is refused.

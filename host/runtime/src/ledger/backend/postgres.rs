@@ -22,6 +22,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use zeroize::Zeroizing;
 
+use crate::lease::HostLease;
 use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
@@ -45,6 +46,7 @@ use crate::ledger::backend::postgres::link::Work;
 pub mod address;
 mod connect;
 mod error;
+pub mod head;
 mod link;
 mod schema;
 mod sql;
@@ -164,6 +166,10 @@ impl Backend for PostgresBackend {
             Some((false, false)) => Lease::Overdue,
             Some((false, true)) => Lease::Held,
         })
+    }
+
+    fn host_lease(&self) -> HostLease {
+        self.link.lease()
     }
 
     fn take_over(&mut self) -> Result<(), BackendError> {

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::io;
 use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -22,6 +23,9 @@ use tokio_postgres::Row;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
+use crate::descriptors;
+use crate::lease::HostLease;
+use crate::lease::Moment;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::postgres::Access;
@@ -34,7 +38,7 @@ use crate::ledger::backend::postgres::write::Place;
 use crate::ledger::backend::postgres::write::write;
 
 /// How long a piece of work may take, and one that writes a whole table anew.
-const WORK_TIME: Duration = Duration::from_secs(30);
+pub(super) const WORK_TIME: Duration = Duration::from_secs(30);
 const SCRUB_TIME: Duration = Duration::from_hours(1);
 /// How long to wait for the pen; somebody who stopped with it loses it before that.
 const PEN_WAIT: Duration = Duration::from_secs(20);
@@ -94,6 +98,7 @@ struct Job {
 #[derive(Debug)]
 pub(super) struct Link {
     jobs: Option<UnboundedSender<Job>>,
+    lease: HostLease,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -102,21 +107,30 @@ impl Link {
     pub(super) fn open(access: Access, purpose: Purpose) -> Result<Self, BackendError> {
         let (jobs, queue) = unbounded_channel();
         let (opened, answer) = sync_channel(1);
+        let lease = HostLease::default();
+        let worker = Worker { access, purpose, session: None, has_read: false, epoch: None, lease: lease.clone() };
+        // CR-33: tokio panics where it finds none.
+        descriptors::left_for_a_runtime().map_err(|error| no_runtime(&error))?;
         let body = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
-                    let _ = opened.send(Err(BackendError::Io(format!("no runtime can be had: {error}"))));
+                    let _ = opened.send(Err(no_runtime(&error)));
                     return;
                 }
             };
-            runtime.block_on(serve(access, purpose, opened, queue));
+            runtime.block_on(serve(worker, opened, queue));
         };
         let thread = thread::Builder::new().name("ledger-postgres".to_owned()).spawn(body);
         let thread = thread.map_err(|error| BackendError::Io(format!("no thread can be had: {error}")))?;
-        let link = Self { jobs: Some(jobs), thread: Some(thread) };
+        let link = Self { jobs: Some(jobs), lease, thread: Some(thread) };
         answer.recv().unwrap_or_else(|_| Err(ended()))?;
         Ok(link)
+    }
+
+    /// The lease of this host on what it has begun.
+    pub(super) fn lease(&self) -> HostLease {
+        self.lease.clone()
     }
 
     /// Has a piece of work done.
@@ -140,24 +154,24 @@ impl Drop for Link {
     }
 }
 
+pub(super) fn no_runtime(error: &io::Error) -> BackendError {
+    BackendError::Io(format!("no connection to its database can be begun: {error}"))
+}
+
 fn ended() -> BackendError {
     BackendError::Other("the thread of its connection has ended".to_owned())
 }
 
-async fn serve(
-    access: Access,
-    purpose: Purpose,
-    opened: SyncSender<Result<(), BackendError>>,
-    mut queue: UnboundedReceiver<Job>,
-) {
-    let mut worker = Worker { access, purpose, session: None, has_read: false, epoch: None };
+async fn serve(mut worker: Worker, opened: SyncSender<Result<(), BackendError>>, mut queue: UnboundedReceiver<Job>) {
     let first = in_time(WORK_TIME, worker.session()).await.map(|_| ());
     let failed = first.is_err();
     let _ = opened.send(first);
     if failed {
         return;
     }
-    worker.purpose = if purpose == Purpose::Create { Purpose::Write } else { purpose };
+    if worker.purpose == Purpose::Create {
+        worker.purpose = Purpose::Write;
+    }
     let mut due = Instant::now() + RENEW_TIME;
     loop {
         match tokio::time::timeout_at(due.into(), queue.recv()).await {
@@ -177,7 +191,10 @@ async fn serve(
     worker.leave().await;
 }
 
-async fn in_time<T>(time: Duration, work: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+pub(super) async fn in_time<T>(
+    time: Duration,
+    work: impl Future<Output = Result<T, BackendError>>,
+) -> Result<T, BackendError> {
     let late = || BackendError::Lost(format!("it did not answer within {} seconds", time.as_secs()));
     tokio::time::timeout(time, work).await.unwrap_or_else(|_| Err(late()))
 }
@@ -190,6 +207,8 @@ struct Worker {
     has_read: bool,
     /// What this host has entered as. It is for good: a host that was taken over does not come back as another.
     epoch: Option<i64>,
+    /// What others are told of it, who run calls.
+    lease: HostLease,
 }
 
 impl Worker {
@@ -239,7 +258,7 @@ impl Worker {
         if self.purpose == Purpose::Read {
             return Err(BackendError::ReadOnly);
         }
-        let entered = self.epoch;
+        let (entered, lease) = (self.epoch, self.lease.clone());
         let session = self.session().await?;
         let started = Instant::now();
         loop {
@@ -249,13 +268,13 @@ impl Worker {
             }
             // Whoever waits is there.
             if let Some(epoch) = entered {
-                session.number(sql::RENEW, &[Box::new(epoch)]).await?;
+                session.renew(epoch, &lease).await?;
             }
         }
         session.has_pen = true;
         let epoch = match entered {
-            None => session.number(sql::ENTER, &[]).await?,
-            Some(epoch) => session.number(sql::RENEW, &[Box::new(epoch)]).await?,
+            None => session.enter(&lease).await?,
+            Some(epoch) => session.renew(epoch, &lease).await?,
         };
         let batches = session.number(sql::BATCHES, &[]).await?;
         let is_news = session.seen.is_none() || session.seen != batches;
@@ -280,16 +299,15 @@ impl Worker {
 
     /// The session, if it has the pen. One that has taken the place of another does not.
     fn with_pen(&mut self) -> Result<(&mut Session, i64), BackendError> {
-        let session = self.session.as_mut().filter(|session| session.has_pen && !session.client.is_closed());
+        let session = self.session.as_mut().filter(|session| session.has_pen && !session.is_closed());
         session.zip(self.epoch).ok_or_else(|| BackendError::Lost("and the pen is lost with it".to_owned()))
     }
 
     /// Says that this host is there, so that nobody takes over its calls. If it can't be said, taking the pen tells.
     async fn renew(&mut self) {
         if let Some(epoch) = self.epoch {
-            let renewed = in_time(WORK_TIME, async {
-                self.session().await?.rows(sql::RENEW, &[Box::new(epoch)]).await.map(|_| ())
-            });
+            let lease = self.lease.clone();
+            let renewed = in_time(WORK_TIME, async { self.session().await?.renew(epoch, &lease).await });
             if renewed.await.is_err() {
                 self.leave().await;
             }
@@ -305,7 +323,7 @@ impl Worker {
 
     /// The session there is, or a new one.
     async fn session(&mut self) -> Result<&mut Session, BackendError> {
-        if self.session.as_ref().is_none_or(|session| session.client.is_closed()) {
+        if self.session.as_ref().is_none_or(Session::is_closed) {
             self.session = None;
             if self.purpose == Purpose::Read && std::mem::replace(&mut self.has_read, true) {
                 return Err(BackendError::Lost("what was read of it was as of another moment".to_owned()));
@@ -318,9 +336,8 @@ impl Worker {
     }
 
     async fn leave(&mut self) {
-        if let Some(Session { client, driver, .. }) = self.session.take() {
-            drop(client);
-            let _ = tokio::time::timeout(GOODBYE_TIME, driver).await;
+        if let Some(session) = self.session.take() {
+            session.leave().await;
         }
     }
 }
@@ -342,6 +359,17 @@ impl Session {
         Self { client, driver, statements: HashMap::new(), has_pen: false, seen: None }
     }
 
+    /// Whether nothing can be asked any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Ends the connection, and with it whatever the server holds for it.
+    pub(super) async fn leave(self) {
+        drop(self.client);
+        let _ = tokio::time::timeout(GOODBYE_TIME, self.driver).await;
+    }
+
     /// Asks something, or does something, with parameters.
     pub(super) async fn rows(&mut self, sql: &'static str, params: &[Param]) -> Result<Vec<Row>, BackendError> {
         let statement = self.statement(sql).await?;
@@ -352,6 +380,25 @@ impl Session {
     /// The number in the first column of the first row.
     async fn number(&mut self, sql: &'static str, params: &[Param]) -> Result<Option<i64>, BackendError> {
         self.rows(sql, params).await?.first().map(|row| column(row, 0)).transpose()
+    }
+
+    /// Enters as a host: the epoch it has from now on.
+    async fn enter(&mut self, lease: &HostLease) -> Result<Option<i64>, BackendError> {
+        let asked = Moment::now();
+        let epoch = self.number(sql::ENTER, &[]).await?;
+        lease.renewed(asked);
+        Ok(epoch)
+    }
+
+    /// Says that a host is there; none if it was taken over.
+    async fn renew(&mut self, epoch: i64, lease: &HostLease) -> Result<Option<i64>, BackendError> {
+        let asked = Moment::now();
+        let renewed = self.number(sql::RENEW, &[Box::new(epoch)]).await?;
+        match renewed {
+            Some(_) => lease.renewed(asked),
+            None => lease.lose(),
+        }
+        Ok(renewed)
     }
 
     /// Does something without parameters, as it stands.

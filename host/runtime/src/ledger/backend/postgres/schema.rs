@@ -20,27 +20,13 @@ pub(super) async fn prepare(session: &mut Session, purpose: Purpose, access: &Ac
     if purpose == Purpose::Read {
         session.execute_plainly(sql::READ_ONLY).await?;
     }
-    let server = one(session, sql::SERVER).await?;
-    if column::<i64>(&server, 0)? < SERVER_VERSION_MIN {
-        return Err(refused("its server is older than version 14"));
-    }
-    if purpose != Purpose::Read {
-        // Durability: what such a server calls committed may be gone after a power cut.
-        if !column::<bool>(&server, 1)? {
-            return Err(refused("its server was told not to sync: `fsync` and `full_page_writes` have to be on"));
-        }
-        if column::<bool>(&server, 2)? {
-            return Err(BackendError::ReadOnly);
-        }
+    check_server(session, purpose, access).await?;
+    if purpose == Purpose::Create {
+        make(session).await?;
     }
     let has_log = column::<bool>(&one(session, sql::HAS_LOG).await?, 0)?;
-    match (has_log, purpose) {
-        (false, Purpose::Create) => {
-            session.execute_plainly(sql::SCHEMA).await?;
-            return migrate(session, 1).await;
-        }
-        (false, Purpose::Read | Purpose::Write) => return Err(refused("it holds no log")),
-        (true, _) => {}
+    if !has_log {
+        return Err(refused("it holds no log"));
     }
     let head = one(session, sql::VERSION).await?;
     let (version, length) = (column::<i64>(&head, 0)?, column::<i64>(&head, 1)?);
@@ -56,6 +42,34 @@ pub(super) async fn prepare(session: &mut Session, purpose: Purpose, access: &Ac
         return Err(refused("it holds a log already"));
     }
     if purpose == Purpose::Read { Ok(()) } else { migrate(session, version).await }
+}
+
+/// Makes what holds a log, unless it is there. Two may begin to at the same time.
+async fn make(session: &mut Session) -> Result<(), BackendError> {
+    session.execute_plainly(sql::BEGIN_TO_MAKE).await?;
+    if !column::<bool>(&one(session, sql::HAS_LOG).await?, 0)? {
+        session.execute_plainly(sql::SCHEMA).await?;
+    }
+    session.execute_plainly("COMMIT").await
+}
+
+/// Whether a server can be trusted with what is opened for this purpose.
+pub(super) async fn check_server(session: &mut Session, purpose: Purpose, access: &Access) -> Result<(), BackendError> {
+    let refused = |why: &str| unusable(&access.address, why);
+    let server = one(session, sql::SERVER).await?;
+    if column::<i64>(&server, 0)? < SERVER_VERSION_MIN {
+        return Err(refused("its server is older than version 14"));
+    }
+    if purpose != Purpose::Read {
+        // Durability: what such a server calls committed may be gone after a power cut.
+        if !column::<bool>(&server, 1)? {
+            return Err(refused("its server was told not to sync: `fsync` and `full_page_writes` have to be on"));
+        }
+        if column::<bool>(&server, 2)? {
+            return Err(BackendError::ReadOnly);
+        }
+    }
+    Ok(())
 }
 
 /// Brings a schema up, a transaction for each version, by statements that only add.

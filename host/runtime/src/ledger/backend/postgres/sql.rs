@@ -77,8 +77,10 @@ DELETE FROM ringfence.hosts h WHERE is_fenced AND expires < clock_timestamp() - 
 COMMIT
 ";
 
+/// Whoever makes a log waits for whoever makes one at the same time, and looks then.
+pub(super) const BEGIN_TO_MAKE: &str = "BEGIN; SELECT pg_advisory_xact_lock(1380338737)";
+
 pub(super) const SCHEMA: &str = "
-BEGIN;
 CREATE SCHEMA IF NOT EXISTS ringfence;
 CREATE TABLE ringfence.head (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -127,7 +129,6 @@ CREATE TABLE ringfence.facts (
     value bytea NOT NULL,
     PRIMARY KEY (kind, key)
 );
-COMMIT;
 ";
 
 pub(super) const LAST_ENTRY: &str = "SELECT idx, hash, bytes FROM ringfence.entries ORDER BY idx DESC LIMIT 1";
@@ -180,6 +181,38 @@ pub(super) const PUT_FACT: &str = "\
 pub(super) const REMOVE_FACT: &str = "DELETE FROM ringfence.facts WHERE kind = $1 AND key = $2";
 pub(super) const PUT_CHECKPOINT: &str = "\
     INSERT INTO ringfence.checkpoints (size, note) VALUES ($1, $2) ON CONFLICT (size) DO UPDATE SET note = excluded.note";
+
+/// The version of the table of heads, which stands with each of them.
+pub(super) const HEADS_VERSION: i64 = 1;
+
+pub(super) const HAS_HEADS: &str = "SELECT to_regclass('ringfence_heads.heads') IS NOT NULL";
+/// Its number is `RFH1`. Whoever comes second waits, and finds that there is nothing left to do.
+pub(super) const MAKE_HEADS: &str = "
+DO $$ BEGIN
+    PERFORM pg_advisory_xact_lock(1380337713);
+    IF to_regclass('ringfence_heads.heads') IS NULL THEN
+        CREATE SCHEMA IF NOT EXISTS ringfence_heads;
+        CREATE TABLE ringfence_heads.heads (
+            origin text COLLATE \"C\" PRIMARY KEY,
+            version bigint NOT NULL,
+            note text NOT NULL
+        );
+    END IF;
+END $$
+";
+pub(super) const HEAD: &str = "\
+    SELECT version, CASE WHEN octet_length(note) <= $2 THEN note END FROM ringfence_heads.heads WHERE origin = $1";
+/// A head of a log that had none, and one in the place of another: each compares and swaps in one statement.
+pub(super) const PUT_HEAD: &str = "\
+    INSERT INTO ringfence_heads.heads (origin, version, note) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING \
+    RETURNING version";
+pub(super) const SWAP_HEAD: &str = "\
+    UPDATE ringfence_heads.heads SET note = $3 WHERE origin = $1 AND version = $2 AND note = $4 RETURNING version";
+/// Like the pen, it goes with the connection, and a connection that has it and says nothing ends.
+pub(super) const MIND_SILENCE: &str = "SET idle_session_timeout = '10s'";
+pub(super) const ALLOW_SILENCE: &str = "SET idle_session_timeout = 0";
+pub(super) const HOLD_HEAD: &str = "SELECT pg_advisory_lock(hashtextextended($1, 1380337713))";
+pub(super) const RELEASE_HEAD: &str = "SELECT pg_advisory_unlock(hashtextextended($1, 1380337713))";
 
 /// Deleted rows stay where they were until their table is written anew.
 pub(super) const SCRUB: &str = "VACUUM (FULL) ringfence.contents";

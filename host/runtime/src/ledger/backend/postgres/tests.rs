@@ -33,6 +33,8 @@ use crate::ledger::fixture::make;
 use crate::ledger::fixture::verified;
 use crate::ledger::recovery::settle;
 
+mod sharing;
+
 /// How a database is reached.
 pub(crate) fn access(database: &Database) -> Access {
     access_by(&database.url(), database.password())

@@ -1,0 +1,68 @@
+//! Where the head of a home's log is: a file, or a database that is not the log's.
+//!
+//! Owns that choice, and how commands that only look read the head. They read it before they open the log: what others
+//! append meanwhile makes the log longer than its head, and never the other way round.
+
+use std::fs;
+use std::io;
+
+use ringfence_model::encoding;
+use ringfence_model::entry::Body;
+use ringfence_runtime::ledger::LedgerError;
+use ringfence_runtime::sequencer;
+use ringfence_runtime::sequencer::HeadPlace;
+
+use crate::config::HeadConfig;
+use crate::error::CommandError;
+use crate::home::Home;
+use crate::home::HomeError;
+use crate::log_store;
+use crate::log_store::Entrance;
+
+/// The variable that the password of the head's server may stand in.
+const PASSWORD_VARIABLE: &str = "RINGFENCE_HEAD_PASSWORD";
+
+/// Where the newest checkpoint of a home's log is kept a second time.
+pub fn place(home: &Home) -> Result<HeadPlace, HomeError> {
+    let table = &home.config().log;
+    let address = match &table.head {
+        None => return Ok(HeadPlace::File(home.folder().join("log.head"))),
+        Some(HeadConfig::File(path)) => return Ok(HeadPlace::File(home.folder().join(path))),
+        Some(HeadConfig::Database(address)) => address,
+    };
+    if table.store.as_ref() == Some(address) {
+        return Err(HomeError::HeadBesideLog(address.to_string()));
+    }
+    let entrance = Entrance {
+        address,
+        password_file: table.head_password_file.as_deref(),
+        password_variable: PASSWORD_VARIABLE,
+        roots: table.head_roots.as_deref(),
+    };
+    Ok(HeadPlace::Database(Box::new(log_store::access(home, &entrance)?)))
+}
+
+/// The newest checkpoint as the second place has it; none if there is none.
+pub fn read(home: &Home) -> Result<Option<Vec<u8>>, CommandError> {
+    match place(home)? {
+        HeadPlace::File(path) => match fs::read(&path) {
+            Ok(head) => Ok(Some(head)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(CommandError::file(&path, &error)),
+        },
+        place @ HeadPlace::Database(_) => {
+            let Some(origin) = origin(home)? else { return Ok(None) };
+            Ok(sequencer::read_head(place, &origin)?.map(String::into_bytes))
+        }
+    }
+}
+
+/// What the log says that it is called. A log that is damaged there has no head, which is a finding like any other.
+fn origin(home: &Home) -> Result<Option<String>, CommandError> {
+    let first = home.backend_read_only()?.entry(0).map_err(LedgerError::from)?;
+    let first = first.and_then(|stored| encoding::decode(&stored.bytes).ok());
+    Ok(first.and_then(|entry| match entry.body {
+        Body::Opened(opened) => Some(opened.origin),
+        _ => None,
+    }))
+}

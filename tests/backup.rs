@@ -1,0 +1,185 @@
+//! Backups of a log in a database, and what is made of them: a home that verifies, or nothing.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::thread;
+
+use ringfence_artifacts::TOOL_ECHO;
+
+use crate::harness::Home;
+use crate::harness::Ran;
+use crate::harness::postgres::Database;
+use crate::harness::ringfence;
+use crate::record::effect;
+use crate::record::effects;
+use crate::record::rw;
+
+const CALL: [&str; 7] = ["run", TOOL_ECHO, "string", "--input", r#"{"value":"hi"}"#, "--idempotency-key", "k"];
+
+/// Where a home keeps what is no home yet.
+struct Places {
+    backup: PathBuf,
+    homes: PathBuf,
+    restored: PathBuf,
+}
+
+fn places(home: &Home) -> Places {
+    let homes = home.folder("homes");
+    Places { backup: home.folder("backups").join("one"), restored: homes.join("restored"), homes }
+}
+
+fn restore(places: &Places, more: &[&str]) -> Ran {
+    let backup = places.backup.to_str().expect("text");
+    ringfence(&places.restored, ["restore", backup].iter().chain(more), b"")
+}
+
+fn key_of(home: &Home) -> String {
+    home.entries()[0]["body"]["key"].as_str().expect("a key").to_owned()
+}
+
+fn entries(home: &Path) -> String {
+    let export = ringfence(home, ["log", "export"], b"");
+    export.code(0);
+    export.text()
+}
+
+#[test]
+fn backup_of_a_database_makes_a_home() {
+    // AUD-13: what every host has written, its contents, keys and checkpoints; and from then on it is its own.
+    let database = Database::new();
+    let first = Home::made_with(&["--store", &database.url()]);
+    let second = first.on_another_host();
+    let (tool, work) = (effect(&first, ""), first.folder("work"));
+    let dir = rw(&work);
+    let write = ["run", &tool, "--ring", "2", "--idempotency-key", "w", "--dir", &dir];
+    first.run(CALL).code(0);
+    second.run(write).code(0);
+    let places = places(&first);
+    first.run(["backup".as_ref(), places.backup.as_os_str()]).code(0).says("it holds the keys");
+    let names = fs::read_dir(&places.backup).expect("a folder").map(|file| file.expect("a file").file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().contains("sqlite-")), "{:?}", places.backup);
+    let ran = restore(&places, &[]);
+    ran.code(0).says("the log was in the database `postgres://");
+    let run = |args: &[&str]| ringfence(&places.restored, args, b"");
+    let verified = run(&["log", "verify"]);
+    verified.code(0);
+    assert!(verified.text().contains("intact: 5 entries, 5 under a signed checkpoint"), "{}", verified.text());
+    assert_eq!(entries(&places.restored), entries(&first.path()));
+    // What is on record under a key is answered, contents and all, and has its effect no second time.
+    assert_eq!(run(&CALL).code(0).text(), "hi\n");
+    run(&write).code(0);
+    assert_eq!(effects(&work), 1);
+    run(&["run", TOOL_ECHO, "string", "--input", r#"{"value":"more"}"#]).code(0);
+    run(&["log", "verify"]).code(0);
+    assert_eq!(database.sql("SELECT length FROM ringfence.head"), "5", "the copy writes to the database");
+    second.is_well();
+}
+
+#[test]
+fn backup_is_taken_while_others_write() {
+    // AUD-13: as of one moment, whatever is committed meanwhile.
+    let database = Database::new();
+    let home = Home::made_with(&["--store", &database.url()]);
+    let other = home.on_another_host();
+    home.run(CALL).code(0);
+    let sizes = thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            for number in 0..12 {
+                let input = format!(r#"{{"value":"{number}"}}"#);
+                other.run(["run", TOOL_ECHO, "string", "--input", &input]).code(0);
+            }
+        });
+        let mut sizes = Vec::new();
+        while sizes.len() < 3 || !writing.is_finished() {
+            let Places { homes, .. } = places(&home);
+            let number = sizes.len();
+            let backup = home.folder("backups").join(number.to_string());
+            let places = Places { backup, restored: homes.join(number.to_string()), homes };
+            home.run(["backup".as_ref(), places.backup.as_os_str()]).code(0);
+            restore(&places, &[]).code(0);
+            ringfence(&places.restored, ["log", "verify"], b"").code(0);
+            sizes.push(entries(&places.restored).lines().count());
+        }
+        writing.join().expect("an end");
+        sizes
+    });
+    println!("{sizes:?}");
+    assert!(sizes.is_sorted() && sizes.first() < sizes.last(), "{sizes:?}");
+}
+
+#[test]
+fn restored_log_goes_where_it_is_told() {
+    let (database, taken) = (Database::new(), Database::new());
+    Home::made_with(&["--store", &taken.url()]);
+    for home in [Home::new(), Home::made_with(&["--store", &database.url()])] {
+        home.run(CALL).code(0);
+        let places = places(&home);
+        home.run(["backup".as_ref(), places.backup.as_os_str()]).code(0);
+        let refused = restore(&places, &["--store", &taken.url()]);
+        refused.code(1).fails_well().says("it holds a log already");
+        assert_eq!(fs::read_dir(&places.homes).expect("a folder").count(), 0, "nothing is left");
+        let target = Database::new();
+        restore(&places, &["--store", &target.url()]).code(0);
+        assert!(!places.restored.join("log.sqlite").exists());
+        assert_eq!(entries(&places.restored), entries(&home.path()));
+        assert_eq!(target.sql("SELECT length FROM ringfence.head"), "3");
+        let again = ringfence(&places.restored, CALL, b"");
+        assert_eq!(again.code(0).text(), "hi\n");
+        ringfence(&places.restored, ["run", TOOL_ECHO, "nothing"], b"").code(0);
+        ringfence(&places.restored, ["log", "verify"], b"").code(0);
+        assert_eq!(target.sql("SELECT length FROM ringfence.head"), "5");
+    }
+}
+
+#[test]
+fn backup_is_verified_by_the_key_that_is_named() {
+    // AUD-09: a whole home of somebody else's, under the same name and in the same form, is not the log that is meant.
+    let database = Database::new();
+    let home = Home::made_with(&["--store", &database.url()]);
+    home.run(CALL).code(0);
+    let stranger = Home::new();
+    stranger.run(CALL).code(0);
+    let (places, strangers) = (places(&home), places(&stranger));
+    home.run(["backup".as_ref(), places.backup.as_os_str()]).code(0);
+    stranger.run(["backup".as_ref(), strangers.backup.as_os_str()]).code(0);
+    let key = key_of(&home);
+    assert_ne!(key, key_of(&stranger));
+    let refused = restore(&strangers, &["--key", &key]);
+    refused.code(5).fails_well().says("does not verify");
+    assert_eq!(fs::read_dir(&strangers.homes).expect("a folder").count(), 0, "nothing is left");
+    // By itself it is whole, which is why the key is asked for.
+    restore(&strangers, &[]).code(0);
+    restore(&places, &["--key", &key]).code(0);
+    restore(&places, &["--key", "nonsense"]).code(2).fails_well();
+}
+
+#[test]
+fn damage_in_a_database_is_restored_nowhere() {
+    // AUD-01, AUD-13: what is backed up is what there is, and what is restored has been verified.
+    let database = Database::new();
+    let home = Home::made_with(&["--store", &database.url()]);
+    home.run(CALL).code(0);
+    database.sql("UPDATE ringfence.entries SET bytes = bytes || '\\x20' WHERE idx = 1");
+    let places = places(&home);
+    home.run(["backup".as_ref(), places.backup.as_os_str()]).code(0);
+    restore(&places, &[]).code(5).fails_well().says("entry 1");
+    assert_eq!(fs::read_dir(&places.homes).expect("a folder").count(), 0, "nothing is left");
+}
+
+#[test]
+fn backup_without_keys_holds_no_password() {
+    // SEC-04
+    let database = Database::new();
+    let home = Home::made_with(&["--store", &database.url()]);
+    let file = home.path().join("store.password");
+    fs::write(&file, database.password().expect("a password")).expect("a file");
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
+    home.configure(&format!("[log]\nstore = '{}'\nstore-password-file = 'store.password'\n", database.network_url()));
+    home.run(CALL).code(0);
+    let places = places(&home);
+    home.run(["backup".as_ref(), "--without-keys".as_ref(), places.backup.as_os_str()]).code(0);
+    assert!(!places.backup.join("keys").exists() && !places.backup.join("store.password").exists());
+    let ran = restore(&places, &["--key", &key_of(&home)]);
+    ran.code(0).says("held no keys");
+}
