@@ -5,6 +5,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// Which modules of the runtime each one may use. What is not listed, it may not.
+#[rustfmt::skip]
 const RUNTIME: &[(&str, &[&str])] = &[
     ("descriptors", &[]),
     ("egress", &[]),
@@ -19,22 +20,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ("policy", &["engine", "sandbox", "toolbox"]),
     ("session", &["host", "ledger", "pipeline", "sandbox", "toolbox"]),
     ("pipeline", &["egress", "engine", "gate", "host", "ledger", "policy", "sandbox", "session", "toolbox"]),
-    (
-        "host",
-        &[
-            "egress",
-            "engine",
-            "gate",
-            "halt",
-            "lease",
-            "ledger",
-            "pipeline",
-            "policy",
-            "sandbox",
-            "sequencer",
-            "toolbox",
-        ],
-    ),
+    ("host", &["egress", "engine", "gate", "halt", "lease", "ledger", "pipeline", "policy", "sandbox", "sequencer", "toolbox"]),
     ("bench", &["egress", "engine", "gate", "host", "ledger", "policy", "sandbox", "sequencer", "toolbox"]),
 ];
 

@@ -163,7 +163,7 @@ fn damage_in_a_database_is_restored_nowhere() {
     database.sql("UPDATE ringfence.entries SET bytes = bytes || '\\x20' WHERE idx = 1");
     let places = places(&home);
     home.run(["backup".as_ref(), places.backup.as_os_str()]).code(0);
-    restore(&places, &[]).code(5).fails_well().says("entry 1");
+    restore(&places, &[]).code(5).fails_well().says("entry `1`");
     assert_eq!(fs::read_dir(&places.homes).expect("a folder").count(), 0, "nothing is left");
 }
 

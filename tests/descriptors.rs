@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use ringfence_artifacts::TOOL_ECHO;
+use ringfence_artifacts::TOOL_FILES;
 
 use crate::harness::Home;
 use crate::harness::Ran;
@@ -52,7 +53,9 @@ fn few_descriptors_end_in_an_error() {
     home.run(CALL).code(0);
     let work = home.folder("work");
     let dir = format!("{}::/work:rw", work.display());
-    let write = [&CALL[..], &["--ring", "2", "--dir", &dir]].concat();
+    let input = r#"{"path":"/work/a","content":"x"}"#;
+    let write = ["run", TOOL_FILES, "write", "--ring", "2", "--input", input, "--dir", &dir];
+    home.run(write).code(0);
     let commands: [&[&str]; 7] = [
         &CALL,
         &write,

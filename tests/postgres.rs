@@ -184,7 +184,7 @@ fn two_homes_made_at_once_make_one_log() {
         let well: Vec<_> = made.iter().zip(&homes).filter(|(ran, _)| ran.code == 0).collect();
         let [(_, home)] = well[..] else { panic!("not one of them: {made:?}") };
         let refused = made.iter().find(|ran| ran.code != 0).expect("the other");
-        refused.code(1).fails_well().says("it holds a log already");
+        refused.code(1).fails_well().says("holds a log already");
         assert_eq!(database.sql("SELECT length FROM ringfence.head"), "1");
         home.is_well();
     }
