@@ -9,6 +9,7 @@ mod approvals;
 mod arch;
 mod backup;
 mod bad_input;
+mod bench;
 mod build;
 mod builtin_policies;
 mod call;
