@@ -358,7 +358,7 @@ impl Home {
     }
 
     /// Folders that are never granted to a tool: the home, where the head is kept, and where policies,
-    /// secrets and certificates are read from.
+    /// secrets, certificates and their keys, and headers for a collector are read from.
     pub fn state_folders(&self) -> Result<Vec<String>, HomeError> {
         let tables = self.config.policies.iter().flatten().map(|(_, table)| table);
         let policies = tables.flat_map(|table| table.component.iter().chain(&table.cases));
@@ -367,11 +367,15 @@ impl Home {
         let log = [&log.store_password_file, &log.store_roots, &log.head_password_file, &log.head_roots];
         let components = policies.chain(secrets).chain(&self.config.egress.roots).chain(log.into_iter().flatten());
         let components = components.map(|file| self.folder.join(file));
+        // Who can write what the server goes by is whoever they like, and who can read its key is the server.
+        let (server, telemetry) = (&self.config.server, &self.config.telemetry);
+        let tls = server.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key].into_iter().chain(&tls.client_roots));
+        let served = tls.chain(&telemetry.headers_file).chain(&telemetry.roots).map(|file| self.folder.join(file));
         let head = match log_head::place(self)? {
             HeadPlace::File(path) => Some(path),
             HeadPlace::Database(_) => None,
         };
-        let files = components.chain(head);
+        let files = components.chain(served).chain(head);
         let folders = files.filter_map(|file| file.parent().map(Path::to_owned)).chain([self.folder.clone()]);
         folders
             .map(|folder| match folder.canonicalize().map(PathBuf::into_os_string).map(OsString::into_string) {

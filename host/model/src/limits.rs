@@ -315,7 +315,7 @@ pub const JSON_VALUE_BYTES: usize = 200;
 pub const HTTP_VALUES_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Bytes of the values of one principal's bodies.
 pub const HTTP_VALUES_BYTES_PER_PRINCIPAL_MAX: usize = HTTP_VALUES_BYTES_MAX / 4;
-/// Connections of these that have not agreed on TLS yet.
+/// Connections of these that have not agreed on TLS yet; of more, the oldest is hung up on.
 pub const HTTP_HANDSHAKES_MAX: usize = HTTP_CONNECTIONS_MAX / 4;
 /// Milliseconds that agreeing on TLS may take.
 pub const HTTP_HANDSHAKE_MS_MAX: u64 = 10_000;
@@ -323,6 +323,8 @@ pub const HTTP_HANDSHAKE_MS_MAX: u64 = 10_000;
 pub const CERTIFICATE_NAMES_MAX: usize = 64;
 /// Bytes of such a name.
 pub const CERTIFICATE_NAME_BYTES_MAX: usize = 2_048;
+/// Milliseconds for which a certificate that is believed is not looked at again.
+pub const CERTIFICATE_BELIEVED_MS: u64 = 10_000;
 /// Calls that wait to be told of to a collector of telemetry; later ones are not told of.
 pub const TELEMETRY_CALLS_QUEUED_MAX: usize = 2_048;
 /// Calls that a collector is told of at a time.

@@ -89,7 +89,7 @@ pub(super) async fn events(admitted: Admitted) -> Handled {
             "the log has {entries} entries: nothing can be seen after what is not there"
         )));
     }
-    let (feed, response) = stream::open(&admitted.server, held(&admitted)?)?;
+    let (feed, response) = stream::open(&admitted.server, held(&admitted)?, admitted.peer.as_ref())?;
     let grown = admitted.server.service().grown();
     let follower = Follower { feed, next: from.unwrap_or(entries), grown, spoken: Instant::now() };
     tokio::spawn(async move {

@@ -39,7 +39,7 @@ use crate::http::routes::Route;
 use crate::http::token::Holder;
 
 /// Answers a request of whoever is at the other end, if they have shown who they are.
-pub(super) async fn answer(server: &Arc<Server>, peer: Option<&Peer>, request: Request<Incoming>) -> Response {
+pub(super) async fn answer(server: &Arc<Server>, peer: Option<&Arc<Peer>>, request: Request<Incoming>) -> Response {
     let started = Instant::now();
     let found = routes::find(request.method(), request.uri().path());
     let name = match &found {
@@ -66,7 +66,7 @@ async fn within(wall_ms: u64, run: Run) -> Result<Response, Problem> {
 #[derive(Clone, Copy)]
 struct Sender<'s> {
     server: &'s Arc<Server>,
-    peer: Option<&'s Peer>,
+    peer: Option<&'s Arc<Peer>>,
 }
 
 /// Lets a request through to its handler, as far as starting it.
@@ -92,7 +92,8 @@ async fn admitted(sender: Sender<'_>, request: Request<Incoming>, found: Found) 
             (body, Some(Arc::new(place)))
         }
     };
-    let admitted = Admitted { server: Arc::clone(server), holder, id, query, place, headers: parts.headers, body };
+    let (server, peer) = (Arc::clone(server), sender.peer.cloned());
+    let admitted = Admitted { server, holder, peer, id, query, place, headers: parts.headers, body };
     Ok(((route.handler)(admitted), route.wall_ms))
 }
 
@@ -173,14 +174,14 @@ impl Sender<'_> {
         if self.peer.is_some_and(|peer| !self.server.believes(peer)) {
             return None;
         }
-        let named = self.peer.and_then(|peer| tokens.named(peer.names()));
+        let names = self.peer.map(|peer| peer.names()).unwrap_or_default();
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let holder = match (values.next(), values.next()) {
-            (None, _) => named?,
+            (None, _) => tokens.named(names)?,
             (Some(value), None) => tokens.holder(bearer(value)?)?,
             (Some(_), Some(_)) => return None,
         };
-        named.is_none_or(|named| named.principal == holder.principal).then(|| holder.clone())
+        tokens.are_at_most(names, &holder.principal).then(|| holder.clone())
     }
 }
 

@@ -4,9 +4,12 @@
 //! Told to stop, it takes no more connections, lets calls end whether or not somebody still waits for them, and leaves
 //! when the record tells of each. It doesn't wait long for anybody to read.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -20,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::http::Server;
@@ -80,28 +84,45 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: impl Future
 /// How many connections there may be, and how many of them may be about to agree on TLS.
 struct Places {
     connections: Arc<Semaphore>,
-    handshakes: Option<Arc<Semaphore>>,
+    handshakes: Option<Handshakes>,
 }
 
 /// What a connection takes.
 struct Place {
     _connection: OwnedSemaphorePermit,
-    /// Given back once both ends have agreed: whoever never does takes no room from those who have.
-    handshake: Option<OwnedSemaphorePermit>,
+    /// Let go of once both ends have agreed: whoever never does takes no room from those who have. It ends by itself when
+    /// somebody else has been given it.
+    handshake: Option<oneshot::Receiver<()>>,
+}
+
+/// Connections that are about to agree on TLS, the oldest first. Nobody waits for one of them: a few that never say a word
+/// would keep everybody else from being taken.
+struct Handshakes {
+    places: usize,
+    begun: Mutex<VecDeque<oneshot::Sender<()>>>,
+}
+
+impl Handshakes {
+    fn new(places: usize) -> Self {
+        Self { places, begun: Mutex::default() }
+    }
+
+    /// A place, which is that of the oldest if there is no other.
+    fn take(&self) -> oneshot::Receiver<()> {
+        let (place, taken) = oneshot::channel();
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.retain(|place| !place.is_closed());
+        if begun.len() >= self.places {
+            begun.pop_front();
+        }
+        begun.push_back(place);
+        taken
+    }
 }
 
 impl Places {
     fn new(connections: usize, handshakes: Option<usize>) -> Self {
-        let semaphore = |places| Arc::new(Semaphore::new(places));
-        Self { connections: semaphore(connections), handshakes: handshakes.map(semaphore) }
-    }
-
-    async fn take(&self) -> Option<Place> {
-        let handshake = match &self.handshakes {
-            Some(handshakes) => Some(Arc::clone(handshakes).acquire_owned().await.ok()?),
-            None => None,
-        };
-        Some(Place { _connection: Arc::clone(&self.connections).acquire_owned().await.ok()?, handshake })
+        Self { connections: Arc::new(Semaphore::new(connections)), handshakes: handshakes.map(Handshakes::new) }
     }
 }
 
@@ -113,8 +134,10 @@ async fn next(
 ) -> Option<(io::Result<TcpStream>, Place)> {
     let taken = async {
         // Ownership: no connection is taken that there is no place for; the others wait in the system's queue.
-        let place = places.take().await?;
-        Some((listener.accept().await.map(|(stream, _)| stream), place))
+        let connection = Arc::clone(&places.connections).acquire_owned().await.ok()?;
+        let accepted = listener.accept().await.map(|(stream, _)| stream);
+        let handshake = places.handshakes.as_ref().filter(|_| accepted.is_ok()).map(Handshakes::take);
+        Some((accepted, Place { _connection: connection, handshake }))
     };
     tokio::select! {
         biased;
@@ -136,6 +159,7 @@ async fn connected(server: Arc<Server>, stream: TcpStream, mut at: watch::Receiv
     let Some(identity) = server.identity() else { return connection(server, stream, None, at).await };
     let agreed = tokio::select! {
         agreed = agreed(&identity, stream) => agreed,
+        () = given_away(place.handshake.as_mut()) => Err(Handshake::Slow),
         () = reached(&mut at, Stage::Ending) => return,
     };
     drop(place.handshake.take());
@@ -145,6 +169,17 @@ async fn connected(server: Arc<Server>, stream: TcpStream, mut at: watch::Receiv
             connection(server, stream, peer, at).await;
         }
         Err(handshake) => server.metrics.shaken(handshake),
+    }
+}
+
+/// Ends when somebody else has been given a place.
+async fn given_away(handshake: Option<&mut oneshot::Receiver<()>>) {
+    match handshake {
+        // Nothing is ever sent: it is dropped.
+        Some(place) => {
+            let _ = place.await;
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -168,7 +203,7 @@ where
     let peer = peer.map(Arc::new);
     let service = service_fn(move |request| {
         let (server, peer) = (Arc::clone(&server), peer.clone());
-        async move { Ok::<_, Infallible>(gate::answer(&server, peer.as_deref(), request).await) }
+        async move { Ok::<_, Infallible>(gate::answer(&server, peer.as_ref(), request).await) }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -202,12 +237,26 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let _first = TcpStream::connect(address).await.expect("a connection");
         let _second = TcpStream::connect(address).await.expect("a connection");
-        for places in [Places::new(1, None), Places::new(2, Some(1))] {
+        for places in [Places::new(1, None), Places::new(1, Some(1))] {
             let taken = tokio::time::timeout(SOON, next(&listener, &places, std::future::pending())).await;
             let Ok(Some((Ok(_stream), _place))) = taken else { panic!("nothing was taken") };
             let stop = tokio::time::sleep(Duration::from_millis(50));
             let taken = tokio::time::timeout(SOON, next(&listener, &places, stop)).await;
             assert!(matches!(taken, Ok(None)));
         }
+    }
+
+    #[test]
+    fn oldest_handshake_makes_room() {
+        // MAL-07
+        let handshakes = Handshakes::new(2);
+        let (mut first, second) = (handshakes.take(), handshakes.take());
+        assert_eq!(first.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        let mut third = handshakes.take();
+        assert_eq!(first.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        // One that has come to its end has no place to be given away.
+        drop(second);
+        let _fourth = handshakes.take();
+        assert_eq!(third.try_recv(), Err(oneshot::error::TryRecvError::Empty));
     }
 }

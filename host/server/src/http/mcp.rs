@@ -115,7 +115,7 @@ pub(super) fn listen(admitted: &Admitted) -> Result<Response, Problem> {
         let why = format!("`accept` names `{EVENTS}`: nothing else is sent to who listens");
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "caller.accept", why));
     }
-    let (feed, response) = stream::open(&admitted.server, inbound::held(admitted)?)?;
+    let (feed, response) = stream::open(&admitted.server, inbound::held(admitted)?, admitted.peer.as_ref())?;
     tokio::spawn(async move {
         // Whoever is gone comes again, and lists the tools anew.
         let _ = tell(&seat, &feed).await;

@@ -1,11 +1,16 @@
 //! Peers: who is at the other end of a connection, as far as their certificate says so.
 //!
 //! A certificate is known by the names that stand in it, URIs and names of hosts; its subject says nothing here. That it
-//! leads to an authority is found out when a connection is made and again at each request ([`super::tls`]): what has run
-//! out, or whose authority was taken out, opens nothing, however old the connection is.
+//! leads to an authority is found out when a connection is made, again whenever the authorities were read anew, and every few
+//! seconds while it is used ([`super::tls`]): what has run out, or whose authority was taken out, opens nothing and keeps no
+//! stream open, however old the connection is.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
 
 use ringfence_model::limits;
 use rustls::pki_types::CertificateDer;
@@ -84,6 +89,8 @@ pub(super) struct Peer {
     /// What they have sent along to lead to an authority.
     pub(super) intermediates: Vec<CertificateDer<'static>>,
     names: Vec<Name>,
+    /// By what the server believed then, by its number, and when that was found out last.
+    believed: Mutex<Option<(u64, Instant)>>,
 }
 
 impl Peer {
@@ -96,7 +103,19 @@ impl Peer {
         // One that has more of them than anybody needs is known by none.
         let names = if names.len() > limits::CERTIFICATE_NAMES_MAX { Vec::new() } else { names };
         let intermediates = intermediates.iter().map(|one| one.clone().into_owned()).collect();
-        Some(Self { certificate: certificate.clone().into_owned(), intermediates, names })
+        Some(Self { certificate: certificate.clone().into_owned(), intermediates, names, believed: Mutex::default() })
+    }
+
+    /// Whether `believes` holds, which is asked anew where another `identity` was asked, or it is a while ago: what somebody
+    /// sends along to lead to an authority is their own choice, and may take a hundred signatures to look at.
+    pub(super) fn is_believed(&self, identity: u64, believes: impl FnOnce() -> bool) -> bool {
+        let a_while = Duration::from_millis(limits::CERTIFICATE_BELIEVED_MS);
+        let mut believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        if believed.is_some_and(|(by, at)| by == identity && at.elapsed() < a_while) {
+            return true;
+        }
+        *believed = believes().then(|| (identity, Instant::now()));
+        believed.is_some()
     }
 
     /// The names that stand in the certificate.
@@ -133,6 +152,17 @@ mod tests {
         }
         let long = format!("uri:a:{}", "b".repeat(limits::CERTIFICATE_NAME_BYTES_MAX));
         assert!(long.parse::<Name>().is_err());
+    }
+
+    #[test]
+    fn belief_is_of_one_identity() {
+        let certificate = CertificateDer::from(Vec::new());
+        let peer = Peer { certificate, intermediates: Vec::new(), names: Vec::new(), believed: Mutex::default() };
+        assert!(!peer.is_believed(1, || false));
+        assert!(peer.is_believed(1, || true));
+        assert!(peer.is_believed(1, || unreachable!("it was asked just now")));
+        assert!(!peer.is_believed(2, || false), "another asks for itself");
+        assert!(!peer.is_believed(1, || false), "a no is not kept from who asks again");
     }
 
     #[test]

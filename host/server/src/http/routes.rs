@@ -24,6 +24,7 @@ use crate::http::inbound;
 use crate::http::log;
 use crate::http::mcp;
 use crate::http::openapi;
+use crate::http::peer::Peer;
 use crate::http::query::Query;
 use crate::http::room::Place;
 use crate::http::token::AnyOf;
@@ -61,6 +62,8 @@ const OVERSEES: Access = Access::Scope(AnyOf(&[Scope::Audit, Scope::Operate]));
 pub(super) struct Admitted {
     pub(super) server: Arc<Server>,
     pub(super) holder: Option<Holder>,
+    /// Whose certificate its connection was made with.
+    pub(super) peer: Option<Arc<Peer>>,
     /// What stands in the path where the route has `{id}`, or `{path}`.
     pub(super) id: Option<String>,
     pub(super) query: Query,

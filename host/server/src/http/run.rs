@@ -47,7 +47,7 @@ pub(super) fn is_wanted(admitted: &Admitted) -> bool {
 }
 
 pub(super) async fn streamed(admitted: &Admitted, seat: Seat, wish: Wish, offer: Offer) -> Handled {
-    let (feed, response) = stream::open(&admitted.server, held(admitted)?)?;
+    let (feed, response) = stream::open(&admitted.server, held(admitted)?, admitted.peer.as_ref())?;
     let (watcher, mut sights) = watch(limits::SIGHTS_BYTES_MAX);
     let contact = Contact { interrupt: Interrupt::never(), watcher: Some(watcher) };
     let service = Arc::clone(admitted.server.service());

@@ -2,7 +2,7 @@
 //!
 //! What waits for its reader is a few events, each of a bounded size; whoever takes nothing is hung up on by the listener.
 //! A stream has a place of its own for as long as anything is done for it, for its request has been answered by then. It
-//! ends with its token, after an hour at most, and when the server stops, however slowly it is read.
+//! ends with its token and with its certificate, after an hour at most, and when the server stops, however slowly it is read.
 
 use std::io;
 use std::pin::Pin;
@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use crate::http::Problem;
 use crate::http::Response;
 use crate::http::Server;
+use crate::http::peer::Peer;
 use crate::http::respond;
 use crate::http::room::StreamPlace;
 use crate::http::token::Holder;
@@ -42,6 +43,7 @@ pub(super) struct Feed {
     events: mpsc::Sender<Bytes>,
     server: Arc<Server>,
     holder: Holder,
+    peer: Option<Arc<Peer>>,
     ends: Instant,
     _place: Arc<StreamPlace>,
 }
@@ -54,7 +56,11 @@ struct Frames {
 }
 
 /// A stream, and the answer that it is.
-pub(super) fn open(server: &Arc<Server>, holder: &Holder) -> Result<(Feed, Response), Problem> {
+pub(super) fn open(
+    server: &Arc<Server>,
+    holder: &Holder,
+    peer: Option<&Arc<Peer>>,
+) -> Result<(Feed, Response), Problem> {
     let busy = |_| Problem::busy("as many streams are open as there is room for", limits::RETRY_AFTER_MS);
     // Whichever of the two is gone first, the other still costs something.
     let place = Arc::new(server.room.stream(&holder.principal).map_err(busy)?);
@@ -65,7 +71,8 @@ pub(super) fn open(server: &Arc<Server>, holder: &Holder) -> Result<(Feed, Respo
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let ends = Instant::now() + Duration::from_millis(limits::HTTP_STREAM_MS_MAX);
-    let feed = Feed { events: feed, server: Arc::clone(server), holder: holder.clone(), ends, _place: place };
+    let (server, holder, peer) = (Arc::clone(server), holder.clone(), peer.cloned());
+    let feed = Feed { events: feed, server, holder, peer, ends, _place: place };
     Ok((feed, response))
 }
 
@@ -80,7 +87,8 @@ impl Feed {
 
     /// Whether somebody reads, and still may.
     pub(super) fn is_open(&self) -> bool {
-        !self.events.is_closed() && Instant::now() < self.ends && self.server.knows(&self.holder)
+        let is_believed = || self.peer.as_ref().is_none_or(|peer| self.server.believes(peer));
+        !self.events.is_closed() && Instant::now() < self.ends && self.server.knows(&self.holder) && is_believed()
     }
 
     /// Ends when nobody reads any more, or nobody may.

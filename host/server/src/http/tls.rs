@@ -7,6 +7,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use rustls::RootCertStore;
 use rustls::ServerConfig;
@@ -28,6 +30,9 @@ use crate::http::peer::Peer;
 
 /// The protocol that is spoken over TLS, as it is agreed on (ALPN).
 const PROTOCOL: &[u8] = b"http/1.1";
+
+/// The number of the identity that is made next.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// Whether a client has to show a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -65,6 +70,8 @@ pub enum TlsError {
 
 /// What the server shows for itself, and whom it believes.
 pub struct Identity {
+    /// No other in this process has it.
+    number: u64,
     acceptor: TlsAcceptor,
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
@@ -88,7 +95,8 @@ impl Identity {
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok(Self { acceptor: Arc::new(config).into(), clients })
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { number, acceptor: Arc::new(config).into(), clients })
     }
 
     /// Agrees with whoever is at the other end, and finds out who they are if they show a certificate.
@@ -108,7 +116,9 @@ impl Identity {
     /// Whether somebody's certificate leads to an authority that is believed now.
     pub(super) fn believes(&self, peer: &Peer) -> bool {
         let Some(clients) = &self.clients else { return false };
-        clients.verify_client_cert(&peer.certificate, &peer.intermediates, UnixTime::now()).is_ok()
+        peer.is_believed(self.number, || {
+            clients.verify_client_cert(&peer.certificate, &peer.intermediates, UnixTime::now()).is_ok()
+        })
     }
 }
 

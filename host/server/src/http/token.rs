@@ -180,11 +180,20 @@ impl Tokens {
 
     /// Whose certificate has these names. Where they lead to two, it is nobody's.
     pub(super) fn named(&self, names: &[Name]) -> Option<&Holder> {
-        let mut found = self.0.iter().filter(|holder| match &holder.credential {
+        let mut found = self.all_named(names);
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    /// Whether none of these names stands for anybody else: who is two by their certificate is not a third by a token (API-14).
+    pub(super) fn are_at_most(&self, names: &[Name], principal: &Principal) -> bool {
+        self.all_named(names).all(|holder| holder.principal == *principal)
+    }
+
+    fn all_named<'t>(&'t self, names: &[Name]) -> impl Iterator<Item = &'t Holder> {
+        self.0.iter().filter(move |holder| match &holder.credential {
             Credential::Certificate(name) => names.contains(name),
             Credential::Token(_) => false,
-        });
-        found.next().filter(|_| found.next().is_none())
+        })
     }
 
     /// Whether somebody is among those who hold one, with these rights.
@@ -297,6 +306,12 @@ mod tests {
             (whose(&[a.clone(), b.clone()]), whose(&[]), whose(&[name("uri:spiffe://example.org/A")])),
             (None, None, None)
         );
+        let are_at_most =
+            |names: &[Name], principal: &str| tokens.are_at_most(names, &principal.parse().expect("a principal"));
+        assert!(are_at_most(&[], "agent:c") && are_at_most(std::slice::from_ref(&a), "agent:a"));
+        for principal in ["agent:a", "agent:b", "agent:c"] {
+            assert!(!are_at_most(&[a.clone(), b.clone()], principal), "{principal}");
+        }
         // What stands in a certificate is no token.
         assert_eq!((tokens.holder(&a.to_string()), tokens.holder(&b.to_string())), (None, None));
     }
