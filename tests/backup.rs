@@ -7,6 +7,7 @@ use std::thread;
 
 use ringfence_artifacts::TOOL_ECHO;
 
+use crate::evidence::plant;
 use crate::harness::Home;
 use crate::harness::Ran;
 use crate::harness::postgres::Database;
@@ -182,4 +183,61 @@ fn backup_without_keys_holds_no_password() {
     assert!(!places.backup.join("keys").exists() && !places.backup.join("store.password").exists());
     let ran = restore(&places, &["--key", &key_of(&home)]);
     ran.code(0).says("held no keys");
+}
+
+#[test]
+fn restore_asks_nobody_whom_the_backup_names() {
+    // SEC-04: the configuration of a backup names a server for the head, and a file whose line is its password. Neither is
+    // used before somebody uses the home.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("a listener");
+    let port = listener.local_addr().expect("an address").port();
+    let database = Database::new();
+    let home = Home::made_with(&["--head", &database.url()]);
+    home.run(CALL).code(0);
+    let places = places(&home);
+    home.run(["backup".as_ref(), places.backup.as_os_str()]).code(0);
+    let config = fs::read_to_string(places.backup.join("ringfence.toml")).expect("the configuration");
+    let head = config.lines().find(|line| line.starts_with("head = ")).expect("a head");
+    let named = format!("head = 'postgres://a@127.0.0.1:{port}/heads?sslmode=disable'");
+    let theirs = config.replace(head, &format!("{named}\nhead-password-file = 'keys/cache.key'"));
+    plant(&places.backup, "ringfence.toml", theirs.as_bytes());
+    restore(&places, &["--key", &key_of(&home)]).code(0).says("which was not asked");
+    assert!(listener.accept().is_err(), "somebody was called");
+    assert_eq!(fs::read_to_string(places.restored.join("ringfence.toml")).expect("the configuration"), theirs);
+    // Of one's own it is asked by whatever uses the home.
+    fs::write(places.restored.join("ringfence.toml"), config).expect("the configuration");
+    ringfence(&places.restored, ["log", "verify"], b"").code(0);
+}
+
+#[test]
+fn password_by_another_path_is_in_no_backup_without_keys() {
+    // SEC-04: the configuration says where the file really is, and the home is called by a link.
+    let database = Database::new();
+    let home = Home::made_with(&["--store", &database.url()]);
+    let link = home.folder("links").join("home");
+    std::os::unix::fs::symlink(home.path(), &link).expect("a link");
+    let file = home.path().canonicalize().expect("a path").join("store.password");
+    fs::write(&file, database.password().expect("a password")).expect("a file");
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
+    let store = format!("store = '{}'\nstore-password-file = '{}'\n", database.network_url(), file.display());
+    home.configure(&format!("[log]\n{store}"));
+    let places = places(&home);
+    let backup = places.backup.to_str().expect("text");
+    ringfence(&link, ["backup", "--without-keys", backup], b"").code(0);
+    assert!(!places.backup.join("store.password").exists());
+}
+
+#[test]
+fn head_of_a_backup_is_the_one_that_counts() {
+    // AUD-07: the head was moved into a database, and its file was left where it was.
+    let database = Database::new();
+    let home = Home::new();
+    home.run(CALL).code(0);
+    home.configure(&format!("[log]\nhead = '{}'\n", database.url()));
+    home.run(["run", TOOL_ECHO, "nothing"]).code(0);
+    let places = places(&home);
+    home.run(["backup".as_ref(), places.backup.as_os_str()]).code(0);
+    let kept = fs::read_to_string(places.backup.join("log.head")).expect("a head");
+    assert_eq!(kept.lines().nth(1), Some("5"), "{kept}");
 }

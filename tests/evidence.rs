@@ -678,7 +678,7 @@ fn damaged_backup_is_refused_whole() {
 }
 
 /// Adds a file to a backup and to its list, as somebody would who can write to both.
-fn plant(backup: &Path, name: &str, bytes: &[u8]) {
+pub fn plant(backup: &Path, name: &str, bytes: &[u8]) {
     let path = backup.join(name);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
     std::fs::write(&path, bytes).expect("a file");

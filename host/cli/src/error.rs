@@ -86,15 +86,13 @@ impl CommandError {
 
     /// A component that the policies don't let in.
     pub fn not_admitted(name: &str, why: &str, index: u64) -> Self {
-        Self::denied("denied.admit", &format!("`{name}` may not be loaded: {why}")).hint(format!(
-            "entry {index} of the log tells of it; {WHO_LETS_IN}"
-        ))
+        Self::denied("denied.admit", &format!("`{name}` may not be loaded: {why}"))
+            .hint(format!("entry {index} of the log tells of it; {WHO_LETS_IN}"))
     }
 
     /// A component that the policies would not let in.
     pub fn would_not_be_admitted(name: &str, why: &str) -> Self {
-        Self::denied("denied.admit", &format!("`{name}` may not be loaded: {why}"))
-            .hint(WHO_LETS_IN)
+        Self::denied("denied.admit", &format!("`{name}` may not be loaded: {why}")).hint(WHO_LETS_IN)
     }
 
     /// A component that can't be compiled: `error` says so, `why` is the reason.

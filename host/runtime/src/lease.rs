@@ -15,6 +15,7 @@ use ringfence_model::limits::HOST_LEASE_MARGIN_MS;
 use ringfence_model::limits::HOST_LEASE_MS;
 use rustix::time::ClockId;
 use rustix::time::clock_gettime;
+use tokio::sync::Notify;
 
 /// It was taken away, for good.
 const LOST: u64 = 0;
@@ -38,12 +39,14 @@ impl Moment {
 pub struct HostLease {
     /// When it is over, in milliseconds of the clock.
     ends: Arc<AtomicU64>,
+    /// Wakes whoever waits when it is lost: its time may be far from over here, whatever the server's clock did.
+    lost: Arc<Notify>,
 }
 
 impl Default for HostLease {
     /// That of a host that has its log to itself.
     fn default() -> Self {
-        Self { ends: Arc::new(AtomicU64::new(ENDLESS)) }
+        Self { ends: Arc::new(AtomicU64::new(ENDLESS)), lost: Arc::default() }
     }
 }
 
@@ -62,6 +65,7 @@ impl HostLease {
     /// Another host has taken over.
     pub(crate) fn lose(&self) {
         self.ends.store(LOST, Ordering::Release);
+        self.lost.notify_waiters();
     }
 
     /// Whether another host may have taken over, or may do so at any moment.
@@ -83,13 +87,18 @@ impl HostLease {
     }
 
     async fn slept(&self) {
-        while let Some(left) = self.left() {
-            if left.is_zero() {
-                return;
+        loop {
+            // Before it is looked at: what is told from here on is not missed.
+            let lost = self.lost.notified();
+            match self.left() {
+                Some(left) if left.is_zero() => return,
+                Some(left) => tokio::select! {
+                    () = tokio::time::sleep(left) => {}
+                    () = lost => {}
+                },
+                None => lost.await,
             }
-            tokio::time::sleep(left).await;
         }
-        std::future::pending().await
     }
 
     /// How long it is left; none if it never ends.
@@ -140,9 +149,12 @@ mod tests {
         assert!(!ends(lease.clone()).await);
         let lost = lease.clone();
         let waiting = tokio::spawn(async move { lost.wait().await });
+        tokio::task::yield_now().await;
         lease.lose();
         assert!(ends(lease).await);
-        waiting.abort();
+        // Whoever slept when it was lost is woken: its time would have been over much later.
+        let woken = tokio::time::timeout(Duration::from_secs(1), waiting).await;
+        woken.expect("it sleeps on").expect("an end");
     }
 
     #[tokio::test]

@@ -162,13 +162,20 @@ impl Sequencer {
         if named != given {
             return Err(SequencerError::Sign(format!("the log names key `{named}`, not `{given}`")));
         }
+        // Trust boundary: a head in a database is found by the log's name, and that stands in the log itself. The key does not: a
+        // log that calls itself otherwise would have no head, and nothing would tell that it was put back (AUD-07).
+        let origin = &ledger.opened().origin;
+        if given.name() != origin {
+            let why = format!("it calls itself `{}`, and its key is one of `{}`", origin.escape_debug(), given.name());
+            return Err(SequencerError::Tree(why));
+        }
         let published = latest(ledger, &keys)?;
         let tree = match &published {
             Some(published) => restored(ledger, &published.checkpoint)?,
             None => Tree::new(),
         };
         let state = State { tree, published };
-        let head = head.map(|place| Head::new(place, &ledger.opened().origin)).transpose()?;
+        let head = head.map(|place| Head::new(place, origin)).transpose()?;
         let head_at_open = match &head {
             Some(head) => compare_head(Log { ledger, keys: &keys }, head, head.read()?.as_deref(), &state)?,
             None => HeadState::Missing,
@@ -195,6 +202,8 @@ impl Sequencer {
     /// written since the last one, that is returned.
     pub fn publish(&self, ledger: &Ledger) -> Result<String, SequencerError> {
         let mut state = self.state();
+        // Before the pen, for which everybody waits, on every host: a head that is out of reach stops checkpoints, and not calls.
+        self.head.as_ref().map(Head::reach).transpose()?;
         let _pen = ledger.pen()?;
         self.check_key(ledger)?;
         if ledger.is_shared()
@@ -638,6 +647,32 @@ mod tests {
     }
 
     #[test]
+    fn head_that_is_slow_keeps_nobody_from_the_log() {
+        // CR-31: whoever waits for the head's server does not have the pen, for which other hosts wait.
+        use std::thread;
+        use std::time::Duration;
+        use std::time::Instant;
+        let (database, heads) = (Database::new(), Database::new());
+        let hosts = [
+            create(PostgresBackend::create(access(&database)).expect("a new log")),
+            open(PostgresBackend::open(access(&database)).expect("a log")),
+        ];
+        let place = HeadPlace::Database(Box::new(access(&heads)));
+        let sequencer = Sequencer::open(&hosts[0], signer(), Some(place)).expect("a sequencer");
+        sequencer.publish(&hosts[0]).expect("a checkpoint");
+        thread::scope(|scope| {
+            scope.spawn(|| heads.sql("BEGIN; LOCK TABLE ringfence_heads.heads; SELECT pg_sleep(2); COMMIT"));
+            thread::sleep(Duration::from_millis(500));
+            let publishing = scope.spawn(|| sequencer.publish(&hosts[0]));
+            thread::sleep(Duration::from_millis(300));
+            let started = Instant::now();
+            make(&hosts[1], intent(1, Reach::Writes));
+            assert!(started.elapsed() < Duration::from_millis(800), "it waited for {:?}", started.elapsed());
+            publishing.join().expect("an end").expect("a checkpoint");
+        });
+    }
+
+    #[test]
     fn replaced_key_signs_nothing_on_any_host() {
         // AUD-11: one host has rotated; the other still holds the old key, and has not looked since.
         let database = Database::new();
@@ -793,6 +828,22 @@ mod tests {
                     assert_eq!(message, wanted);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn log_under_another_name_hides_from_no_head() {
+        // AUD-06, AUD-07: whoever can write the log begins it anew under another name, for which there is no head.
+        for scene in Scene::of_each_place() {
+            let ledger = create(scene.disk.clone());
+            let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+            grow_by(&ledger, 3);
+            sequencer.publish(&ledger).expect("a checkpoint");
+            let (clock, random) = (fixture::SteppingClock::new(false), fixture::SeededRandom::new(0));
+            let opened = ringfence_model::entry::Opened { origin: "example.org/other".into(), ..fixture::opened() };
+            let other = Ledger::create(Box::new(MemoryBackend::new()), opened, clock, random).expect("a log");
+            let error = scene.sequencer(&other).expect_err("a refusal");
+            assert!(error.to_string().contains("it calls itself `example.org/other`"), "{error}");
         }
     }
 

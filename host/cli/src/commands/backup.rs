@@ -28,7 +28,6 @@ use ringfence_model::json;
 use ringfence_model::limits;
 use ringfence_runtime::ledger::backend::postgres::address::Address;
 use ringfence_runtime::sequencer;
-use ringfence_runtime::sequencer::HeadPlace;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::ResolveFlags;
@@ -43,6 +42,7 @@ use crate::commands::log::head_missing;
 use crate::commands::log::keys;
 use crate::commands::log::log_check;
 use crate::commands::log::verify_home;
+use crate::config::HeadConfig;
 use crate::config::edit::Edit;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -105,7 +105,12 @@ fn fill(home: &Home, to: &Path, without_keys: bool, output: Output) -> Result<Li
     let mut files = vec![listed(to, LOG)?];
     let mut names = Vec::new();
     walk(home.folder(), Path::new(""), &mut names, output)?;
+    // A head elsewhere is the one that counts: what an earlier one left in the home tells of less.
+    let is_elsewhere = home.config().log.head.is_some() && head.is_some();
     for name in names {
+        if is_elsewhere && name == Path::new(HEAD) {
+            continue;
+        }
         if without_keys && is_secret(home, &name) {
             continue;
         }
@@ -150,8 +155,13 @@ fn walk(root: &Path, below: &Path, found: &mut Vec<PathBuf>, output: Output) -> 
 fn is_secret(home: &Home, name: &Path) -> bool {
     let log = &home.config().log;
     let passwords = [&log.store_password_file, &log.head_password_file];
-    name.starts_with(KEYS)
-        || passwords.into_iter().flatten().any(|file| home.folder().join(file) == home.folder().join(name))
+    // One file has many spellings: `init` writes down where it really is, and the home may be called by another path.
+    let found = home.folder().join(name);
+    let is_same = |file: &PathBuf| {
+        let file = home.folder().join(file);
+        file == found || matches!((file.canonicalize(), found.canonicalize()), (Ok(file), Ok(found)) if file == found)
+    };
+    name.starts_with(KEYS) || passwords.into_iter().flatten().any(is_same)
 }
 
 fn is_left_out(name: &Path) -> bool {
@@ -177,11 +187,11 @@ pub fn restore(args: &RestoreArgs, home: &Path, output: Output) -> Result<Exit, 
         set_mode(&made.path().join(&file.path), file.mode)?;
     }
     let before = settle_in(made.path())?;
-    check((from, &keys), made.path(), list.keys, output)?;
+    check_apart((from, &keys), made.path(), list.keys, output)?;
     if args.store.is_some() {
         set_log(made.path(), &store)?;
         Home::open(made.path())?.move_log()?;
-        check((from, &keys), made.path(), list.keys, output)?;
+        check_apart((from, &keys), made.path(), list.keys, output)?;
     }
     sync(made.path())?;
     // `rename` takes the place of an empty folder at most.
@@ -189,6 +199,12 @@ pub fn restore(args: &RestoreArgs, home: &Path, output: Output) -> Result<Exit, 
     let _ = made.keep();
     sync(beside)?;
     output.line(&format!("restored: {}, files: {}", home.display(), list.files.len()));
+    if let Some(HeadConfig::Database(head)) = &Home::open(home)?.config().log.head {
+        output.note(&format!(
+            "note: the head belongs to `{head}`, which was not asked: it is whoever made the backup that names it; \
+             if it is yours, `ringfence log verify` asks it"
+        ));
+    }
     if let Some(before) = before {
         output.note(&format!(
             "note: the log was in the database `{before}`, and this home has a copy of its own: let only one of the two go on"
@@ -263,6 +279,26 @@ fn read_list(from: &Path) -> Result<List, CommandError> {
     Ok(list)
 }
 
+/// The same as [`check`], by the head in the backup where the configuration names a database for it.
+///
+/// Trust boundary: the configuration comes with the backup. It would choose the server that this host calls, and the file
+/// whose line is sent there as a password. Whoever uses the home asks the database, before anything is written.
+fn check_apart(
+    (from, keys): (&Path, &[Verifier]),
+    made: &Path,
+    has_keys: bool,
+    output: Output,
+) -> Result<(), CommandError> {
+    if !matches!(Home::open(made)?.config().log.head, Some(HeadConfig::Database(_))) {
+        return check((from, keys), made, has_keys, output);
+    }
+    let path = made.join(CONFIG);
+    let as_it_was = fs::read(&path).map_err(|error| CommandError::file(&path, &error))?;
+    set_log(made, &[("head", None), ("head-password-file", None), ("head-roots", None)])?;
+    check((from, keys), made, has_keys, output)?;
+    super::write(&path, &as_it_was)
+}
+
 /// Whether what was put together is the home of a log that verifies: by these keys, or by the one that it names itself.
 fn check((from, keys): (&Path, &[Verifier]), made: &Path, has_keys: bool, output: Output) -> Result<(), CommandError> {
     let damaged = |why: String| CommandError::damaged_backup(from, &why);
@@ -287,14 +323,7 @@ fn check((from, keys): (&Path, &[Verifier]), made: &Path, has_keys: bool, output
         return Err(damaged(format!("its log does not verify: {finding}")));
     }
     if is_gone {
-        output.note(&match head {
-            HeadPlace::Database(_) => {
-                format!("note: the head belongs to `{head}` and is not there: `ringfence log checkpoint` writes one")
-            }
-            HeadPlace::File(_) => {
-                format!("note: the head belongs to `{head}` and is not there: move the home's `{HEAD}` to it")
-            }
-        });
+        output.note(&format!("note: the head belongs to `{head}` and is not there: move the home's `{HEAD}` to it"));
     }
     Ok(())
 }

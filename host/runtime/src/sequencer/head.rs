@@ -62,6 +62,14 @@ impl Head {
         }
     }
 
+    /// Finds out whether it can be asked at all.
+    pub(super) fn reach(&self) -> Result<(), SequencerError> {
+        match self {
+            Self::Database(row, address) => row.reach().map_err(|error| failed(address, error)),
+            Self::File(_) => Ok(()),
+        }
+    }
+
     /// Waits until nobody else replaces it.
     pub(super) fn hold(&self) -> Result<HeldHead<'_>, SequencerError> {
         match self {

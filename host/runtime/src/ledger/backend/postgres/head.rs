@@ -37,6 +37,8 @@ use crate::ledger::backend::postgres::sql;
 const HELD_WAIT: Duration = Duration::from_secs(10);
 
 enum Work {
+    /// Finds out whether its server answers.
+    Reach,
     /// Waits until nobody else replaces it, and reads it.
     Hold,
     Read,
@@ -90,6 +92,11 @@ impl HeadRow {
     /// What it says; none if there is none.
     pub fn read(&self) -> Result<Option<String>, BackendError> {
         self.note(Work::Read)
+    }
+
+    /// Finds out whether its server answers, and connects anew if it has gone away.
+    pub fn reach(&self) -> Result<(), BackendError> {
+        self.work(Work::Reach).map(drop)
     }
 
     /// Waits until nobody else replaces it: what it says then.
@@ -173,6 +180,17 @@ impl Worker {
 
     async fn done(&mut self, work: Work) -> Result<Answer, BackendError> {
         match work {
+            Work::Reach => {
+                let was_there = self.session.is_some();
+                let read = match self.read().await {
+                    Err(BackendError::Lost(_)) if was_there => {
+                        self.leave().await;
+                        self.read().await
+                    }
+                    read => read,
+                };
+                read.map(|_| Answer::Done)
+            }
             Work::Hold => {
                 let was_there = self.session.is_some();
                 let held = match self.hold().await {

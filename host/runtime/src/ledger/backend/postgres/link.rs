@@ -6,8 +6,10 @@
 //! of work makes a new one.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -108,6 +110,7 @@ impl Link {
         let (jobs, queue) = unbounded_channel();
         let (opened, answer) = sync_channel(1);
         let lease = HostLease::default();
+        let access = Arc::new(access);
         let worker = Worker { access, purpose, session: None, has_read: false, epoch: None, lease: lease.clone() };
         // CR-33: tokio panics where it finds none.
         descriptors::left_for_a_runtime().map_err(|error| no_runtime(&error))?;
@@ -199,8 +202,32 @@ pub(super) async fn in_time<T>(
     tokio::time::timeout(time, work).await.unwrap_or_else(|_| Err(late()))
 }
 
+/// Says over a connection of its own that a host is there, for as long as something else keeps the one that it has: the lease
+/// is shorter than a piece of work may take, and what runs meanwhile has nothing to do with that.
+async fn keep_heard_of(access: Arc<Access>, epoch: Option<i64>, lease: HostLease) -> Infallible {
+    let mut kept: Option<Session> = None;
+    loop {
+        tokio::time::sleep(RENEW_TIME).await;
+        let Some(epoch) = epoch else { continue };
+        let known = kept.take();
+        let renewed = in_time(WORK_TIME, async {
+            let mut session = match known {
+                Some(session) if !session.is_closed() => session,
+                _ => {
+                    let session = connect(&access).await?;
+                    session.execute_plainly(sql::SETTINGS).await?;
+                    session
+                }
+            };
+            session.renew(epoch, &lease).await?;
+            Ok(session)
+        });
+        kept = renewed.await.ok();
+    }
+}
+
 struct Worker {
-    access: Access,
+    access: Arc<Access>,
     purpose: Purpose,
     session: Option<Session>,
     /// Whether there was a session to read.
@@ -215,7 +242,13 @@ impl Worker {
     async fn answer(&mut self, work: Work) -> Result<Answer, BackendError> {
         let time = if matches!(work, Work::Scrub) { SCRUB_TIME } else { WORK_TIME };
         let is_commit = matches!(work, Work::Commit { .. });
-        let answer = in_time(time, Box::pin(self.done(work))).await;
+        // IDM-06: others' calls are not stopped because one of them has much to write down.
+        let heard_of = keep_heard_of(Arc::clone(&self.access), self.epoch, self.lease.clone());
+        let answer = tokio::select! {
+            biased;
+            answer = in_time(time, Box::pin(self.done(work))) => answer,
+            never = heard_of => match never {},
+        };
         if answer.as_ref().is_err_and(|error| !(is_commit && error.leaves_nothing())) {
             // A connection that failed once is not asked again: what it was at is not known. A batch that left nothing was
             // undone as a whole; whatever else fails may leave the pen behind.

@@ -56,6 +56,22 @@ fn lease_is_renewed_while_the_pen_is_awaited() {
 }
 
 #[test]
+fn lease_is_renewed_while_one_piece_of_work_lasts() {
+    // IDM-06: a large batch, or a slow way to the server, keeps the connection for longer than the lease is. What this host
+    // runs meanwhile is not stopped by that.
+    let scene = Scene::new();
+    drop(scene.create());
+    let mut host = PostgresBackend::open(access(&scene.database)).expect("a log");
+    host.take_pen().expect("the pen");
+    host.give_pen().expect("it had it");
+    let lease = host.host_lease();
+    let working = thread::spawn(move || host.rows("SELECT pg_sleep(12)", Vec::new()).map(drop));
+    thread::sleep(Duration::from_millis(10_500));
+    assert!(!lease.is_over(), "a host at work is not heard of");
+    working.join().expect("an end").expect("an answer");
+}
+
+#[test]
 fn host_that_is_late_keeps_its_calls() {
     // IDM-06: its lease has run out, and nobody has taken it over. Whoever settled its calls now would end them twice.
     let shared = Shared::new();
