@@ -58,8 +58,8 @@ fn approver_sees_what_they_are_asked() {
     let host = home.folder("docs").display().to_string();
     assert!(!String::from_utf8_lossy(&answer.body).contains(&host), "{shown}");
     // It is what the entry commits to.
-    let held = home.entries().into_iter().rfind(|entry| entry["kind"] == "held").expect("an entry");
-    assert_eq!(held["body"]["input"], shown["input"]["commitment"]);
+    let entry = home.entries().into_iter().rfind(|entry| entry["kind"] == "held").expect("an entry");
+    assert_eq!(entry["body"]["input"], shown["input"]["commitment"]);
     // Every other scope is told that it may not, whether there is such an approval or not.
     for path in [path.clone(), "/v1/approvals/apr_00000000000000000000000000000000".to_owned()] {
         assert_eq!(server.ask("GET", &path, Some(&mine), "").is(403)["code"], "caller.scope");

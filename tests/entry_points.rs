@@ -129,12 +129,12 @@ type Way = fn(&World, Option<&Server>, &str);
 /// Each way in, by the command, route or method that it is.
 const WAYS: &[(&str, bool, Way)] = &[
     ("run", false, |world, _, file| world.run(&world.on_a_file(file))),
-    ("call", false, |world, _, file| world.run(&world.registered(file, &["--as", "agent:a"]))),
+    ("call", false, |world, _, file| world.run(&World::registered(file, &["--as", "agent:a"]))),
     ("call, in a session", false, |world, _, file| {
-        world.run(&world.registered(file, &["--session", &world.session]));
+        world.run(&World::registered(file, &["--session", &world.session]));
     }),
     ("call, as a step of a task", false, |world, _, file| {
-        world.run(&world.registered(file, &["--as", "agent:a", "--task", file, "--step", "1"]));
+        world.run(&World::registered(file, &["--as", "agent:a", "--task", file, "--step", "1"]));
     }),
     ("POST /v1/calls", true, |world, server, file| {
         served(server).ask("POST", "/v1/calls", Some(&world.token), &world.body(file, false));
@@ -156,7 +156,7 @@ const WAYS: &[(&str, bool, Way)] = &[
         std::io::Read::read_to_end(&mut stream, &mut Vec::new()).expect("an end");
     }),
     ("POST /mcp", true, |world, server, file| {
-        served(server).ask("POST", "/mcp", Some(&world.token), &message("tools/call", &world.params(file)));
+        served(server).ask("POST", "/mcp", Some(&world.token), &message("tools/call", &World::params(file)));
     }),
     ("POST /mcp, in a session", true, |world, server, file| {
         let server = served(server);
@@ -164,7 +164,7 @@ const WAYS: &[(&str, bool, Way)] = &[
             "host: {}\r\nauthorization: Bearer {}\r\nringfence-session: {}\r\n",
             server.address, world.token, world.session
         );
-        server.ask_with("POST", "/mcp", &headers, &message("tools/call", &world.params(file)));
+        server.ask_with("POST", "/mcp", &headers, &message("tools/call", &World::params(file)));
     }),
     ("mcp", false, |world, _, file| world.talk(&["--as", "agent:a"], file)),
     ("mcp, in a session", false, |world, _, file| world.talk(&["--session", &world.session], file)),
@@ -214,7 +214,7 @@ impl World {
         args.into_iter().chain(["--input", &input]).map(str::to_owned).collect()
     }
 
-    fn registered(&self, file: &str, more: &[&str]) -> Vec<String> {
+    fn registered(file: &str, more: &[&str]) -> Vec<String> {
         let input = Self::input(file).to_string();
         ["call", "files", "write", "--input", &input].iter().chain(more).map(|&word| word.to_owned()).collect()
     }
@@ -231,13 +231,13 @@ impl World {
         body.to_string()
     }
 
-    fn params(&self, file: &str) -> Value {
+    fn params(file: &str) -> Value {
         json!({ "name": "files_write", "arguments": Self::input(file) })
     }
 
     fn talk(&self, args: &[&str], file: &str) {
         let mut raw = Raw::initialized(&self.home, args);
-        assert_eq!(raw.ask("tools/call", &self.params(file))["id"], "tools/call");
+        assert_eq!(raw.ask("tools/call", &Self::params(file))["id"], "tools/call");
         assert_eq!(raw.leave(), 0);
     }
 
@@ -335,7 +335,7 @@ fn repeat_is_decided_before_it_is_answered() {
     world.judged_by(PERMIT);
     let steps = ["--as", "agent:a", "--task", "t", "--step", "1"];
     let keyed = ["--as", "agent:a", "--idempotency-key", "k"];
-    let repeats = [world.registered("step", &steps), world.registered("keyed", &keyed)];
+    let repeats = [World::registered("step", &steps), World::registered("keyed", &keyed)];
     for args in &repeats {
         world.run(args);
     }
@@ -423,9 +423,9 @@ fn everything_else_starts_nothing() {
     // POL-11, POL-21
     let world = World::new();
     world.judged_by(HOLD);
-    world.run(&world.registered("never", &["--as", "agent:a"]));
+    world.run(&World::registered("never", &["--as", "agent:a"]));
     world.judged_by(PERMIT);
-    world.run(&world.registered("once", &["--as", "agent:a"]));
+    world.run(&World::registered("once", &["--as", "agent:a"]));
     let begun = || world.home.entries().iter().filter(|entry| entry["kind"] == "begun").count();
     let is_as_it_was = |what: &str| {
         assert_eq!((begun(), world.written()), (1, BTreeSet::from(["once".to_owned()])), "{what}");
@@ -445,13 +445,13 @@ fn everything_else_starts_nothing() {
         assert!(route.name != "explain" || (is_explained && now == entries), "{statuses:?}");
     }
     for method in METHODS_THAT_START_NOTHING {
-        server.ask("POST", "/mcp", Some(&world.token), &message(method, &world.params("listed")));
+        server.ask("POST", "/mcp", Some(&world.token), &message(method, &World::params("listed")));
         is_as_it_was(method);
     }
     assert_eq!(server.stop(), 0);
     let mut raw = Raw::initialized(&world.home, &["--as", "agent:a"]);
     for method in METHODS_THAT_START_NOTHING {
-        raw.ask(method, &world.params("listed"));
+        raw.ask(method, &World::params("listed"));
     }
     assert_eq!(raw.leave(), 0);
     is_as_it_was("mcp");

@@ -25,7 +25,9 @@ use ringfence_runtime::host::HostConfig;
 use ringfence_runtime::host::HostParts;
 use ringfence_runtime::ledger::SystemRandom;
 use ringfence_runtime::pipeline::Admission;
+use ringfence_runtime::pipeline::Attempt;
 use ringfence_runtime::pipeline::Response;
+use ringfence_runtime::pipeline::Unreached;
 use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::sandbox::scratch;
 use ringfence_runtime::toolbox::Tool;
@@ -91,6 +93,25 @@ pub(super) fn invoke(
     Ok(exit(&response.outcome))
 }
 
+/// Writes down that a call was wanted whose grant can't be had, as a server does that is asked for one.
+pub(super) fn write_down(
+    home: &Home,
+    engine: Engine,
+    tool: &Tool,
+    invocation: Invocation<'_>,
+    output: Output,
+) -> Result<(), CommandError> {
+    let Invocation { admission, asked, call, policies, ring, ring_key: _ } = invocation;
+    let host = host(home, engine, policies, &[], output)?;
+    let CallRequest { principal, session, function, input, .. } = request(&host, call, ring, asked)?;
+    let (tool, why) = (tool.reference().clone(), Unreached::Grant);
+    commands::block_on(async {
+        host.settle_admission(admission).await?;
+        Ok(host.refuse(Attempt { principal, ring, session, tool, function, input, why }).await?)
+    })?;
+    Ok(host.publish().map(drop)?)
+}
+
 /// The host of this command, alone with the log.
 pub(super) fn host(
     home: &Home,
@@ -129,8 +150,7 @@ pub(super) fn host(
     }))
 }
 
-/// What the command line asks for, by whoever it says.
-pub(super) fn request(host: &Host, args: &CallFlags, ring: Ring, asked: Asked) -> Result<CallRequest, CommandError> {
+fn request(host: &Host, args: &CallFlags, ring: Ring, asked: Asked) -> Result<CallRequest, CommandError> {
     let principal = caller(host, args)?;
     call_request(args, (host.new_call_id()?, principal), ring, asked)
 }
