@@ -112,6 +112,27 @@ fn fork_is_refused_by_the_head() {
 }
 
 #[test]
+fn checkpoint_that_is_not_in_the_head_is_shown_to_nobody() {
+    // AUD-08, AUD-24: a copy has signed and stored one, and the head has another of that size.
+    let database = Database::new();
+    let home = home(&database);
+    let copied = home.folder("copied");
+    copy(&home.path(), &copied);
+    home.run(CALL).code(0);
+    let configuration = fs::read_to_string(copied.join("ringfence.toml")).expect("a configuration");
+    fs::write(copied.join("ringfence.toml"), "[log]\nhead = 'log.head'\n").expect("a configuration");
+    ringfence(&copied, CALL, b"").code(0);
+    fs::write(copied.join("ringfence.toml"), configuration).expect("a configuration");
+    for args in [&["log", "prove", "2"][..], &["log", "prove", "--from", "1"]] {
+        ringfence(&copied, args, b"").code(5).says("the log was rewritten");
+    }
+    // Where it is the head's, it is shown, and nothing is written for it.
+    let before = log_bytes(&home.path());
+    home.run(["log", "prove", "2"]).code(0);
+    assert_eq!(log_bytes(&home.path()), before);
+}
+
+#[test]
 fn two_copies_with_one_head_in_a_database_never_both_sign() {
     // AUD-08, AUD-24
     for _ in 0..3 {

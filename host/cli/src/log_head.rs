@@ -9,6 +9,8 @@ use std::io;
 use ringfence_model::encoding;
 use ringfence_model::entry::Body;
 use ringfence_runtime::ledger::LedgerError;
+use ringfence_runtime::ledger::backend::postgres::address::Address;
+use ringfence_runtime::ledger::backend::postgres::address::Server;
 use ringfence_runtime::sequencer;
 use ringfence_runtime::sequencer::HeadPlace;
 
@@ -30,7 +32,7 @@ pub fn place(home: &Home) -> Result<HeadPlace, HomeError> {
         Some(HeadConfig::File(path)) => return Ok(HeadPlace::File(home.folder().join(path))),
         Some(HeadConfig::Database(address)) => address,
     };
-    if table.store.as_ref() == Some(address) {
+    if table.store.as_ref().is_some_and(|store| is_one_database(store, address)) {
         return Err(HomeError::HeadBesideLog(address.to_string()));
     }
     let entrance = Entrance {
@@ -40,6 +42,18 @@ pub fn place(home: &Home) -> Result<HeadPlace, HomeError> {
         roots: table.head_roots.as_deref(),
     };
     Ok(HeadPlace::Database(Box::new(log_store::access(home, &entrance)?)))
+}
+
+/// Whether two addresses lead to one database, whoever comes there, and however. What names of one server there are is not
+/// known.
+fn is_one_database(one: &Address, other: &Address) -> bool {
+    let is_one_server = match (&one.server, &other.server) {
+        (Server::Network { host, port, .. }, Server::Network { host: other_host, port: other_port, .. }) => {
+            (host.to_ascii_lowercase(), port) == (other_host.to_ascii_lowercase(), other_port)
+        }
+        (one, other) => one == other,
+    };
+    is_one_server && one.database == other.database
 }
 
 /// The newest checkpoint as the second place has it; none if there is none.
@@ -65,4 +79,19 @@ fn origin(home: &Home) -> Result<Option<String>, CommandError> {
         Body::Opened(opened) => Some(opened.origin),
         _ => None,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_database_has_many_addresses() {
+        let is_one = |one: &str, other: &str| {
+            is_one_database(&one.parse().expect("an address"), &other.parse().expect("an address"))
+        };
+        assert!(is_one("postgres://a@db/log", "postgres://b@DB:5432/log?sslmode=disable"));
+        assert!(!is_one("postgres://a@db/log", "postgres://a@db/heads"));
+        assert!(!is_one("postgres://a@db/log", "postgres://a@other/log"));
+    }
 }

@@ -215,7 +215,7 @@ impl Sequencer {
         // is signed but by whoever holds the head, and on what the head says.
         let held = self.head.as_ref().map(Head::hold).transpose()?;
         let said = match (&self.head, &held) {
-            (Some(head), Some(held)) => compare_head(Log { ledger, keys: &self.keys }, head, held.note(), &state)?,
+            (Some(place), Some(held)) => compare_head(Log { ledger, keys: &self.keys }, place, held.note(), &state)?,
             _ => HeadState::Missing,
         };
         let size = ledger.len();

@@ -63,7 +63,7 @@ fn subject(args: &SubjectArgs) -> Result<Subject, CommandError> {
 
 /// The bundle of a subject, with every content that is there.
 pub fn bundle(home: &Home, subject: Subject, output: Output) -> Result<Bundle, CommandError> {
-    let ledger = home.ledger_read_only()?;
+    let ledger = commands::log_to_prove(home, output)?;
     let indexes = pick(&ledger, subject)?;
     if let Some(proven) = sequencer::prove_all(&ledger, &indexes)? {
         return assemble(&ledger, subject, proven);

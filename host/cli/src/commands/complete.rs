@@ -22,7 +22,7 @@ use crate::published::Published;
 
 /// Prints the receipt with a proof: from the home's log.
 pub(super) fn from_log(home: &Home, receipt: Receipt, output: Output) -> Result<Exit, CommandError> {
-    let ledger = home.ledger_read_only()?;
+    let ledger = commands::log_to_prove(home, output)?;
     let index = receipt.index;
     let stored = ledger.entry(index)?.map(|stored| stored.bytes);
     if stored.as_deref() != Some(json::canonical(&receipt.entry).as_slice()) {

@@ -19,7 +19,7 @@ use crate::output::Output;
 
 /// Prints the proof from a size, or from an old checkpoint, to a checkpoint that is stored.
 pub(super) fn prove(home: &Home, from: &Path, to: Option<u64>, output: Output) -> Result<Exit, CommandError> {
-    let ledger = home.ledger_read_only()?;
+    let ledger = commands::log_to_prove(home, output)?;
     let size = match from.to_str().and_then(|text| text.parse().ok()) {
         Some(size) => size,
         None => earlier(&ledger, from)?,

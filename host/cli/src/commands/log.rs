@@ -336,7 +336,7 @@ fn export(home: &Home, file: Option<&Path>, output: Output) -> Result<Exit, Comm
 }
 
 fn prove(home: &Home, index: u64, output: Output) -> Result<Exit, CommandError> {
-    let ledger = home.ledger_read_only()?;
+    let ledger = commands::log_to_prove(home, output)?;
     if index >= ledger.len() {
         return Err(CommandError::command_line(format!("there is no entry `{index}`: the log has {}", ledger.len()))
             .hint("`ringfence log show` lists the last entries"));

@@ -55,6 +55,7 @@ use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::recovery;
 use ringfence_runtime::sandbox::link::Imports;
 use ringfence_runtime::sequencer;
+use ringfence_runtime::sequencer::HeadPlace;
 use ringfence_runtime::sequencer::HeadState;
 use ringfence_runtime::sequencer::Sequencer;
 
@@ -223,6 +224,30 @@ pub fn imports(home: &Home, ring: Ring, asked: &NetworkAsked) -> Imports {
     } else {
         Imports::Refuse
     }
+}
+
+/// The log, to show what is proven of it: nothing that a head which hosts and copies share does not say (AUD-08, AUD-24). A
+/// checkpoint that is stored and did not get there may be one of two of its size; it gets there now, or is refused.
+fn log_to_prove(home: &Home, output: Output) -> Result<Ledger, CommandError> {
+    let (place, ledger) = (log_head::place(home)?, home.ledger_read_only()?);
+    if matches!(place, HeadPlace::File(_)) {
+        return Ok(ledger);
+    }
+    // What others publish meanwhile looks like a log that was put back: then it is looked at again, with the log held.
+    let covered = match sequencer::check_head(&ledger, place) {
+        Ok(HeadState::Covers { size }) => Some(size),
+        Ok(HeadState::Missing) | Err(_) => None,
+    };
+    let note = sequencer::prove_all(&ledger, &[])?.map(|proven| proven.checkpoint);
+    let stored = note.and_then(|note| sequencer::open_checkpoint(&ledger, &note).ok()).map(|stored| stored.size);
+    if covered.is_some() && stored <= covered {
+        return Ok(ledger);
+    }
+    drop(ledger);
+    let (ledger, sequencer) = open_log(home, output)?;
+    sequencer.publish(&ledger)?;
+    drop(ledger);
+    Ok(home.ledger_read_only()?)
 }
 
 /// Opens the log to write to it, settles what an earlier process left open, and checks it against its head.

@@ -136,8 +136,10 @@ fn failed(address: &Address, error: BackendError) -> SequencerError {
         BackendError::InUse => "another process holds it".to_owned(),
         BackendError::Lost(why) => format!("its server can't be reached: {why}"),
         BackendError::ReadOnly => "its server is read-only".to_owned(),
-        BackendError::Corrupt(why) | BackendError::Io(why) | BackendError::Other(why) => why,
-        BackendError::Unusable { why, .. } => why,
+        BackendError::Corrupt(why)
+        | BackendError::Io(why)
+        | BackendError::Other(why)
+        | BackendError::Unusable { why, .. } => why,
         error @ BackendError::Fenced => error.to_string(),
     };
     refused(address, why)
@@ -176,8 +178,8 @@ mod tests {
             thread::scope(|scope| {
                 for _ in 0..8 {
                     scope.spawn(|| {
-                        let head = head(&place);
-                        let held = head.hold().expect("the head");
+                        let kept = head(&place);
+                        let held = kept.hold().expect("the head");
                         assert!(!counter.exists(), "two hold it");
                         fs::write(&counter, "").expect("a file");
                         thread::sleep(Duration::from_millis(5));
@@ -196,13 +198,13 @@ mod tests {
         // AUD-08: somebody who does not know of the lock, such as a restore from a copy.
         let (folder, database) = (tempfile::tempdir().expect("a folder"), Database::new());
         for (place, write_past_it) in places(&folder, &database) {
-            let head = head(&place);
-            head.hold().and_then(|held| held.swap("one")).expect("the head");
-            let held = head.hold().expect("the head");
+            let kept = head(&place);
+            kept.hold().and_then(|held| held.swap("one")).expect("the head");
+            let held = kept.hold().expect("the head");
             write_past_it();
             let message = held.swap("two").expect_err("a refusal").to_string();
             assert!(message.contains("it was replaced by somebody") || message.contains("replaced it"), "{message}");
-            assert_eq!(head.read().expect("the head").as_deref(), Some("other"));
+            assert_eq!(kept.read().expect("the head").as_deref(), Some("other"));
         }
     }
 

@@ -19,6 +19,9 @@ use crate::ledger::backend::StoredEntry;
 
 /// Entries, or facts, that are copied at a time.
 const PAGE: usize = 256;
+/// Bytes of contents that are held before they are written. A page of entries may have gigabytes of them, and a server has its
+/// time for each batch.
+const CONTENT_BYTES_HELD_MAX: usize = 8 * 1024 * 1024;
 /// Nodes that are held before they are written.
 const NODES_HELD_MAX: usize = 4_096;
 
@@ -35,6 +38,7 @@ pub fn copy(from: &dyn Backend, to: &mut dyn Backend) -> Result<(), BackendError
         for entry in entries.iter().filter(|entry| entry.index < covered) {
             tree.push_with(entry.hash, |node| nodes.extend((node.level > 0).then_some(node)));
         }
+        copy_contents(from, to, &entries)?;
         to.commit(page(from, entries)?)?;
         if nodes.len() >= NODES_HELD_MAX {
             to.commit(Batch { nodes: std::mem::take(&mut nodes), ..Batch::default() })?;
@@ -47,15 +51,30 @@ pub fn copy(from: &dyn Backend, to: &mut dyn Backend) -> Result<(), BackendError
     to.give_pen()
 }
 
-/// Entries, with what they commit to as far as it is still there, and how their calls stand.
+/// What entries commit to, as far as it is still there; before the entries, in batches that are bounded.
+fn copy_contents(from: &dyn Backend, to: &mut dyn Backend, entries: &[StoredEntry]) -> Result<(), BackendError> {
+    let (mut contents, mut held) = (Vec::new(), 0_usize);
+    for entry in entries {
+        let Ok(decoded) = encoding::decode(&entry.bytes) else { continue };
+        for (_, commitment) in content::commitments(&decoded.body) {
+            let Some(content) = from.content(&commitment)? else { continue };
+            held = held.saturating_add(content.bytes.len());
+            contents.push(content);
+            if held >= CONTENT_BYTES_HELD_MAX {
+                to.commit(Batch { contents: std::mem::take(&mut contents), ..Batch::default() })?;
+                held = 0;
+            }
+        }
+    }
+    to.commit(Batch { contents, ..Batch::default() })
+}
+
+/// Entries, and how their calls stand.
 fn page(from: &dyn Backend, entries: Vec<StoredEntry>) -> Result<Batch, BackendError> {
     let mut batch = Batch::default();
     for entry in &entries {
         // One that can't be read is copied as it is: that is a finding, and verification's.
         let Ok(decoded) = encoding::decode(&entry.bytes) else { continue };
-        for (_, commitment) in content::commitments(&decoded.body) {
-            batch.contents.extend(from.content(&commitment)?);
-        }
         if let Some(call) = call_of(&decoded.body) {
             batch.calls.extend(from.call(&call)?);
         }
@@ -99,6 +118,7 @@ fn copy_checkpoints(from: &dyn Backend, to: &mut dyn Backend) -> Result<(), Back
 
 #[cfg(test)]
 mod tests {
+    use ringfence_model::entry::EffectState;
     use ringfence_model::grant::Reach;
 
     use super::*;
@@ -106,6 +126,7 @@ mod tests {
     use crate::ledger::backend::MemoryBackend;
     use crate::ledger::backend::PostgresBackend;
     use crate::ledger::backend::SqliteBackend;
+    use crate::ledger::backend::faulty::FaultyBackend;
     use crate::ledger::backend::postgres::server::Database;
     use crate::ledger::backend::postgres::tests::access;
     use crate::ledger::fixture;
@@ -146,6 +167,24 @@ mod tests {
         let checkpoints: Vec<_> = (0..600).map(|size| backend.checkpoint_covering(size).expect("an answer")).collect();
         let open = (backend.open_calls().expect("calls"), backend.unknown_calls(0, 1000).expect("calls"));
         format!("{entries:?} {rows:?} {facts:?} {nodes:?} {checkpoints:?} {open:?} {:?}", backend.head())
+    }
+
+    #[test]
+    fn contents_are_copied_in_bounded_batches() {
+        // A page of entries of large outputs is not held at once.
+        let original = FaultyBackend::new(MemoryBackend::new());
+        let ledger = fixture::create(original.clone());
+        for number in 0..8 {
+            let begun = fixture::begin(&ledger, fixture::intent(number, Reach::Nothing));
+            let text = format!("{number}{}", "x".repeat(CONTENT_BYTES_HELD_MAX / 2));
+            ledger.finish(begun, fixture::ending(EffectState::Committed, &text)).expect("an ending");
+        }
+        let mut copied = FaultyBackend::new(MemoryBackend::new());
+        copy(&original, &mut copied).expect("a copy");
+        let bytes = |batch: &Batch| batch.contents.iter().map(|content| content.bytes.len()).sum::<usize>();
+        let most = copied.batches().iter().map(bytes).max().unwrap_or_default();
+        assert!(most < 2 * CONTENT_BYTES_HELD_MAX, "{most}");
+        assert_eq!(copied.head(), original.head());
     }
 
     #[test]

@@ -123,11 +123,11 @@ impl HeadRow {
     }
 }
 
-impl<'a> HeldRow<'a> {
+impl HeldRow<'_> {
     /// As if it were held.
     #[cfg(test)]
-    pub(crate) fn without_lock(row: &'a HeadRow) -> Self {
-        Self { row }
+    pub(crate) fn without_lock(row: &HeadRow) -> HeldRow<'_> {
+        HeldRow { row }
     }
 
     /// Replaces it, if it still says `from`. Whether it did.
