@@ -34,6 +34,8 @@ fn approver_sees_what_they_are_asked() {
     let home = holding();
     let mine = token(&home, "mine", "agent:a", "call,session,audit,operate");
     let approver = token(&home, "approver", "operator:o", "approve");
+    let stranger = token(&home, "stranger", "service:s", "approve");
+    let asker = token(&home, "asker", "agent:a", "call,approve");
     let server = Server::new(&home);
     let hold = |path: &str| {
         let held = server.ask("POST", "/v1/calls", Some(&mine), &body(path)).is(403);
@@ -67,6 +69,11 @@ fn approver_sees_what_they_are_asked() {
     }
     for path in ["/v1/approvals/apr_00000000000000000000000000000000", "/v1/approvals/x"] {
         server.ask("GET", path, Some(&approver), "").is(404);
+    }
+    // Nor is it there for an approver whom the policy does not name, or for whoever asks.
+    for other in [&stranger, &asker] {
+        let absent = server.ask("GET", "/v1/approvals/apr_00000000000000000000000000000000", Some(other), "");
+        assert_eq!(server.ask("GET", &path, Some(other), "").is(404), absent.is(404));
     }
     // A large input is cut, and says so.
     let long = hold(&format!("/docs/{}", "a".repeat(limits::APPROVAL_INPUT_BYTES_MAX)));

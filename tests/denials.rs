@@ -259,6 +259,33 @@ fn attempt_that_reaches_nothing_is_on_record() {
 }
 
 #[test]
+fn asking_in_vain_fills_no_disk() {
+    // AUD-20: what no policy, cap or place bounds is bounded by how often, and by how much of each is kept.
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "call");
+    let others = token(&home, "others", "agent:b", "call");
+    let server = Server::new(&home);
+    let ask = |token: &str, tool: &str, input: &str| {
+        let body = json!({ "tool": tool, "function": "read", "input": { "path": input } }).to_string();
+        server.ask("POST", "/v1/calls", Some(token), &body)
+    };
+    let before = home.entries().len();
+    ask(&mine, "none", &"x".repeat(4_000_000)).is(404);
+    assert_eq!(home.entries().len(), before + 1);
+    let log = fs::metadata(home.path().join("log.sqlite")).expect("the log").len();
+    let wal = fs::metadata(home.path().join("log.sqlite-wal")).map_or(0, |wal| wal.len());
+    assert!(log + wal < 4_000_000, "{log} {wal}");
+    let last = (0..200).map(|_| ask(&mine, "none", "x").status).find(|status| *status != 404);
+    assert_eq!(last, Some(429));
+    // What is hidden is like what is not there, then too; what is there is called, and everybody else is served.
+    assert_eq!(server.ask("POST", "/v1/calls", Some(&mine), r#"{"tool":"files","function":"write"}"#).status, 429);
+    assert_eq!(ask(&mine, "files", "/docs/a.txt").status, 200);
+    ask(&others, "none", "x").is(404);
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
 fn call_without_its_grant_is_on_record() {
     // AUD-20: a folder that is gone is the operator's to mend; that a call was wanted is on record, however it came.
     let home = reading();

@@ -81,6 +81,7 @@ fn nanos(span: &Value, key: &str) -> u128 {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one run of a server, looked at from every side")]
 fn collector_is_told_of_calls() {
     // OUT-07, SEC-02, API-15
     let web = Web::new(|_| taken());

@@ -42,6 +42,8 @@ pub const COMPILE_CPU_SECONDS_PER_MIB: u64 = 10;
 pub const COMPILE_WALL_MS_MAX: u64 = 600_000;
 /// Threads that compile one component.
 pub const COMPILE_THREADS_MAX: usize = 8;
+/// Bytes of a component that a module was lifted to: the module, an adapter, and its interfaces once more.
+pub const LIFTED_BYTES_MAX: u64 = 2 * COMPONENT_BYTES_MAX;
 /// Bytes of a compiled component.
 pub const COMPILED_BYTES_MAX: u64 = 512 * MIB;
 /// Bytes of a manifest.
@@ -287,6 +289,10 @@ pub const HTTP_STREAMS_PER_PRINCIPAL_SHARE: usize = 8;
 pub const HTTP_STREAMS_PER_PRINCIPAL_MAX: usize = HTTP_STREAMS_MAX / HTTP_STREAMS_PER_PRINCIPAL_SHARE;
 /// Answers of a server that are sent as they come about, at the same time, if its operator wants more than by default.
 pub const HTTP_STREAMS_CONFIGURED_MAX: usize = 16_384;
+/// Bytes of the input that is kept of a call which could not be tried.
+pub const UNREACHED_INPUT_BYTES_MAX: usize = 64 * 1024;
+/// Calls that could not be tried which are written down of one principal, in a minute.
+pub const UNREACHED_PER_MINUTE_MAX: u32 = 120;
 /// Bytes of the input that an approver is shown of what is held.
 pub const APPROVAL_INPUT_BYTES_MAX: usize = 64 * 1024;
 /// Milliseconds that an answer lasts that tells of the log: whoever reads it comes again.

@@ -259,7 +259,7 @@ pub(crate) async fn call(
     incoming: IncomingCall<'_>,
 ) -> Result<Response, CallFailure> {
     let (call, stopwatch) = (incoming.request.call, Stopwatch::default());
-    let made = match run(parts, policies, incoming, &stopwatch).await {
+    let made = match Box::pin(run(parts, policies, incoming, &stopwatch)).await {
         Ok(response) => Ok(response),
         Err(Stop::Failed(failure)) => Err(failure),
         Err(Stop::Held(response)) => Ok(*response),

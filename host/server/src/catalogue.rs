@@ -108,6 +108,13 @@ impl Catalogue {
         catalogue
     }
 
+    /// What is left of it without the tools that are gone.
+    #[must_use]
+    pub fn without(&self, is_gone: impl Fn(&Registered) -> bool) -> Self {
+        let left = self.offers.iter().filter(|(_, offer)| !is_gone(offer.registered()));
+        Self { offers: left.map(|(name, offer)| (name.clone(), offer.clone())).collect() }
+    }
+
     /// The function by a name.
     pub fn offer(&self, name: &str) -> Option<&Offer> {
         self.offers.get(name)

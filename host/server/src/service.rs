@@ -4,8 +4,10 @@
 //! behind is finished or interrupted, and on record either way. The host is lent for as long as that takes. This module
 //! decides nothing about a call.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::RwLock;
@@ -110,6 +112,9 @@ pub enum ServiceError {
     /// The host failed: nothing may be answered.
     #[error("the host failed; what became of the call, if anything, is in its log")]
     Host,
+    /// As much as one principal may ask for in vain has been written down already.
+    #[error("too much was asked for that can't be had: ask for nothing like it for a minute")]
+    InVain,
     /// No host can be had now.
     #[error("the host can't take the call now")]
     Unavailable,
@@ -121,6 +126,7 @@ impl ServiceError {
         match self {
             Self::Grant => "host.grant",
             Self::Host => "host.failed",
+            Self::InVain => "host.busy",
             Self::Unavailable => "host.unavailable",
         }
     }
@@ -139,6 +145,7 @@ pub struct Service {
     /// Whether a host could be had the last time.
     is_ready: AtomicBool,
     ended: OnceLock<Ended>,
+    in_vain: InVain,
     telemetry: OnceLock<Arc<Telemetry>>,
     /// Raised when every call is to stop.
     stop: (Interrupter, Interrupt),
@@ -151,7 +158,8 @@ impl Service {
         let (running, grown, changed) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
         let (is_ready, ended, telemetry, stop) =
             (AtomicBool::new(false), OnceLock::new(), OnceLock::new(), interrupt());
-        Self { catalogue, hosts, notes, running, grown, changed, is_ready, ended, telemetry, stop }
+        let in_vain = InVain::default();
+        Self { catalogue, hosts, notes, running, grown, changed, is_ready, ended, in_vain, telemetry, stop }
     }
 
     /// Has somebody told of every outcome. There is one who is.
@@ -305,7 +313,7 @@ impl Service {
 
     /// Has it written down that something was asked for which is not there for whoever asked. Nobody is told more than
     /// that, and neither does the entry say more than what was asked for.
-    pub async fn refuse(self: &Arc<Self>, seat: &Seat, reach: Reach, missed: Missed) {
+    pub async fn refuse(self: &Arc<Self>, seat: &Seat, reach: Reach, missed: Missed) -> Result<(), ServiceError> {
         let why = match reach {
             Reach::Nothing => Unreached::Session,
             Reach::Rings(_) => Unreached::Tool,
@@ -320,8 +328,8 @@ impl Service {
             let host = service.host().await?;
             service.write_down(&host, attempt).await
         });
-        // What came of it is on record; the operator has been told if it could not be.
-        drop(written.await);
+        // What is not on record is not answered as if it were; the operator has been told why.
+        written.await.unwrap_or(Err(ServiceError::Host)).map(drop)
     }
 
     /// Puts another catalogue in the place of the one there is. A call that has begun goes on.
@@ -396,6 +404,13 @@ impl Service {
     }
 
     async fn write_down(&self, host: &Host, attempt: Attempt) -> Result<Response, ServiceError> {
+        let count = self.in_vain.count(&attempt.principal);
+        if count > limits::UNREACHED_PER_MINUTE_MAX {
+            if count == limits::UNREACHED_PER_MINUTE_MAX + 1 {
+                self.note(&format!("warning: `{}` asks for too much that can't be had", attempt.principal));
+            }
+            return Err(ServiceError::InVain);
+        }
         let written = host.refuse(attempt).await;
         self.notice(host);
         written.map_err(|failure| self.failed(&failure))
@@ -493,6 +508,22 @@ impl Reach {
             Self::Nothing => false,
             Self::Rings(rings) => rings.iter().all(|ring| offer.is_within(*ring)),
         }
+    }
+}
+
+/// How often each principal has asked in vain of late. No policy, cap or place bounds that, and each time is an entry: one
+/// caller could fill the disk with what it can't have.
+#[derive(Default)]
+struct InVain(Mutex<HashMap<Principal, (Instant, u32)>>);
+
+impl InVain {
+    /// One more: how many that makes within the minute.
+    fn count(&self, principal: &Principal) -> u32 {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.retain(|_, (since, _)| since.elapsed() < Duration::from_mins(1));
+        let (_, count) = counted.entry(principal.clone()).or_insert_with(|| (Instant::now(), 0));
+        *count = count.saturating_add(1);
+        *count
     }
 }
 

@@ -97,8 +97,9 @@ impl Approval {
         waits && self.expires <= now
     }
 
-    fn accepts(&self, by: &Principal) -> bool {
-        self.demands.iter().all(|demand| demand.accepts(by, &self.principal))
+    /// Whether the policies name whoever this is, who is not whoever asks.
+    pub fn accepts(&self, by: &Principal) -> bool {
+        self.principal != *by && self.demands.iter().all(|demand| demand.accepts(by, &self.principal))
     }
 
     fn facts(&self) -> Vec<Fact> {

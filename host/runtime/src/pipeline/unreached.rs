@@ -9,6 +9,7 @@ use ringfence_model::digest::Digest;
 use ringfence_model::entry::Stage;
 use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
+use ringfence_model::json;
 use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
 use ringfence_model::principal::Principal;
@@ -89,12 +90,17 @@ impl Unreached {
 pub(crate) async fn unreached(parts: &Parts, call: CallId, attempt: Attempt) -> Result<Response, CallFailure> {
     let Attempt { principal, ring, session, tool, function, input, why } = attempt;
     let function = one_line(function.as_deref().unwrap_or_default());
+    let mut input = input.canonical(&function);
+    if input.len() > limits::UNREACHED_INPUT_BYTES_MAX {
+        // Nothing was decided on it, and no policy, cap or place bounds how often it comes: its digest tells what it was.
+        input = json::canonical(&serde_json::json!({ "bytes": input.len(), "digest": Digest::of(&input) }));
+    }
     let draft = RefusalDraft {
         admission: None,
         call,
         code: why.code().to_owned(),
         decision: None,
-        input: input.canonical(&function),
+        input,
         function,
         layer: None,
         principal,

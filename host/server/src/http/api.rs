@@ -214,7 +214,7 @@ pub(super) async fn call(admitted: Admitted) -> Handled {
             Some(offer) => {
                 drop(service.call(&seat, wish(offer.asking_for(function.as_deref()), input)).await);
             }
-            None => service.refuse(&seat, reach, Missed { tool, function, input, keeps: kept(&admitted) }).await,
+            None => service.refuse(&seat, reach, Missed { tool, function, input, keeps: kept(&admitted) }).await?,
         }
         return Err(Problem::unknown_function());
     };

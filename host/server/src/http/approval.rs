@@ -1,6 +1,7 @@
 //! One approval, as whoever may answer it has to see it: who asks, for what, under which grant, why, and with what input.
 //!
-//! An approver who can't see the input would approve of a name. It is shown to scope `approve` alone, as the canonical text
+//! An approver who can't see the input would approve of a name. It is shown to scope `approve` alone, and of these to whom the
+//! policies name for it, and not to whoever asks: for everybody else it is not there (API-04). It is the canonical text
 //! that the approval is bound to; what hides or reorders text is written out, and a text that is cut says so. Nothing is
 //! read that is not what the entry of the question commits to.
 
@@ -10,6 +11,7 @@ use ringfence_model::entry::Body;
 use ringfence_model::id::ApprovalId;
 use ringfence_model::limits;
 use ringfence_model::outcome::is_unprintable;
+use ringfence_model::principal::Principal;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::ledger::approvals::Approval;
 use schemars::JsonSchema;
@@ -21,6 +23,7 @@ use crate::http::Problem;
 use crate::http::inbound::Handled;
 use crate::http::inbound::answer;
 use crate::http::inbound::failed;
+use crate::http::inbound::held;
 use crate::http::inbound::id;
 use crate::http::inbound::on_host;
 use crate::http::routes::Admitted;
@@ -53,10 +56,10 @@ pub(super) struct InputShown {
 }
 
 pub(super) async fn show(admitted: Admitted) -> Handled {
-    let id: ApprovalId = id(&admitted)?;
+    let (id, by): (ApprovalId, Principal) = (id(&admitted)?, held(&admitted)?.principal.clone());
     on_host(&admitted, move |host| {
         let found = host.ledger().approval(id).map_err(|_| failed())?;
-        let approval = found.ok_or_else(Problem::not_found)?;
+        let approval = found.filter(|approval| approval.accepts(&by)).ok_or_else(Problem::not_found)?;
         Ok(answer(&shown(host, &approval)?))
     })
     .await
@@ -65,6 +68,10 @@ pub(super) async fn show(admitted: Admitted) -> Handled {
 fn shown(host: &Host, approval: &Approval) -> Result<ApprovalShown, Problem> {
     let stored = host.ledger().entry(approval.held).map_err(|_| failed())?.ok_or_else(failed)?;
     let Body::Held(held) = encoding::decode(&stored.bytes).map_err(|_| failed())?.body else { return Err(failed()) };
+    // Trust boundary: the row says where the entry is, and the entry what is asked.
+    if (held.approval, held.binding) != (approval.approval, approval.binding) {
+        return Err(failed());
+    }
     let request = content(host, &held.decision.request)?.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     let subject = request.as_ref().and_then(|request| request.get("subject"));
     let asked = subject.map(|subject| subject.pointer("/call/asked").unwrap_or(subject)).cloned();

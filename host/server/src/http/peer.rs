@@ -110,12 +110,12 @@ impl Peer {
     /// sends along to lead to an authority is their own choice, and may take a hundred signatures to look at.
     pub(super) fn is_believed(&self, identity: u64, believes: impl FnOnce() -> bool) -> bool {
         let a_while = Duration::from_millis(limits::CERTIFICATE_BELIEVED_MS);
-        let mut believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
-        if believed.is_some_and(|(by, at)| by == identity && at.elapsed() < a_while) {
+        let mut last = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|(by, at)| by == identity && at.elapsed() < a_while) {
             return true;
         }
-        *believed = believes().then(|| (identity, Instant::now()));
-        believed.is_some()
+        *last = believes().then(|| (identity, Instant::now()));
+        last.is_some()
     }
 
     /// The names that stand in the certificate.

@@ -101,6 +101,7 @@ impl From<ServiceError> for Problem {
         let status = match error {
             ServiceError::Grant | ServiceError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ServiceError::Host => StatusCode::INTERNAL_SERVER_ERROR,
+            ServiceError::InVain => StatusCode::TOO_MANY_REQUESTS,
         };
         Self::new(status, error.code(), error.to_string())
     }

@@ -48,11 +48,13 @@ pub(super) fn not_made(error: ServiceError) -> CallToolResult {
     let advice = match error {
         ServiceError::Grant => "nothing has run; only the tool's operator can change that",
         ServiceError::Host => "don't make it again before a person has looked at what happened",
+        ServiceError::InVain => "nothing has run: call what is in the list of tools, a minute later at the earliest",
         ServiceError::Unavailable => "nothing has run and nothing is wrong with the call: make it again a little later",
     };
     let code = match error {
         ServiceError::Grant => "host.grant",
         ServiceError::Host => "host.failed",
+        ServiceError::InVain => "host.busy",
         ServiceError::Unavailable => "host.unavailable",
     };
     stopped(code, &error.to_string(), advice)

@@ -171,7 +171,7 @@ impl Agent {
                 return Ok(question.with_meta(answer::recorded(held)).into());
             }
             // Over HTTP nothing ties what a client says to the request that it was asked in: each message stands for itself.
-            if self.interrupt.is_none() && hold::is_approved(context, approval).await {
+            if self.interrupt.is_none() && hold::is_approved(context, approval).await && self.is_offered_still(&offer) {
                 response = self.make(&offer, (input, key), context).await;
             }
         }
@@ -183,6 +183,13 @@ impl Agent {
 }
 
 impl Agent {
+    /// Whether something is what is offered under its name now: while a question is open, it may have been revoked.
+    fn is_offered_still(&self, offer: &Offer) -> bool {
+        let catalogue = self.service.catalogue();
+        let now = catalogue.offer(offer.name()).map(|now| now.registered().tool.reference());
+        now == Some(offer.registered().tool.reference())
+    }
+
     async fn make(
         &self,
         offer: &Offer,
@@ -206,10 +213,10 @@ impl Agent {
     }
 
     /// Has it written down that something was asked for which is not there for who sits here.
-    async fn refuse(&self, reach: Reach, params: CallToolRequestParams) {
+    async fn refuse(&self, reach: Reach, params: CallToolRequestParams) -> Result<(), ServiceError> {
         let input = Input { value: params.arguments.map(Value::Object), ..Input::default() };
         let (tool, keeps) = (params.name.into_owned(), self.keeps.clone());
-        self.service.refuse(&self.seat, reach, Missed { tool, function: None, input, keeps }).await;
+        self.service.refuse(&self.seat, reach, Missed { tool, function: None, input, keeps }).await
     }
 
     /// Where a call stands in a trace. What can't be read is as if it were not there (API-15).
@@ -277,8 +284,10 @@ impl ServerHandler for Agent {
         let offer = catalogue.offer(&request.name).filter(|offer| reach.covers(offer)).cloned();
         let Some(offer) = offer else {
             let error = unknown(&request.name);
-            self.refuse(reach, request).await;
-            return Err(error);
+            return match self.refuse(reach, request).await {
+                Ok(()) => Err(error),
+                Err(failed) => Ok(answer::not_made(failed).into()),
+            };
         };
         self.call(offer, request, &context).await
     }

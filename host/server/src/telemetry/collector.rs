@@ -82,7 +82,15 @@ impl Collector {
             return Err(wrong());
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = authority.port_u16().unwrap_or(if is_encrypted { 443 } else { 80 });
+        // What is written and is no port is not left out: the scheme's own may be somebody else's.
+        let port = match authority.as_str().strip_prefix(authority.host()).unwrap_or_default() {
+            "" if is_encrypted => 443,
+            "" => 80,
+            written => match written.strip_prefix(':').and_then(|port| port.parse().ok()) {
+                None | Some(0) => return Err(wrong()),
+                Some(port) => port,
+            },
+        };
         let name = ServerName::try_from(host.clone()).map_err(|_| wrong())?;
         let tls = is_encrypted.then(|| connector(roots)).transpose()?.map(|connector| (connector, name));
         let base = uri.path().trim_end_matches('/').to_owned();
@@ -217,6 +225,9 @@ mod tests {
             "http://a/?q",
             "http://a/#f",
             "grpc://a:4317",
+            "https://a:99999",
+            "https://a:0",
+            "https://a:",
         ] {
             assert!(made(wrong).is_err(), "{wrong}");
         }

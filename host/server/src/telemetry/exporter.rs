@@ -20,6 +20,7 @@ use crate::service::Notes;
 use crate::telemetry::collector::Collector;
 use crate::telemetry::collector::Refused;
 use crate::telemetry::metric;
+use crate::telemetry::now;
 use crate::telemetry::otlp::Attribute;
 use crate::telemetry::otlp::Request;
 use crate::telemetry::otlp::Resource;
@@ -49,7 +50,7 @@ impl Exporter {
             Attribute::text("service.instance.id", hex::encode(random())),
         ];
         let resource = Resource { attributes };
-        Self { collector, resource, metrics, notes, since: SystemTime::now(), is_failing: false }
+        Self { collector, resource, metrics, notes, since: now(), is_failing: false }
     }
 
     /// Sends until the end has come and nothing is left.

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::http::metrics::Row;
 use crate::http::metrics::Value;
+use crate::telemetry::now;
 use crate::telemetry::otlp::Attribute;
 use crate::telemetry::otlp::CUMULATIVE;
 use crate::telemetry::otlp::Count;
@@ -15,10 +16,10 @@ use crate::telemetry::otlp::Whole;
 
 /// The rows as metrics, counted since a time.
 pub(super) fn metrics(rows: &[Row], since: SystemTime) -> Vec<Metric> {
-    let (start_time_unix_nano, time_unix_nano) = (Nanos(since), Nanos(SystemTime::now()));
+    let (start_time_unix_nano, time_unix_nano) = (Nanos(since), Nanos(now()));
     let mut metrics: Vec<Metric> = Vec::new();
     for row in rows {
-        let attributes = row.labels.iter().map(|(key, value)| Attribute::text(*key, value.clone())).collect();
+        let attributes = row.labels.iter().map(|(key, value)| Attribute::text(key, value.clone())).collect();
         let is_same = metrics.last().is_some_and(|metric| metric.description == row.number.help());
         if !is_same {
             metrics.push(empty(row));

@@ -68,6 +68,7 @@ pub(super) struct ScopeSpans {
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "these are the words of the protocol")]
 pub(super) struct Span {
     pub(super) trace_id: String,
     pub(super) span_id: String,

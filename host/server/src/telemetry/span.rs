@@ -17,6 +17,7 @@ use ringfence_runtime::pipeline::Taken;
 use crate::catalogue::Offer;
 use crate::http::metrics::kind_name;
 use crate::service::ServiceError;
+use crate::telemetry::now;
 use crate::telemetry::otlp::Attribute;
 use crate::telemetry::otlp::INTERNAL;
 use crate::telemetry::otlp::Nanos;
@@ -59,7 +60,7 @@ impl Begun {
     pub(crate) fn now(offer: &Offer, parent: Option<Parent>) -> Self {
         let (tool, registered) = (offer.known_name().to_owned(), offer.registered());
         let (digest, ring) = (registered.tool.reference().digest, registered.ring);
-        Self { tool, digest, ring, parent, at: SystemTime::now(), since: Instant::now() }
+        Self { tool, digest, ring, parent, at: now(), since: Instant::now() }
     }
 
     pub(super) fn ended(self, made: &Result<Response, ServiceError>) -> Called {
@@ -141,7 +142,7 @@ impl Called {
 impl Begun {
     /// One of nothing that there is.
     pub(super) fn sample() -> Self {
-        let (at, since) = (SystemTime::now(), Instant::now());
+        let (at, since) = (now(), Instant::now());
         Self { tool: "sample".to_owned(), digest: Digest::ZERO, ring: Ring::Sandbox, parent: None, at, since }
     }
 }
