@@ -182,7 +182,7 @@ fn lifting_ends_within_its_bounds() {
         ("types-in-types", typed_module(plain(), &types_in_types(100_000))),
         ("nested", typed_module(plain(), &nested(1_000, 0))),
         ("doubling", typed_module(plain(), &nested(25, 2))),
-        ("nonsense", typed_module(plain(), &[0xff; 1_000_000])),
+        ("nonsense", typed_module(plain(), &vec![0xff; 1_000_000])),
         (
             "conditions",
             typed_module(body(0, &[b"\x41\0\x04\x40".repeat(200_000), b"\x0b".repeat(200_000)].concat()), b""),

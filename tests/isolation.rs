@@ -305,9 +305,13 @@ fn host_state_is_never_granted() {
     let home = Home::cold();
     let (state, links) = (home.path(), home.folder("links"));
     symlink(&state, links.join("home")).expect("a link");
-    let head = home.folder("head");
+    let (head, roots) = (home.folder("head"), home.folder("roots"));
     let above = state.parent().expect("a parent").to_owned();
-    home.configure(&format!("[log]\nhead = {:?}\n", head.join("log.head").display().to_string()));
+    home.configure(&format!(
+        "[log]\nhead = {:?}\n[signers.ada]\nidentity = 'ada@a.example'\nissuer = 'https://a.example'\ntrusted-root = {:?}\n",
+        head.join("log.head").display().to_string(),
+        roots.join("trusted_root.json").display().to_string(),
+    ));
     for folder in [
         state.clone(),
         state.join("cache"),
@@ -318,6 +322,7 @@ fn host_state_is_never_granted() {
         links.join("home"),
         links.join("home/keys"),
         head,
+        roots,
     ] {
         for access in ["ro", "rw"] {
             let dir = format!("{}::/state:{access}", folder.display());

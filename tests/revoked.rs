@@ -2,7 +2,11 @@
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+use sha2::Digest as _;
+use sha2::Sha256;
 
 use crate::harness::Home;
 use crate::harness::server;
@@ -92,6 +96,15 @@ fn server_offers_no_revoked_tool() {
     home.configure(&before);
     serving.hang_up();
     call().is(200);
+    // Whatever else is wrong: a policy that is not there leaves those in force, and no revoked tool.
+    home.configure(&format!(
+        "{before}\n[revoked]\n'{digest}' = 'it reads too much'\n[policies.gone]\ncomponent = 'gone.wasm'\n"
+    ));
+    serving.hang_up();
+    call().is(404);
+    home.configure(&before);
+    serving.hang_up();
+    call().is(200);
     assert_eq!(serving.stop(), 0);
     let entries = home.entries();
     let refusals = entries.iter().filter(|entry| entry["body"]["decision"]["allowed"] == false);
@@ -116,9 +129,31 @@ fn revoked_key_vouches_for_nothing() {
     let revoked = format!("{trusted}revoked = 'the key was in a public repository'\n");
     home.configure(&before.replace(&trusted, &revoked));
     refused_everywhere(&home, &tool, "its signer `author` is revoked: the key was in a public repository");
-    // Neither without a word for the signature, nor under another name.
+    // Neither without a word for the signature, nor under another name, nor as a file, whatever lies beside it.
     home.run(["tool", "add", &tool, "--name", "again", "--unsigned"]).code(3);
+    let run = ["run", &tool, "add", "--input", r#"{"a":1,"b":2}"#];
+    home.run(run).code(3).says("its signer `author` is revoked");
+    let signature = format!("{tool}.sig");
+    let note = fs::read(&signature).expect("a signature");
+    fs::remove_file(&signature).expect("removed");
+    for args in [&run[..], &["tool", "add", &tool, "--name", "again"], &["inspect", &tool]] {
+        home.run(args).code(3).says("its signer `author` is revoked");
+    }
+    // One that is registered nowhere is known by its signature alone.
+    let other = home.component("other", &ADD.replace("i32.add", "i32.sub"));
+    let run_other = ["run", &other, "add", "--input", r#"{"a":1,"b":2}"#];
+    home.run(run_other).code(0);
+    home.run(["sign", &other, "--key", &key]).code(0);
+    home.run(run_other).code(3).says("its signer `author` is revoked");
+    fs::write(&signature, note).expect("put back");
     home.configure(&format!("{}\n[signers.friend]\nkey = '{line}'\n", before.replace(&trusted, &revoked)));
+    let message = home.refuses(["tool", "list"], 1);
+    assert!(message.contains("signer `friend` is also `author`, which is revoked"), "{message}");
+    // The same key, as it would be written for another name.
+    let bytes = line.splitn(3, '+').nth(2).expect("a key");
+    let hashed = [&b"friend.example\n"[..], STANDARD.decode(bytes).expect("Base64").as_slice()].concat();
+    let renamed = format!("friend.example+{}+{bytes}", hex::encode(&Sha256::digest(hashed)[..4]));
+    home.configure(&format!("{}\n[signers.friend]\nkey = '{renamed}'\n", before.replace(&trusted, &revoked)));
     let message = home.refuses(["tool", "list"], 1);
     assert!(message.contains("signer `friend` is also `author`, which is revoked"), "{message}");
     home.configure(&before);

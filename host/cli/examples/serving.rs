@@ -171,13 +171,12 @@ fn home(plan: &Plan) -> Result<tempfile::TempDir, Failed> {
     let tool = plan.tool.to_str().ok_or("the tool's path is no text")?;
     run(plan, home.path(), &["tool", "add", tool])?;
     // As many places as there are connections: the ring of what nobody vouches for has two, and all others would wait.
-    let mut more = format!("\n[rings.3]\nconcurrent-calls = {CONNECTIONS}\n");
-    if let Some(listeners) = plan.listeners {
-        more += &format!("\n[server]\nstreams = {}\n", streams(listeners));
-    }
+    let places = format!("\n[rings.3]\nconcurrent-calls = {CONNECTIONS}\n");
+    let room = |listeners| format!("\n[server]\nstreams = {}\n", streams(listeners));
+    let room = plan.listeners.map(room).unwrap_or_default();
     let path = home.path().join("home").join("ringfence.toml");
     let config = std::fs::read_to_string(&path)?;
-    std::fs::write(&path, config + &more)?;
+    std::fs::write(&path, config + &places + &room)?;
     Ok(home)
 }
 

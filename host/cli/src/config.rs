@@ -387,7 +387,7 @@ impl Config {
     /// One who is revoked is so under every name: else nobody could say which of them made a signature.
     fn check_signers(&self) -> Result<(), (String, String)> {
         for (name, table) in self.signers.iter().filter(|(_, table)| table.revoked.is_some()) {
-            let is_twin = |other: &SignerTable| other.revoked.is_none() && other.credential == table.credential;
+            let is_twin = |other: &SignerTable| other.revoked.is_none() && other.credential.is_same(&table.credential);
             if let Some((twin, _)) = self.signers.iter().find(|(_, other)| is_twin(other)) {
                 return Err((format!("signers.{twin}"), format!("signer `{twin}` is also `{name}`, which is revoked")));
             }
@@ -395,14 +395,25 @@ impl Config {
         Ok(())
     }
 
-    /// Why a component that these have signed is not loaded, if the operator has revoked it or one of them.
+    /// Why a component that these have signed is not loaded, if the operator has revoked it or one of them. Of one that comes
+    /// without a signature it is asked who has signed it where it is registered: the same bytes are no better for lying alone.
     pub fn revocation(&self, component: &Digest, signers: &[String]) -> Option<String> {
         if let Some(reason) = self.revoked.get(component) {
             return Some(format!("`{component}` is revoked: {}", reason.as_str()));
         }
-        self.signers.iter().filter(|(name, _)| signers.iter().any(|signer| signer == name.as_str())).find_map(
-            |(name, table)| Some(format!("its signer `{name}` is revoked: {}", table.revoked.as_ref()?.as_str())),
-        )
+        if !signers.is_empty() {
+            return signers.iter().find_map(|signer| self.revocation_of(signer));
+        }
+        let tables = self.tools.values().filter(|table| table.digest == *component && table.signature_digest.is_some());
+        let mut found = tables.map(|table| self.revocation_of(table.signer.as_str()));
+        let first = found.next()??;
+        // Somebody else may have signed the same since, who is trusted.
+        found.all(|why| why.is_some()).then_some(first)
+    }
+
+    fn revocation_of(&self, signer: &str) -> Option<String> {
+        let (name, table) = self.signers.iter().find(|(name, _)| name.as_str() == signer)?;
+        Some(format!("its signer `{name}` is revoked: {}", table.revoked.as_ref()?.as_str()))
     }
 
     /// The operator's ceiling. A secret that is not configured can't be used, whatever is listed.

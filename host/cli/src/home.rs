@@ -362,6 +362,8 @@ impl Home {
     pub fn state_folders(&self) -> Result<Vec<String>, HomeError> {
         let tables = self.config.policies.iter().flatten().map(|(_, table)| table);
         let policies = tables.flat_map(|table| table.component.iter().chain(&table.cases));
+        // Who can write such a file decides who has signed what.
+        let policies = policies.chain(self.config.signers.values().filter_map(|signer| signer.trusted_root.as_ref()));
         let secrets = self.config.secrets.values().map(|table| &table.file);
         let log = &self.config.log;
         let log = [&log.store_password_file, &log.store_roots, &log.head_password_file, &log.head_roots];
@@ -370,12 +372,12 @@ impl Home {
         // Who can write what the server goes by is whoever they like, and who can read its key is the server.
         let (server, telemetry) = (&self.config.server, &self.config.telemetry);
         let tls = server.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key].into_iter().chain(&tls.client_roots));
-        let served = tls.chain(&telemetry.headers_file).chain(&telemetry.roots).map(|file| self.folder.join(file));
+        let of_server = tls.chain(&telemetry.headers_file).chain(&telemetry.roots).map(|file| self.folder.join(file));
         let head = match log_head::place(self)? {
             HeadPlace::File(path) => Some(path),
             HeadPlace::Database(_) => None,
         };
-        let files = components.chain(served).chain(head);
+        let files = components.chain(of_server).chain(head);
         let folders = files.filter_map(|file| file.parent().map(Path::to_owned)).chain([self.folder.clone()]);
         folders
             .map(|folder| match folder.canonicalize().map(PathBuf::into_os_string).map(OsString::into_string) {

@@ -29,6 +29,8 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
 use crate::policies;
+use crate::tools::signature;
+use crate::tools::signature::Signed;
 
 pub fn run(home: &Home, args: &RunArgs, output: Output) -> Result<Exit, CommandError> {
     let ring = ring(home, args.ring)?;
@@ -54,7 +56,10 @@ pub(super) fn load<T>(
     let digest = Digest::of(&bytes);
     let name = tool_name(path, &digest);
     let manifest = commands::manifest_beside(path)?;
-    let (origin, revoked) = (Origin::File, home.config().revocation(&digest, &[]));
+    let signed =
+        Signed { bytes: &bytes, component: digest, manifest: manifest.as_deref().map(Digest::of), signature: &[] };
+    let by = signature::beside(path, signed, &home.config().signers)?;
+    let (origin, revoked) = (Origin::File, home.config().revocation(&digest, &by));
     let revoked = revoked.as_deref();
     let admission = admit(Arrival { name: &name, bytes: &bytes, origin, reference: None, revoked, signers: &[] })?;
     announce_compilation(engine, &name, &bytes, output);

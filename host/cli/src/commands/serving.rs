@@ -4,6 +4,8 @@
 //! agent's server from its calls, so [`SharedLog`] opens the log for a call and lets it go soon after the last one. What is
 //! recorded is under a signed checkpoint by then.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -128,7 +130,12 @@ pub(super) async fn reload(log: Arc<SharedLog>, service: Arc<Service>, mut hang_
             for (what, read) in &*first {
                 tell(what, read(), output);
             }
-            tell("policies and tools", log.reload().map(|catalogue| service.put_catalogue(catalogue)), output);
+            let read = log.reload().map(|catalogue| service.put_catalogue(catalogue));
+            if read.is_err() {
+                // No fault in a policy keeps a tool that was revoked.
+                log.withdraw(&service);
+            }
+            tell("policies and tools", read, output);
         });
         if reloaded.await.is_err() {
             output.note("warning: not everything was read anew: the host is shutting down");
@@ -263,6 +270,27 @@ impl SharedLog {
         }
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         Ok(catalogue)
+    }
+
+    /// Offers no more what the configuration revokes, as far as that can be read, and changes nothing else.
+    fn withdraw(&self, service: &Service) {
+        let Ok(home) = Home::open(self.settings().home.folder()) else { return };
+        let (config, told) = (home.config(), RefCell::new(BTreeSet::new()));
+        let is_revoked = |registered: &Registered| {
+            let reference = registered.tool.reference();
+            let table = config.tools.iter().find(|(name, _)| name.as_str() == reference.name).map(|(_, table)| table);
+            let signer = table.filter(|table| table.signature_digest.is_some()).map(|table| table.signer.to_string());
+            let signers: Vec<_> = signer.into_iter().collect();
+            let why = config.revocation(&reference.digest, &signers);
+            if let Some(why) = &why
+                && told.borrow_mut().insert(reference.name.clone())
+            {
+                self.output.note(&format!("warning: `{}` is not offered any more: {}", reference.name, one_line(why)));
+            }
+            why.is_some()
+        };
+        // It is asked for each function of a tool.
+        service.put_catalogue(service.catalogue().without(is_revoked));
     }
 
     /// Lets the log go whenever nothing uses it, and signs a checkpoint now and then while something does.

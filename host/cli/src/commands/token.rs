@@ -23,7 +23,7 @@ pub fn run(home: &Home, command: TokenCommand, output: Output) -> Result<Exit, C
             let ring = ring.map_err(|error| CommandError::command_line(error.to_string()))?;
             let rights = Rights { principal, ring, scopes };
             match certificate {
-                Some(certificate) => know(home, &name, certificate, rights, output)?,
+                Some(certificate) => know(home, &name, &certificate, rights, output)?,
                 None => make(home, &name, rights, output)?,
             }
         }
@@ -71,7 +71,7 @@ fn make(home: &Home, name: &Name, rights: Rights, output: Output) -> Result<(), 
 fn know(
     home: &Home,
     name: &Name,
-    certificate: CertificateName,
+    certificate: &CertificateName,
     rights: Rights,
     output: Output,
 ) -> Result<(), CommandError> {

@@ -88,6 +88,11 @@ fn add(home: &Home, args: &ToolAddArgs, output: Output) -> Result<Exit, CommandE
     let lock = store.lock()?;
     // Another command may have registered something since this one began.
     let home = Home::open(home.folder())?;
+    // Nor may it, or who signed it, have been revoked meanwhile.
+    let revoked = home.config().revocation(&Digest::of(&candidate.artifact.component), &signers);
+    if let Some(why) = revoked {
+        return Err(CommandError::would_not_be_admitted(&candidate.artifact.name, &why));
+    }
     let addition = review(&home, (&engine, &policies), candidate, args)?;
     record(&home, admission, output)?;
     let written = register(&home, &store, &addition);

@@ -180,6 +180,8 @@ impl<'de> Deserialize<'de> for ValueSource {
 #[serde(try_from = "WrittenSigner")]
 pub struct SignerTable {
     pub credential: Credential,
+    /// The file that says by whom certificates are made, if it is known by what these name.
+    pub trusted_root: Option<PathBuf>,
     /// Why nothing is loaded any more that they have signed, in the operator's words.
     pub revoked: Option<Reason>,
 }
@@ -193,6 +195,21 @@ pub enum Credential {
     Key(CosignKey),
     /// The key of notes that `ringfence sign` makes.
     Note(Verifier),
+}
+
+impl Credential {
+    /// Whether whoever has one has the other: a key is the same under any name that notes give it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Note(one), Self::Note(other)) => key_of(one) == key_of(other),
+            _ => self == other,
+        }
+    }
+}
+
+/// What stands behind the name, and the digest that the name is a part of.
+fn key_of(verifier: &Verifier) -> Option<String> {
+    verifier.to_string().splitn(3, '+').nth(2).map(str::to_owned)
 }
 
 #[derive(Deserialize)]
@@ -211,6 +228,7 @@ impl TryFrom<WrittenSigner> for SignerTable {
 
     fn try_from(written: WrittenSigner) -> Result<Self, String> {
         let WrittenSigner { key, cosign_key, identity, issuer, trusted_root, revoked } = written;
+        let file = trusted_root.clone();
         let credential = match (key, cosign_key, identity, issuer, trusted_root) {
             (Some(key), None, None, None, None) => Credential::Note(key.0),
             (None, Some(key), None, None, None) => Credential::Key(key),
@@ -222,7 +240,7 @@ impl TryFrom<WrittenSigner> for SignerTable {
                 return Err(format!("a signer has {wanted}"));
             }
         };
-        Ok(Self { credential, revoked })
+        Ok(Self { credential, trusted_root: file, revoked })
     }
 }
 

@@ -4,6 +4,7 @@
 //! kept with the tool and checked at each load: taking a signer out of the configuration takes out what it signed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use ringfence_audit::note::NoteError;
 use ringfence_audit::note::Verifier;
@@ -12,9 +13,11 @@ use ringfence_audit::statement::StatementError;
 use ringfence_model::digest::Digest;
 use thiserror::Error;
 
+use crate::commands;
 use crate::config::tools::Credential;
 use crate::config::tools::Name;
 use crate::config::tools::SignerTable;
+use crate::error::CommandError;
 use crate::tools::bundle::BundleError;
 
 /// What stands for nobody in a tool's table.
@@ -74,6 +77,17 @@ pub fn signer(tool: Signed<'_>, signers: &BTreeMap<Name, SignerTable>) -> Result
         }
     }
     Err(SignatureError::Untrusted(untrusted))
+}
+
+/// Who has signed a file, by the note that lies beside it. What is only run needs none, and one that is not good says nothing.
+pub fn beside(
+    path: &Path,
+    tool: Signed<'_>,
+    signers: &BTreeMap<Name, SignerTable>,
+) -> Result<Vec<String>, CommandError> {
+    let note = commands::read_if_there(&commands::signature_beside(path))?;
+    let found = note.and_then(|note| signer(Signed { signature: &note, ..tool }, signers).ok());
+    Ok(found.map(|(signer, _)| signer.to_string()).into_iter().collect())
 }
 
 /// Checks that one signer vouches for a tool.

@@ -102,7 +102,11 @@ impl Compiler {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let limits = self.limits.for_size(bytes.len());
         let mut child = self.start(work, &limits).map_err(|error| CompileError::Compiler(error.to_string()))?;
-        let said = self.listen(&mut child, bytes);
+        let bytes_max = match work {
+            Work::Compile => limits::COMPILED_BYTES_MAX,
+            Work::Lift => limits::LIFTED_BYTES_MAX,
+        };
+        let said = self.listen(&mut child, bytes, bytes_max);
         // Whatever happened, nothing of it is left behind.
         let _ = child.kill();
         let _ = child.wait();
@@ -121,17 +125,17 @@ impl Compiler {
 
     /// Writes and reads at once, each pipe on a thread of its own. None of them is waited for: a child that has let
     /// others hold its pipes must not hold the host.
-    fn listen(&self, child: &mut Child, component: &[u8]) -> io::Result<Said> {
+    fn listen(&self, child: &mut Child, component: &[u8], bytes_max: u64) -> io::Result<Said> {
         let deadline = Instant::now() + Duration::from_millis(self.limits.wall_ms);
         let gone = || io::Error::other("the compiler's pipes are gone");
         let mut stdin = child.stdin.take().ok_or_else(gone)?;
         let component = component.to_vec();
         // A child that does not read to the end has its reasons, and says them.
         std::thread::Builder::new().spawn(move || drop(stdin.write_all(&component)))?;
-        let code = collect(child.stdout.take().ok_or_else(gone)?, limits::COMPILED_BYTES_MAX)?;
+        let code = collect(child.stdout.take().ok_or_else(gone)?, bytes_max)?;
         let text = collect(child.stderr.take().ok_or_else(gone)?, limits::MANIFEST_BYTES_MAX)?;
         let Ok(code) = code.recv_timeout(left(deadline)) else { return Ok(Said::TooLate) };
-        let Some(code) = code? else { return Ok(Said::TooMuch) };
+        let Some(code) = code? else { return Ok(Said::TooMuch { bytes_max }) };
         let text = match text.recv_timeout(left(deadline)) {
             Ok(text) => text?.unwrap_or_default(),
             Err(_) => return Ok(Said::TooLate),
@@ -150,7 +154,7 @@ impl Compiler {
 enum Said {
     Ended { status: ExitStatus, code: Vec<u8>, text: String },
     TooLate,
-    TooMuch,
+    TooMuch { bytes_max: u64 },
 }
 
 /// What the child's ending says about the component.
@@ -158,7 +162,7 @@ fn judge(said: Said, bounds: &CompileLimits) -> Result<Vec<u8>, CompileError> {
     let (status, code, text) = match said {
         Said::Ended { status, code, text } => (status, code, text),
         Said::TooLate => return Err(CompileError::Time { wall_ms: bounds.wall_ms }),
-        Said::TooMuch => return Err(CompileError::Code { bytes_max: limits::COMPILED_BYTES_MAX }),
+        Said::TooMuch { bytes_max } => return Err(CompileError::Code { bytes_max }),
     };
     let memory = CompileError::Memory { mebibytes: bounds.memory_bytes / limits::MIB };
     match ended(status) {
@@ -266,9 +270,12 @@ mod tests {
         // RES-12, MAL-01: not a byte behind the first eight is read in this process.
         let engine = |script| Engine::new().expect("an engine").with_compiler(shell(script, 300));
         let module = b"\0asm\x01\0\0\0 and more";
-        let lifted = engine("[ \"$0\" = --lift ] && cat").lift(module).expect("its answer").into_owned();
-        assert_eq!(lifted, module);
+        let answer = "[ \"$0\" = --lift ] && printf '\\000asm\\015\\000\\001\\000 and more'";
+        let lifted = engine(answer).lift(module).expect("its answer").into_owned();
+        assert_eq!(lifted, b"\0asm\x0d\0\x01\0 and more");
         for (script, wanted) in [
+            ("cat", "what it was lifted to is no component"),
+            ("true", "what it was lifted to is no component"),
             ("echo no >&2; exit 1", "it is a core module that can't be lifted to a component: no"),
             ("exit 4", "MiB of memory"),
             ("kill -SEGV $$", "did not survive"),

@@ -118,7 +118,11 @@ impl Engine {
             (Form::Component, _) => Ok(Cow::Borrowed(file)),
             (Form::Module, None) => lift::encode(file).map(Cow::Owned),
             (Form::Module, Some(compiler)) => match compiler.lift(file) {
-                Ok(component) => Ok(Cow::Owned(component)),
+                Ok(component) if is_component(&component) => Ok(Cow::Owned(component)),
+                Ok(_) => {
+                    let why = "what it was lifted to is no component".to_owned();
+                    Err(LiftError::Compiler(CompileError::Compiler(why)))
+                }
                 Err(CompileError::Invalid(why)) => Err(LiftError::Module(why)),
                 Err(error) => Err(LiftError::Compiler(error)),
             },
