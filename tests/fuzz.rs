@@ -50,6 +50,17 @@ fn any_bundle_is_read_or_refused() {
 }
 
 #[test]
+fn any_roots_are_read_or_refused() {
+    // ART-05
+    let good = include_bytes!("../fuzz/seeds/trusted_root.json").to_vec();
+    assert!(targets::roots(&good), "the control");
+    assert!(!targets::roots(b"{}"));
+    feed(&[good], SAMPLE, |bytes| {
+        targets::roots(bytes);
+    });
+}
+
+#[test]
 fn any_reply_of_a_policy_is_judged() {
     // POL-02, POL-03
     let policy = targets::Scripted::new(&std::fs::read(guests::HOSTILE_POLICY_SCRIPTED).expect("the policy"));

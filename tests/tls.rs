@@ -297,7 +297,7 @@ fn nonsense_instead_of_tls_ends_its_connection() {
     place.know("agent", AGENT, "agent:a", "call,operate");
     let server = Server::new(&place.home);
     let request = format!("GET /v1/tools HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
-    let longest = [&[22, 3, 1, 0xff, 0xff][..], &[1; 70_000]].concat();
+    let longest = [&[22, 3, 1, 0xff, 0xff][..], &vec![1; 70_000]].concat();
     let cut_off = [22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3];
     for bytes in [
         request.as_bytes(),

@@ -49,6 +49,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 pub use self::evidence::evidence;
+pub use self::vouched::roots;
 pub use self::vouched::vouched;
 
 /// Longer components only take longer.

@@ -123,7 +123,7 @@ impl Bytes<'_> {
                 let window = ["minute", "hour", "day"][usize::from(self.byte() % 3)];
                 json!({ "is": "cap", "scope": scope, "unit": unit, "window": window, "at-most": self.number() })
             }
-            4 => json!({ "is": "cache", "valid-ms": self.number(), "shared": self.byte() % 2 == 0 }),
+            4 => json!({ "is": "cache", "valid-ms": self.number(), "shared": self.byte().is_multiple_of(2) }),
             _ => json!({ "is": self.text() }),
         }
     }

@@ -21,6 +21,7 @@ use self::identity::Identity;
 const FILE: &[u8] = b"file";
 const NAME: &str = "ada@acme.test";
 const ISSUER: &str = "https://issuer.test";
+const GOOD: &[u8] = include_bytes!("../seeds/vouched/good.json");
 const TRUSTED_ROOT: &str = include_str!("../seeds/trusted_root.json");
 const KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEzxBjdnXK1NnIEzsq0XVmDthvejHL\ntWrDol7OJpXYKuzJQak7J5kK1oXq7qmH4cSe+7lYuDig0I4W/UcdE1CHfQ==\n-----END PUBLIC KEY-----\n";
 
@@ -34,8 +35,14 @@ fn by(root: &Path) -> Identity {
     Identity::new(NAME.to_owned(), ISSUER.to_owned(), root.to_owned()).expect("an identity")
 }
 
-/// Reads bytes as a bundle, and then as the roots that a good bundle leads to (ART-05). Answers with whether they vouch for the
-/// file.
+/// Reads bytes as the roots that a good bundle is to lead to (ART-05). Answers with whether it does.
+pub fn roots(bytes: &[u8]) -> bool {
+    let mut root = NamedTempFile::new().expect("a file");
+    root.write_all(bytes).expect("written");
+    by(root.path()).check(GOOD, FILE, &Digest::of(FILE)).is_ok()
+}
+
+/// Reads bytes as a bundle (ART-05). Answers with whether they vouch for the file.
 pub fn vouched(bytes: &[u8]) -> bool {
     let digest = Digest::of(FILE);
     let key: CosignKey = KEY.to_owned().try_into().expect("a key");

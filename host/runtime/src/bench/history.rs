@@ -231,7 +231,9 @@ fn verify(ledger: &Ledger) -> Result<u64, String> {
         if entries.is_empty() {
             break;
         }
-        entries.iter().for_each(|entry| check.entry(&entry.bytes));
+        for entry in &entries {
+            check.entry(&entry.bytes);
+        }
         from += entries.len() as u64;
         peak = peak.max(memory()?.resident);
     }
