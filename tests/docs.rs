@@ -468,7 +468,8 @@ fn every_key_is_in_the_reference() {
     // Newtypes have no keys.
     let is_struct =
         |line: &&str| line.strip_prefix("pub ").unwrap_or(line).starts_with("struct ") && line.ends_with('{');
-    let others = config.lines().filter(is_struct).count();
+    // What a signer is read into has no keys of its own.
+    let others = config.lines().filter(is_struct).filter(|line| !line.contains("SignerTable")).count();
     assert_eq!(others, named.len(), "a struct of the configuration is new: name it above");
     for field in fields {
         let spellings = [format!("\n{field} = "), format!("[{field}"), format!(".{field}]")];

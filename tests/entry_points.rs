@@ -274,7 +274,11 @@ impl World {
             "{home}" => self.home.path().display().to_string(),
             "{input}" => Self::input("explained").to_string(),
             "{session}" => self.wide.clone(),
-            "{tool}" => guests::TOOL_FILES.to_owned(),
+            // A copy: what is signed gets a signature beside it.
+            "{tool}" => {
+                let bytes = std::fs::read(guests::TOOL_FILES).expect("a component");
+                self.home.file("files.wasm", bytes).display().to_string()
+            }
             other => other.replace("{folder}", &self.home.folder("all").display().to_string()),
         };
         assert!(!word.contains('{') || word.starts_with("{\""), "{word}");

@@ -18,7 +18,7 @@ use ringfence_model::entry::EffectState;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
 use ringfence_model::principal::Principal;
-use ringfence_model::time::Timestamp;
+use ringfence_model::time::Clock as _;
 use serde::Serialize;
 
 use super::Bench;
@@ -115,8 +115,7 @@ fn fill_entries(backend: &mut SqliteBackend, entries: u64, progress: &impl Fn(&s
     let mut batch = Batch::default();
     for index in 0..entries {
         let body = if index == 0 { Body::Opened(super::opened()?) } else { sample::body(index) };
-        let time = Timestamp::from_millis(1_795_218_613_007 + index);
-        let (bytes, hash) = head.append(body, time).map_err(text)?;
+        let (bytes, hash) = head.append(body, StillClock.now()).map_err(text)?;
         batch.entries.push(StoredEntry { index, hash, bytes });
         if batch.entries.len() == BATCH {
             backend.commit(std::mem::take(&mut batch)).map_err(text)?;

@@ -154,7 +154,8 @@ fn connection_that_ends_gives_the_pen_back() {
     let started = Instant::now();
     make(second, intent(1, Reach::Writes));
     assert!(started.elapsed() < Duration::from_secs(3), "it was kept for {:?}", started.elapsed());
-    assert!(matches!(dying.commit(entries(3..4)), Err(BackendError::Lost(_))));
+    let told = dying.commit(entries(3..4));
+    assert!(matches!(told, Err(BackendError::Lost(_))), "{told:?}");
     assert_eq!(verified(second).len(), 3);
 }
 
@@ -202,7 +203,7 @@ fn approval_is_used_once_by_all_hosts() {
         assert!(matches!(again, Begin::ApprovalGone), "{again:?}");
         first.finish(begun, ending(EffectState::Committed, "x")).expect("an ending");
         assert!(matches!(second.standing(&question.binding), Ok(None)));
-        verified(&second);
+        verified(&first);
     }
 }
 
