@@ -28,7 +28,7 @@ struct Denied {
 
 /// Each built-in policy that has text in its settings and is asked about calls or results; and a permit that demands an
 /// approval for a reason.
-fn denied() -> Vec<Denied> {
+fn denied(far_day: &str) -> Vec<Denied> {
     let of = |policies: &str, code, reason, is_shown| {
         let policies = format!("[policies.ring-default]\n{}\n", policies.replace("CANARY", CANARY));
         Denied { policies, code, reason, is_shown }
@@ -78,7 +78,10 @@ fn denied() -> Vec<Denied> {
             false,
         ),
         of(
-            "[policies.time-window.settings]\nrules = [{ effects = [\"reads\"], windows = [], tools = [\"files\", \"CANARY\"] }]",
+            &format!(
+                "[policies.time-window.settings]\nrules = [{{ windows = [{{ days = [\"{far_day}\"], from = \"10:00\", \
+                 to = \"11:00\" }}], tools = [\"files\", \"CANARY\"] }}]"
+            ),
             "denied.policy",
             "outside-window",
             false,
@@ -90,6 +93,15 @@ fn denied() -> Vec<Denied> {
             true,
         ),
     ]
+}
+
+/// A day of the week that is not today, nor close to it: by the time of a file that was just written.
+fn far_day(home: &Home) -> &'static str {
+    let written = home.file("now", "").metadata().and_then(|file| file.modified()).expect("a time");
+    let seconds = written.duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
+    // The first day was a Thursday.
+    let far = usize::try_from((seconds / 86_400 + 3 + 3) % 7).expect("a day");
+    ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][far]
 }
 
 fn message(params: &Value) -> String {
@@ -138,7 +150,7 @@ fn denial_tells_codes_and_no_rule() {
     let config = fs::read_to_string(home.path().join("ringfence.toml")).expect("the configuration");
     let (mine, approver) = (token(&home, "mine", "agent:a", "call"), token(&home, "op", "operator:o", "approve"));
     let server = Server::new(&home);
-    for Denied { policies, code, reason, is_shown } in denied() {
+    for Denied { policies, code, reason, is_shown } in denied(far_day(&home)) {
         home.configure(&config);
         extend(&home, &policies);
         server.hang_up();

@@ -26,7 +26,7 @@ const ISSUER: &str = "https://issuer.test";
 
 /// Trusts an identity, by a sigstore.
 fn trust(home: &Home, sigstore: &Sigstore, identity: &str, issuer: &str) {
-    let root = home.file("trusted_root.json", sigstore.trusted_root().to_string());
+    let root = home.file("roots/trusted_root.json", sigstore.trusted_root().to_string());
     home.configure(&format!(
         "[signers.builder]\nidentity = '{identity}'\nissuer = '{issuer}'\ntrusted-root = '{}'\n",
         root.display()
@@ -75,13 +75,13 @@ fn identity_vouches_for_its_tool() {
         home.configure(&before.replace("issuer.test", "other.test"));
         assert!(home.refuses(SUM, 1).contains("issuer mismatch"));
         home.configure(&before);
-        let root = home.file("trusted_root.json", Sigstore::new().trusted_root().to_string());
+        let root = home.file("roots/trusted_root.json", Sigstore::new().trusted_root().to_string());
         assert!(home.refuses(SUM, 1).contains("does not show who signed"));
         fs::remove_file(&root).expect("removed");
         let message = home.refuses(SUM, 1);
         assert!(message.contains(&format!("the trusted root `{}` can't be used", root.display())), "{message}");
         home.run(["tool", "verify"]).code(5);
-        home.file("trusted_root.json", sigstore.trusted_root().to_string());
+        home.file("roots/trusted_root.json", sigstore.trusted_root().to_string());
         home.run(SUM).code(0);
         home.is_well();
     }
@@ -198,7 +198,7 @@ fn roots_that_lack_something_are_named() {
         root.to_string()
     };
     let past = json!({ "start": "2020-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z" });
-    let path = home.folder("").join("trusted_root.json").display().to_string();
+    let path = home.folder("roots").join("trusted_root.json").display().to_string();
     let unusable = format!("the trusted root `{path}` can't be used");
     let mut wrong = Vec::new();
     for (root, says) in [
@@ -231,7 +231,7 @@ fn roots_that_lack_something_are_named() {
 #[test]
 fn signers_that_nobody_could_be_are_refused() {
     let home = Home::new();
-    let root = home.file("trusted_root.json", "{}").display().to_string();
+    let root = home.file("roots/trusted_root.json", "{}").display().to_string();
     let named = |identity: &str, issuer: &str, root: &str| {
         format!("identity = '{identity}'\nissuer = '{issuer}'\ntrusted-root = '{root}'")
     };

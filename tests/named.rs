@@ -167,7 +167,7 @@ fn malformed_files_are_named() {
 fn malformed_vouchers_are_named() {
     let home = Home::new();
     let tool = home.component("adder", ADD);
-    let root = home.file("trusted_root.json", "{\n  \"mediaType\": 1\n}").display().to_string();
+    let root = home.file("roots/trusted_root.json", "{\n  \"mediaType\": 1\n}").display().to_string();
     let bundle = home.file("adder.sigstore.json", "{\n\n  \"mediaType\": 1\n}").display().to_string();
     home.configure(&format!(
         "[signers.me]\nidentity = 'ada@a.example'\nissuer = 'https://a.example'\ntrusted-root = '{root}'\n"

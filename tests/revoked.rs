@@ -165,7 +165,7 @@ fn revoked_key_vouches_for_nothing() {
 fn revoked_identity_vouches_for_nothing() {
     // ART-05, ART-07
     let (home, sigstore) = (Home::new(), Sigstore::new());
-    let root = home.file("trusted_root.json", sigstore.trusted_root().to_string()).display().to_string();
+    let root = home.file("roots/trusted_root.json", sigstore.trusted_root().to_string()).display().to_string();
     let identity = "identity = 'ada@acme.test'\nissuer = 'https://issuer.test'";
     let trusted = format!("[signers.builder]\n{identity}\ntrusted-root = '{root}'\n");
     home.configure(&trusted);

@@ -87,7 +87,7 @@ impl Identity {
 }
 
 fn not_shown(error: &Error) -> BundleError {
-    BundleError::Identity(one_line(&error.to_string()))
+    BundleError::Identity(one_line(error.to_string().trim_end_matches('.')))
 }
 
 fn unusable(path: &Path, why: &dyn std::fmt::Display) -> BundleError {
