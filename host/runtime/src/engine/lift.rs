@@ -67,6 +67,9 @@ pub(super) fn form(bytes: &[u8]) -> Result<Form, LiftError> {
 
 /// Lifts a core module, in this process.
 pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>, LiftError> {
+    // What lifts reads some sections by the lengths that they state, and believes them (MAL-01).
+    wasmtime::Module::validate(&wasmtime::Engine::default(), module)
+        .map_err(|error| LiftError::Module(one_line(&error.root_cause().to_string())))?;
     // A module that exports `_start` is a program and takes the command adapter; the adapter for a library brings no
     // `wasi:cli/run`. Trying the first is the cheapest way to tell: it is refused if `_start` is not there.
     let lifted = encode_with(module, COMMAND_ADAPTER).or_else(|_| encode_with(module, REACTOR_ADAPTER));
@@ -79,4 +82,16 @@ fn encode_with(module: &[u8], adapter: &[u8]) -> Result<Vec<u8>, String> {
         .and_then(|encoder| encoder.adapter(ADAPTER_NAME, adapter))
         .and_then(|encoder| encoder.validate(true).encode())
         .map_err(|error| error.root_cause().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn module_that_lies_of_a_length_is_refused() {
+        // MAL-01: a section of data that says it is longer than the file.
+        let error = encode(include_bytes!("../../../../fuzz/seeds/component/short-data")).expect_err("a refusal");
+        assert!(matches!(error, LiftError::Module(_)), "{error}");
+    }
 }
