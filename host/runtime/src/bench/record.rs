@@ -25,6 +25,7 @@ use crate::gate::Concurrency;
 use crate::host::Host;
 use crate::host::HostConfig;
 use crate::ledger::backend::sqlite::SqliteBackend;
+use crate::toolbox::Tool;
 
 /// Bytes that a floor writes for each record.
 const RECORD_BYTES: usize = 4_096;
@@ -59,7 +60,7 @@ impl Bench<'_> {
     /// So many callers at once, each with a pure call, against a loop that writes as many records and syncs once.
     pub(super) async fn many_callers(&self) -> Result<Row, String> {
         let folder = tempfile::tempdir().map_err(text)?;
-        let host = Arc::new(self.durable_host(folder.path())?);
+        let (host, tool) = (Arc::new(self.durable_host(folder.path())?), Arc::new(self.tool.clone()));
         let mut file = File::create(folder.path().join("floor")).map_err(text)?;
         let (mut floor, mut measured) = (Samples::default(), Samples::default());
         let started = Instant::now();
@@ -68,7 +69,7 @@ impl Bench<'_> {
             records(&mut file, CALLERS).map_err(text)?;
             floor.push(one.elapsed());
             let other = Instant::now();
-            self.crowd(&host).await?;
+            Self::crowd(&host, &tool).await?;
             measured.push(other.elapsed());
         }
         let (floor, measured) = (floor.named("64 appends, one fdatasync"), measured.named("64 durable calls at once"));
@@ -77,10 +78,10 @@ impl Bench<'_> {
         Ok(Row { name: "64 callers", ratio: rate, met, target, floor, measured })
     }
 
-    async fn crowd(&self, host: &Arc<Host>) -> Result<(), String> {
+    async fn crowd(host: &Arc<Host>, tool: &Arc<Tool>) -> Result<(), String> {
         let mut callers = JoinSet::new();
         for _ in 0..CALLERS {
-            let (host, tool) = (Arc::clone(host), self.tool.clone());
+            let (host, tool) = (Arc::clone(host), Arc::clone(tool));
             callers.spawn(async move { super::call(&host, &tool, Ring::Sandbox, Asked::default()).await });
         }
         while let Some(ended) = callers.join_next().await {
