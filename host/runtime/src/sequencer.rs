@@ -661,13 +661,13 @@ mod tests {
         let sequencer = Sequencer::open(&hosts[0], signer(), Some(place)).expect("a sequencer");
         sequencer.publish(&hosts[0]).expect("a checkpoint");
         thread::scope(|scope| {
-            scope.spawn(|| heads.sql("BEGIN; LOCK TABLE ringfence_heads.heads; SELECT pg_sleep(2); COMMIT"));
+            scope.spawn(|| heads.sql("BEGIN; LOCK TABLE ringfence_heads.heads; SELECT pg_sleep(2.5); COMMIT"));
             thread::sleep(Duration::from_millis(500));
             let publishing = scope.spawn(|| sequencer.publish(&hosts[0]));
             thread::sleep(Duration::from_millis(300));
             let started = Instant::now();
             make(&hosts[1], intent(1, Reach::Writes));
-            assert!(started.elapsed() < Duration::from_millis(800), "it waited for {:?}", started.elapsed());
+            assert!(started.elapsed() < Duration::from_millis(1_500), "it waited for {:?}", started.elapsed());
             publishing.join().expect("an end").expect("a checkpoint");
         });
     }
