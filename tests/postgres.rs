@@ -357,6 +357,7 @@ fn host_that_slept_asks_for_nothing_more() {
         thread::sleep(time);
         web.requests().len()
     };
+    // The control: so short a sleep ends nothing, however often the lease would have been renewed meanwhile.
     let before = sleep(Duration::from_secs(1));
     kill_process(pid, Signal::CONT).expect("a signal");
     wait_for(|| web.requests().len() > before + 5);
@@ -380,11 +381,13 @@ fn host_that_can_not_renew_stops_its_calls() {
     let (web, mut caller) = asking(&homes[0]);
     let cut = Instant::now();
     database.close();
+    // Past the first renewal that fails, and well before the end of the lease: it goes on until then.
     thread::sleep(Duration::from_secs(4));
     let early = web.requests().len();
     wait_for(|| web.requests().len() > early);
     thread::sleep(LEASE.saturating_sub(cut.elapsed()).saturating_sub(Duration::from_millis(500)));
     let late = web.requests().len();
+    // That nothing more comes can only be waited for; it asks many times a second while it runs.
     thread::sleep(Duration::from_secs(2));
     assert_eq!(web.requests().len(), late, "it goes on when others may have taken over");
     database.reopen();

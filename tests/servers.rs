@@ -175,6 +175,7 @@ fn killed_server_leaves_its_calls_to_another() {
     });
     other.ask("POST", "/v1/calls", Some(&pair.agent), &write("after", "x").to_string()).is(200);
     // Once its lease is over, what it was at is settled as of unknown effect, and does not run again.
+    // Nobody takes over before its lease of ten seconds is over; one more for a server that is late.
     thread::sleep(Duration::from_secs(11));
     eventually(409, || keyed(&other, &pair.agent, "k", &endless));
     let code = || keyed(&other, &pair.agent, "k", &endless).is(409)["code"].clone();

@@ -48,6 +48,7 @@ fn lease_is_renewed_while_the_pen_is_awaited() {
     let [first, _] = &shared.hosts;
     thread::scope(|scope| {
         let waiting = scope.spawn(|| make(first, intent(1, Reach::Writes)));
+        // Longer than the time between two renewals: one has to come, and nothing but the row tells of it.
         let moved = lease_moves(&shared, || thread::sleep(Duration::from_secs(5)));
         assert!(moved && !waiting.is_finished(), "a host that waits is not heard of");
         holder.give_pen().expect("it had it");
