@@ -81,7 +81,7 @@ fn host_of(config: HostConfig) -> Arc<Host> {
     let opened = Opened { host: "test".into(), key: signer.verifier().to_string(), origin: "test.example/log".into() };
     let (clock, random) = (Arc::new(StillClock), Arc::new(SystemRandom));
     let backend = Box::new(MemoryBackend::new());
-    let ledger = Ledger::create(backend, opened, clock.clone(), random.clone()).expect("a ledger");
+    let ledger = Ledger::create(backend, opened, clock.clone(), random).expect("a ledger");
     let sequencer = Sequencer::open(&ledger, signer, None).expect("a sequencer");
     Arc::new(Host::new(HostParts {
         policies: PolicySet::new(vec![ring_default(&engine)]),
@@ -92,7 +92,6 @@ fn host_of(config: HostConfig) -> Arc<Host> {
         sequencer,
         egress: Arc::new(Egress::new(EgressConfig::default()).expect("a way out")),
         clock,
-        random,
     }))
 }
 

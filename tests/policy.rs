@@ -3,6 +3,7 @@
 //! A policy is put in force the way an operator does it, through `ringfence.toml`, and judged by what is left behind: an
 //! exit code, an untouched folder, and one entry that says who decided what.
 
+use ringfence_model::content::ContentName;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
@@ -12,11 +13,8 @@ use ringfence_model::decision::Answer;
 use ringfence_model::decision::Decision;
 use ringfence_model::decision::PolicyRequest;
 use ringfence_model::decision::Verdict;
-use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::json;
-use ringfence_runtime::ledger::backend::Backend as _;
-use ringfence_runtime::ledger::backend::sqlite::SqliteBackend;
 use ringfence_runtime::policy::Policy;
 use ringfence_runtime::policy::PolicySet;
 use ringfence_runtime::policy::cases::Cases;
@@ -97,11 +95,8 @@ fn is_denied(config: &str, more: &[&str], code: &str, wanted: &[&str]) {
 
 /// The request that the policies saw, from behind the commitment in an entry's decision.
 fn request_behind(home: &Home, body: &Value) -> Vec<u8> {
-    let commitment: Commitment =
-        serde_json::from_value(body["decision"]["request"].clone()).expect("a commitment to the request");
-    let log = SqliteBackend::open_read_only(&home.path().join("log.sqlite")).expect("the log");
-    let content = log.content(&commitment).expect("the content").expect("it is stored");
-    assert_eq!(content.nonce.commit(&content.bytes), commitment);
+    let content = home.behind(body, ContentName::Request);
+    assert_eq!(content.nonce.commit(&content.bytes), content.commitment);
     content.bytes
 }
 
@@ -870,9 +865,7 @@ mod path_scope {
     }
 
     fn folders_of_grant(home: &Home, body: &Value) -> Vec<String> {
-        let commitment: Commitment = serde_json::from_value(body["grant"].clone()).expect("a commitment");
-        let log = SqliteBackend::open_read_only(&home.path().join("log.sqlite")).expect("the log");
-        let grant = log.content(&commitment).expect("the content").expect("it is stored").bytes;
+        let grant = home.behind(body, ContentName::Grant).bytes;
         let grant: Value = serde_json::from_slice(&grant).expect("a grant");
         let folders = grant["folders"].as_array().expect("folders").iter();
         folders.map(|folder| folder["guest"].as_str().expect("a path").to_owned()).collect()

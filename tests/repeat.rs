@@ -1,6 +1,7 @@
 //! Calls that are made again: by a key that is made of the input or of a task, after a crash by what their tool can tell, and
 //! with the same key for whoever the tool asks.
 
+use ringfence_model::content::ContentName;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -9,9 +10,6 @@ use std::time::Duration;
 use ringfence_artifacts::TOOL_ECHO;
 use ringfence_artifacts::TOOL_FILES;
 use ringfence_artifacts::TOOL_ORDERS;
-use ringfence_model::digest::Commitment;
-use ringfence_runtime::ledger::backend::Backend as _;
-use ringfence_runtime::ledger::backend::sqlite::SqliteBackend;
 use serde_json::Value;
 use serde_json::json;
 
@@ -144,11 +142,7 @@ fn what_was_found_is_what_it_comes_to() {
     let settled = &entries[from + 4]["body"];
     assert_eq!((&settled["by"], &settled["call"]), (&json!("service:ringfence"), &entries[from]["body"]["call"]));
     // It was asked with what is left of the grant for somebody who only looks.
-    let grant: Commitment = serde_json::from_value(entries[from + 2]["body"]["grant"].clone()).expect("a commitment");
-    let grant = {
-        let log = SqliteBackend::open_read_only(&shop.home.path().join("log.sqlite")).expect("the log");
-        log.content(&grant).expect("the content").expect("it is stored").bytes
-    };
+    let grant = shop.home.behind(&entries[from + 2]["body"], ContentName::Grant).bytes;
     let grant: Value = serde_json::from_slice(&grant).expect("JSON");
     assert_eq!(grant["network"]["http"], json!([format!("GET http://127.0.0.1:{}/", shop.web.port())]));
     assert_eq!(grant["environment"], json!(["RINGFENCE_CALL_KEY"]));

@@ -4,14 +4,12 @@
 //! What is claimed is that a verdict follows from bytes alone, so everything here goes through real logs, real archives and
 //! the real command.
 
+use ringfence_model::content::ContentName;
 use std::path::PathBuf;
 use std::process::Command;
 
 use ringfence_model::decision::PolicyRequest;
-use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
-use ringfence_runtime::ledger::backend::Backend as _;
-use ringfence_runtime::ledger::backend::sqlite::SqliteBackend;
 use ringfence_runtime::policy::Policy;
 use ringfence_runtime::policy::cases::Cases;
 use serde_json::Value;
@@ -54,10 +52,7 @@ fn replay(home: &Home, more: &[&str]) -> (i32, Value) {
 
 /// What an entry's decision commits to.
 fn request_behind(home: &Home, body: &Value) -> Value {
-    let commitment: Commitment = serde_json::from_value(body["decision"]["request"].clone()).expect("a commitment");
-    let log = SqliteBackend::open_read_only(&home.path().join("log.sqlite")).expect("the log");
-    let content = log.content(&commitment).expect("the content").expect("it is stored");
-    serde_json::from_slice(&content.bytes).expect("JSON")
+    serde_json::from_slice(&home.behind(body, ContentName::Request).bytes).expect("JSON")
 }
 
 /// A log with a few decisions under several sets, which are out of force by now.
@@ -293,9 +288,8 @@ mod replayed {
     fn remove_request(home: &Home) -> Value {
         let entries = home.entries();
         let entry = entries.iter().find(|entry| entry["kind"] == "refused").expect("a refusal");
-        let commitment = entry["body"]["decision"]["request"].as_str().expect("a commitment");
-        let hex = commitment.strip_prefix("sha256:").expect("a digest");
-        let script = format!("db.execute(\"DELETE FROM contents WHERE commitment = x'{hex}'\")");
+        let request = entry["index"].as_u64().expect("an index") * 8 + 5;
+        let script = format!("db.execute(\"DELETE FROM entry_contents WHERE id = {request}\")");
         tamper(&home.path().join("log.sqlite"), &script);
         entry["index"].clone()
     }

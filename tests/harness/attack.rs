@@ -1,9 +1,13 @@
 //! An attack: a call that means harm, and what must hold after it whatever it did.
 
+use ringfence_model::content;
+use ringfence_model::content::ContentName;
+use ringfence_model::encoding;
+use ringfence_runtime::ledger::backend::ContentKey;
+use ringfence_runtime::ledger::backend::StoredContent;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ringfence_model::digest::Commitment;
 use ringfence_runtime::ledger::backend::Backend as _;
 use ringfence_runtime::ledger::backend::sqlite::SqliteBackend;
 use serde_json::Value;
@@ -72,11 +76,19 @@ impl Home {
 
     /// What the entry that ended a call commits to under a name, from behind the commitment.
     pub fn content(&self, value: &Value, name: &str) -> Value {
-        let commitment: Commitment = serde_json::from_value(self.ending(value)["body"][name].clone())
-            .unwrap_or_else(|error| panic!("no commitment to the {name}: {error}"));
-        let log = SqliteBackend::open_read_only(&self.path().join("log.sqlite")).expect("the log");
-        let content = log.content(&commitment).expect("the content").expect("it is stored");
+        let content = self.behind(&self.ending(value)["body"], name.parse().expect("the name of a content"));
         serde_json::from_slice(&content.bytes).expect("JSON")
+    }
+
+    /// What the entry with this body commits to under a name, from behind the commitment.
+    pub fn behind(&self, body: &Value, name: ContentName) -> StoredContent {
+        let entry = self.entries().into_iter().find(|entry| entry["body"] == *body).expect("an entry with this body");
+        let log = SqliteBackend::open_read_only(&self.path().join("log.sqlite")).expect("the log");
+        let stored = log.entry(entry["index"].as_u64().expect("an index")).expect("an answer").expect("the entry");
+        let body = encoding::decode(&stored.bytes).expect("an entry").body;
+        let commitment = content::commitment(&body, name).unwrap_or_else(|| panic!("no commitment to the {name}"));
+        let key = ContentKey { entry: stored.index, name, commitment };
+        log.content(&key).expect("the content").expect("it is stored")
     }
 
     /// Whether a text stands anywhere in the log, contents included.

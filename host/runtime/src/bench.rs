@@ -368,7 +368,6 @@ impl<'p> Bench<'p> {
             sequencer,
             egress: Egress::closed(),
             clock: Arc::new(StillClock),
-            random: Arc::new(SystemRandom),
         }))
     }
 

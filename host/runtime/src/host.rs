@@ -13,6 +13,7 @@ use std::sync::RwLock;
 use ringfence_audit::receipt::Receipt;
 use ringfence_model::call::CallRequest;
 use ringfence_model::capability::Ceiling;
+use ringfence_model::decision::Usage;
 use ringfence_model::digest::Digest;
 use ringfence_model::grant::Layer;
 use ringfence_model::id::CallId;
@@ -29,10 +30,15 @@ use crate::gate::Concurrency;
 use crate::gate::Gate;
 use crate::halt::Halt;
 use crate::lease::HostLease;
+use crate::ledger::Begin;
+use crate::ledger::Begun;
 use crate::ledger::DecisionDraft;
+use crate::ledger::Ending;
+use crate::ledger::Intent;
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
-use crate::ledger::Random;
+use crate::ledger::Recorded;
+use crate::ledger::RefusalDraft;
 use crate::ledger::sessions::Session;
 use crate::ledger::usage::Counted;
 use crate::pipeline;
@@ -56,6 +62,9 @@ use crate::sequencer::SequencerError;
 use crate::toolbox::Tool;
 use crate::toolbox::ToolError;
 use crate::toolbox::ToolFile;
+
+/// Bytes of content that a task commits to itself: hashing them takes about as long as waking another thread.
+const FILED_BYTES_MAX: usize = 64 * 1_024;
 
 /// What the operator has configured, as far as calls are concerned.
 #[derive(Clone, Debug, Default)]
@@ -121,6 +130,44 @@ impl Parts {
         self.admissions.lock().unwrap_or_else(PoisonError::into_inner).remove(tool)
     }
 
+    /// What was used lately by whom and what a call would be counted for.
+    pub(crate) async fn usage(&self, counted: Counted, now: Timestamp) -> Result<Vec<Usage>, CallFailure> {
+        if self.ledger.knows_usage(&counted) {
+            return Ok(self.ledger.usage(&counted, now)?);
+        }
+        self.on_ledger(move |ledger| ledger.usage(&counted, now)).await
+    }
+
+    /// Begins a call. When this returns [`Begin::Begun`], the call may run.
+    pub(crate) async fn begin(&self, intent: Intent) -> Result<Begin, CallFailure> {
+        if self.is_filed(intent.input.len()) && self.ledger.needs_no_reading(&intent) {
+            return Ok(self.ledger.file_begin(intent)?.durable().await?);
+        }
+        self.on_ledger(move |ledger| ledger.begin(intent)).await
+    }
+
+    /// Writes how a call ended: the commit point.
+    pub(crate) async fn finish(&self, begun: Begun, ending: Ending) -> Result<Recorded, CallFailure> {
+        if self.is_filed(ending.outcome.len().saturating_add(ending.trace.len())) {
+            return Ok(self.ledger.file_ending(begun, ending)?.durable().await?);
+        }
+        self.on_ledger(move |ledger| ledger.finish(begun, ending)).await
+    }
+
+    /// Writes that a call did not run.
+    pub(crate) async fn refuse(&self, refusal: RefusalDraft) -> Result<Recorded, CallFailure> {
+        if self.is_filed(refusal.input.len()) {
+            return Ok(self.ledger.file_refusal(refusal)?.durable().await?);
+        }
+        self.on_ledger(move |ledger| ledger.refuse(refusal)).await
+    }
+
+    /// Whether a task waits for the disk rather than a thread: hosts that share a log wait for its pen before, and much content
+    /// takes long to commit to.
+    fn is_filed(&self, bytes: usize) -> bool {
+        self.ledger_blocks && !self.ledger.is_shared() && bytes <= FILED_BYTES_MAX
+    }
+
     /// Asks the ledger, on a thread that may block if it has to.
     pub(crate) async fn on_ledger<T: Send + 'static>(
         &self,
@@ -141,7 +188,6 @@ pub struct Host {
     engine: Engine,
     parts: Parts,
     policies: RwLock<Arc<PolicySet>>,
-    random: Arc<dyn Random>,
     sequencer: Sequencer,
 }
 
@@ -173,18 +219,16 @@ pub struct HostParts {
     pub egress: Arc<Egress>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
-    /// Where ids come from.
-    pub random: Arc<dyn Random>,
 }
 
 impl Host {
     /// Puts a host together.
     pub fn new(parts: HostParts) -> Self {
-        let HostParts { engine, config, policies, ledger, ledger_blocks, sequencer, egress, clock, random } = parts;
+        let HostParts { engine, config, policies, ledger, ledger_blocks, sequencer, egress, clock } = parts;
         let gate = Gate::new(config.concurrency);
         let (admissions, lease, ledger) = (Mutex::default(), ledger.host_lease(), Arc::new(ledger));
         let parts = Parts { config, clock, egress, gate, admissions, ledger, lease, ledger_blocks };
-        Self { engine, parts, policies: RwLock::new(Arc::new(policies)), random, sequencer }
+        Self { engine, parts, policies: RwLock::new(Arc::new(policies)), sequencer }
     }
 
     /// The engine.
@@ -264,9 +308,7 @@ impl Host {
 
     /// An id for a new call.
     pub fn new_call_id(&self) -> Result<CallId, CallFailure> {
-        let mut bytes = [0; 16];
-        self.random.fill(&mut bytes).map_err(LedgerError::from)?;
-        Ok(CallId::from_random(bytes))
+        Ok(self.parts.ledger.new_call_id()?)
     }
 
     /// Loads a tool for calls in a ring: where the operator wants imports strict there, they are.

@@ -365,7 +365,7 @@ async fn begin<'t>(parts: &Parts, placed: PlacedCall<'t>) -> Result<BegunCall<'t
     let mut intent = intent(&granted);
     let GrantedCall { admitted, decision, grant, obligations, .. } = granted;
     intent.admission = parts.take_admission(&intent.tool.digest);
-    let denial = match parts.on_ledger(move |ledger| ledger.begin(intent)).await? {
+    let denial = match parts.begin(intent).await? {
         Begin::Begun(begun) => {
             return Ok(BegunCall { admitted, grant, begun, redactions: obligations.redactions, place });
         }
@@ -454,8 +454,7 @@ async fn finish(
     let Judged { outcome, decision, redacted } = stopwatch.time(Step::Judge, judged).await;
     let ending = Ending { decision, redacted, ..Ending::of(&outcome, effect, &trace, used) };
     let refused = trace.events.into_iter().filter(|event| !event.allowed).collect();
-    let recorded = parts.on_ledger(move |ledger| ledger.finish(begun, ending));
-    let recorded = stopwatch.time(Step::Finish, recorded).await?;
+    let recorded = stopwatch.time(Step::Finish, parts.finish(begun, ending)).await?;
     drop(place);
     Ok(Response {
         call: recorded.call,
@@ -571,7 +570,7 @@ async fn refuse(
 ) -> Result<Response, CallFailure> {
     let outcome = denial.outcome();
     draft.admission = parts.take_admission(&draft.tool.digest);
-    let recorded = parts.on_ledger(move |ledger| ledger.refuse(draft)).await?;
+    let recorded = parts.refuse(draft).await?;
     Ok(Response {
         call,
         outcome,

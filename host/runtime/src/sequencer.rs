@@ -25,6 +25,7 @@ use ringfence_audit::signer::Signer;
 use ringfence_audit::tree::Tree;
 use ringfence_audit::witness;
 use ringfence_audit::witness::Witness;
+use ringfence_model::content::ContentName;
 use ringfence_model::digest::Commitment;
 use ringfence_model::encoding;
 use ringfence_model::entry::Body;
@@ -33,6 +34,7 @@ use thiserror::Error;
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
 use crate::ledger::backend::Batch;
+use crate::ledger::backend::ContentKey;
 use crate::ledger::backend::StoredCheckpoint;
 use crate::sequencer::head::Head;
 use crate::sequencer::head::HeldHead;
@@ -413,8 +415,8 @@ fn receipt(ledger: &Ledger, index: u64, published: Option<&Published>) -> Result
     let mut receipt = Receipt::pending(&stored.bytes).map_err(|error| corrupt(error.to_string()))?;
     let (entry, _) = receipt.entry().map_err(|error| corrupt(error.to_string()))?;
     for (name, commitment) in openable(&entry.body) {
-        if let Some(content) = ledger.content(&commitment)? {
-            receipt = receipt.with_opening(name, &content.nonce);
+        if let Some(content) = ledger.content(&ContentKey { entry: index, name, commitment })? {
+            receipt = receipt.with_opening(name.as_str(), &content.nonce);
         }
     }
     let Some(Published { checkpoint, note }) = published.filter(|published| index < published.checkpoint.size) else {
@@ -425,13 +427,13 @@ fn receipt(ledger: &Ledger, index: u64, published: Option<&Published>) -> Result
 }
 
 /// What the caller brought or was given, and can show to others.
-fn openable(body: &Body) -> Vec<(&'static str, Commitment)> {
+fn openable(body: &Body) -> Vec<(ContentName, Commitment)> {
     match body {
-        Body::Begun(begun) => vec![("input", begun.input)],
-        Body::Finished(finished) => vec![("output", finished.output)],
-        Body::Answered(answered) => vec![("input", answered.input)],
-        Body::Held(held) => held.input.map(|input| ("input", input)).into_iter().collect(),
-        Body::Refused(refused) => vec![("input", refused.input)],
+        Body::Begun(begun) => vec![(ContentName::Input, begun.input)],
+        Body::Finished(finished) => vec![(ContentName::Output, finished.output)],
+        Body::Answered(answered) => vec![(ContentName::Input, answered.input)],
+        Body::Held(held) => held.input.map(|input| (ContentName::Input, input)).into_iter().collect(),
+        Body::Refused(refused) => vec![(ContentName::Input, refused.input)],
         Body::Approved(_)
         | Body::Decided(_)
         | Body::Elevated(_)

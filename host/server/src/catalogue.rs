@@ -19,8 +19,33 @@ use ringfence_runtime::toolbox::Tool;
 /// Hexadecimal digits that tell cut names apart; more, if these should ever be the same.
 const DIGITS: [usize; 3] = [8, 16, 32];
 
-/// What a tool is granted, as it is at the moment of a call. An error is for the operator, not for the agent.
-pub type Grants = Arc<dyn Fn() -> Result<Asked, String> + Send + Sync>;
+/// What a tool is granted, as it is at the moment of a call.
+#[derive(Clone)]
+pub enum Grants {
+    /// The same at each call.
+    Fixed(Box<Asked>),
+    /// Folders, variables and files that may be others, or gone. It may block; an error is for the operator, not for the agent.
+    Sought(Arc<dyn Fn() -> Result<Asked, String> + Send + Sync>),
+}
+
+impl fmt::Debug for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(asked) => f.debug_tuple("Fixed").field(asked).finish(),
+            Self::Sought(_) => f.write_str("Sought"),
+        }
+    }
+}
+
+impl Grants {
+    /// What is granted now. It may block.
+    pub fn seek(&self) -> Result<Asked, String> {
+        match self {
+            Self::Fixed(asked) => Ok(Asked::clone(asked)),
+            Self::Sought(seek) => seek(),
+        }
+    }
+}
 
 /// A registered tool, loaded.
 #[derive(Clone)]

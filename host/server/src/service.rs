@@ -41,6 +41,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::catalogue::Catalogue;
+use crate::catalogue::Grants;
 use crate::catalogue::Offer;
 use crate::telemetry::Begun;
 use crate::telemetry::Telemetry;
@@ -51,6 +52,11 @@ use crate::telemetry::trace::Parent;
 pub trait Hosts: fmt::Debug + Send + Sync + 'static {
     /// The host, to hold for as long as a call takes and no longer. An error is for the operator, not for the agent.
     fn lend(&self) -> Result<Arc<Host>, String>;
+
+    /// The host, if it can be had without waiting for anything.
+    fn lend_now(&self) -> Option<Arc<Host>> {
+        None
+    }
 }
 
 /// Where what concerns the operator is written.
@@ -177,8 +183,12 @@ impl Service {
         Arc::clone(&self.catalogue.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The host, from a thread that may block.
+    /// The host, from a thread that may block unless it is open.
     pub async fn host(&self) -> Result<Arc<Host>, ServiceError> {
+        if let Some(host) = self.hosts.lend_now() {
+            self.is_ready.store(true, Ordering::Relaxed);
+            return Ok(host);
+        }
         let hosts = Arc::clone(&self.hosts);
         let lent = tokio::task::spawn_blocking(move || hosts.lend()).await;
         let lent = lent.map_err(|_| ServiceError::Unavailable)?;
@@ -362,8 +372,12 @@ impl Service {
     async fn make(&self, seat: Seat, wish: Wish) -> Result<Response, ServiceError> {
         let Wish { offer, input, key, contact, .. } = wish;
         let registered = offer.registered();
-        let grants = Arc::clone(&registered.grants);
-        let asked = tokio::task::spawn_blocking(move || grants()).await.map_err(|_| ServiceError::Grant)?;
+        let asked = match registered.grants.clone() {
+            Grants::Fixed(asked) => Ok(*asked),
+            sought @ Grants::Sought(_) => {
+                tokio::task::spawn_blocking(move || sought.seek()).await.map_err(|_| ServiceError::Grant)?
+            }
+        };
         let host = self.host().await?;
         let asked = match asked {
             Ok(asked) => asked,

@@ -2,6 +2,7 @@
 //!
 //! Picks the entries, has them proven, and adds their contents. What it writes has been verified as a stranger would.
 
+use ringfence_runtime::ledger::backend::ContentKey;
 use std::collections::BTreeSet;
 
 use ringfence_audit::bundle;
@@ -160,7 +161,7 @@ fn assemble(ledger: &Ledger, subject: Subject, proven: ProvenEntries) -> Result<
     let (mut contents, mut bytes) = (Vec::new(), 0_u64);
     for Proven { entry, .. } in &entries {
         for (name, commitment) in content::commitments(&entry.body) {
-            let Some(stored) = ledger.content(&commitment)? else { continue };
+            let Some(stored) = ledger.content(&ContentKey { entry: entry.index, name, commitment })? else { continue };
             bytes = bytes.saturating_add(u64::try_from(stored.bytes.len()).unwrap_or(u64::MAX));
             if bytes > limits::BUNDLE_BYTES_MAX {
                 return Err(CommandError::bundle(&BundleError::TooLarge));

@@ -23,7 +23,6 @@ use ringfence_runtime::engine::Engine;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::host::HostConfig;
 use ringfence_runtime::host::HostParts;
-use ringfence_runtime::ledger::SystemRandom;
 use ringfence_runtime::pipeline::Admission;
 use ringfence_runtime::pipeline::Attempt;
 use ringfence_runtime::pipeline::Response;
@@ -146,7 +145,6 @@ pub(super) fn host(
         sequencer,
         egress,
         clock: Arc::new(SystemClock),
-        random: Arc::new(SystemRandom),
     }))
 }
 

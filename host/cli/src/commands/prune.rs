@@ -13,6 +13,7 @@ use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::Removal;
 use ringfence_runtime::ledger::approvals::ApprovalState;
 use ringfence_runtime::ledger::backend::CallState;
+use ringfence_runtime::ledger::backend::ContentKey;
 use serde_json::json;
 
 use crate::commands;
@@ -82,7 +83,7 @@ fn kept(ledger: &Ledger, now: Timestamp) -> Result<Vec<Kept>, CommandError> {
             return Ok(true);
         }
         for (name, commitment) in content::commitments(&entry.body) {
-            let bytes = ledger.content_length(&commitment)?;
+            let bytes = ledger.content_length(&ContentKey { entry: entry.index, name, commitment })?;
             let content = RemovedContent { entry: entry.index, name };
             kept.extend(bytes.map(|bytes| Kept { content, time: entry.time, bytes }));
         }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use ringfence_audit::chain::Head;
 use ringfence_audit::verify::LogCheck;
 use ringfence_audit::verify::Options;
+use ringfence_model::content::ContentName;
 use ringfence_model::digest::Nonce;
 use ringfence_model::entry::Body;
 use ringfence_model::entry::EffectState;
@@ -40,6 +41,7 @@ use crate::ledger::backend::Backend as _;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
 use crate::ledger::backend::CallState;
+use crate::ledger::backend::ContentKey;
 use crate::ledger::backend::StoredContent;
 use crate::ledger::backend::StoredEntry;
 use crate::ledger::backend::sqlite::SqliteBackend;
@@ -143,20 +145,23 @@ fn fill_calls(backend: &mut SqliteBackend, entries: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// A content for each call; commitments are as random as ids.
+/// A content for each call.
 fn fill_contents(backend: &mut SqliteBackend, entries: u64) -> Result<(), String> {
-    let nonce = Nonce::from_random(sample::NONCE);
-    let mut contents: Vec<_> = begun(entries).map(|begun| (nonce.commit(&begun.to_be_bytes()), begun)).collect();
-    contents.sort_unstable();
-    for part in contents.chunks(BATCH) {
-        let contents = part.iter().map(|(commitment, begun)| StoredContent {
-            commitment: *commitment,
-            nonce,
-            bytes: begun.to_be_bytes().to_vec(),
+    let begun: Vec<_> = begun(entries).collect();
+    for part in begun.chunks(BATCH) {
+        let contents = part.iter().map(|begun| {
+            let (key, nonce) = (input(*begun), Nonce::from_random(sample::NONCE));
+            (key, StoredContent { commitment: key.commitment, nonce, bytes: begun.to_be_bytes().to_vec() })
         });
         backend.commit(Batch { contents: contents.collect(), ..Batch::default() }).map_err(text)?;
     }
     Ok(())
+}
+
+/// What the entry that begins a call commits to.
+fn input(begun: u64) -> ContentKey {
+    let commitment = Nonce::from_random(sample::NONCE).commit(&begun.to_be_bytes());
+    ContentKey { entry: begun, name: ContentName::Input, commitment }
 }
 
 /// The entries that begin a call which has ended.
@@ -188,8 +193,7 @@ fn look_up(filled: &Filled, turn: u64) -> Result<(), String> {
     let row = ledger.find(&sample::call(begun)).map_err(text)?.ok_or("a call is missing")?;
     let CallState::Finished { begun, .. } = row.state else { return Err("a call has not ended".to_owned()) };
     ledger.entry(begun).map_err(text)?.ok_or("an entry is missing")?;
-    let input = Nonce::from_random(sample::NONCE).commit(&begun.to_be_bytes());
-    ledger.content(&input).map_err(text)?.ok_or("a content is missing")?;
+    ledger.content(&input(begun)).map_err(text)?.ok_or("a content is missing")?;
     Ok(())
 }
 

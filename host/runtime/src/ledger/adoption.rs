@@ -116,11 +116,11 @@ impl Ledger {
         let index = self.queue.append(self.clock.now(), |page| {
             let by = Principal::host();
             let said = Settled { by, call: doubted, finished, how, reason: reason.commitment };
-            let (settled, _) = page.entry(Body::Settled(said))?;
+            let (settled, _) = page.entry_with(Body::Settled(said), [reason])?;
             let state = CallState::Settled { begun, finished, settled, how };
             page.call(earlier.state.phase(), CallRow { state, ..earlier })?;
-            let (begun, _) = page.entry(Body::Begun(Box::new(intended)))?;
-            let (finished, _) = page.entry(Body::Finished(Box::new(Finished {
+            let (begun, _) = page.entry_with(Body::Begun(Box::new(intended)), contents)?;
+            let body = Finished {
                 begun,
                 call,
                 code: ending.code,
@@ -131,20 +131,14 @@ impl Ledger {
                 redacted: ending.redacted,
                 trace: trace.commitment,
                 used: ending.used,
-            })))?;
-            page.contents(contents.into_iter().chain([reason, output, trace]).chain(request));
+            };
+            let contents = [output, trace].into_iter().chain(request);
+            let (finished, _) = page.entry_with(Body::Finished(Box::new(body)), contents)?;
             row.state = CallState::Finished { begun, finished, effect: ending.effect };
             page.call(Phase::Attempting, row)?;
             Ok(finished)
         })?;
         self.stored(call, index).map(Some)
-    }
-
-    /// An id for a call of the host's own.
-    pub fn new_call_id(&self) -> Result<CallId, LedgerError> {
-        let mut bytes = [0; 16];
-        self.random.fill(&mut bytes)?;
-        Ok(CallId::from_random(bytes))
     }
 }
 

@@ -105,8 +105,7 @@ impl Ledger {
             let commitment = input.commitment;
             let caller = principal.clone();
             let body = Answered { answer, call, decision, function, input: commitment, principal, ring, session, tool };
-            let (index, hash) = page.entry(Body::Answered(Box::new(body)))?;
-            page.contents(request.into_iter().chain([input]));
+            let (index, hash) = page.entry_with(Body::Answered(Box::new(body)), request.into_iter().chain([input]))?;
             let state = CallState::Refused { refused: index };
             page.call(Phase::Intended, CallRow { call, principal: caller, key: None, reach: Reach::Nothing, state })?;
             Ok(Recorded { call, index, hash, input: Some(opening), output: None })

@@ -215,7 +215,7 @@ impl Ledger {
         let input = input.map(|input| self.contents([input])).transpose()?.map(|[input]| input);
         let opening = input.as_ref().map(StoredContent::opening);
         self.queue.append(self.clock.now(), |page| {
-            let (index, hash) = page.entry(Body::Held(Box::new(Held {
+            let body = Held {
                 approval,
                 binding,
                 call,
@@ -228,8 +228,9 @@ impl Ledger {
                 ring,
                 session,
                 tool: tool.clone(),
-            })))?;
-            page.contents(request.into_iter().chain(input));
+            };
+            let contents = request.into_iter().chain(input);
+            let (index, hash) = page.entry_with(Body::Held(Box::new(body)), contents)?;
             if let Some(call) = call {
                 let row = CallRow {
                     call,
@@ -288,8 +289,7 @@ impl Ledger {
             ApprovalAnswer { approval: id, by, held: approval.held, reason: reason.as_ref().map(|r| r.commitment) };
         let index = self.queue.append(self.clock.now(), |page| {
             let body = if is_yes { Body::Approved(answer) } else { Body::Rejected(answer) };
-            let (index, _) = page.entry(body)?;
-            page.contents(reason);
+            let (index, _) = page.entry_with(body, reason)?;
             page.facts(approval.facts());
             Ok(index)
         })?;

@@ -42,8 +42,7 @@ impl Ledger {
         let (decision, request) = self.decision(decision)?;
         self.queue.append(self.clock.now(), |page| {
             let body = Decided { decision, point, principal, redacted, ring, session, tool };
-            let (index, _) = page.entry(Body::Decided(Box::new(body)))?;
-            page.contents(request);
+            let (index, _) = page.entry_with(Body::Decided(Box::new(body)), request)?;
             Ok(index)
         })
     }

@@ -38,6 +38,9 @@ pub enum LedgerError {
     /// There are no random bytes to hide content with.
     #[error(transparent)]
     Random(#[from] RandomError),
+    /// The threads that commit have ended. What was to be written is not.
+    #[error("the host is shutting down")]
+    ShuttingDown,
     /// An earlier write failed, so what is durable is not known. Open the log again.
     #[error("the log stopped when a write failed and has to be opened again: {0}")]
     Stopped(BackendError),

@@ -42,8 +42,7 @@ impl Ledger {
         let _pen = self.pen()?;
         let change = HaltChange { by: by.clone(), reason: reason.commitment };
         let index = self.queue.append(self.clock.now(), |page| {
-            let (index, _) = page.entry(body(change))?;
-            page.contents([reason]);
+            let (index, _) = page.entry_with(body(change), [reason])?;
             Ok(index)
         })?;
         Ok(index)

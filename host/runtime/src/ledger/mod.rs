@@ -2,8 +2,8 @@
 //!
 //! Owns the order of those writes, idempotency keys and what a crash means. Refuses to answer for anything that is not
 //! durable. It runs nothing, decides nothing and signs nothing; tree, checkpoints and receipts are the
-//! [`crate::sequencer`]'s. Everything here is synchronous and waits for the disk: async callers put it on a thread that
-//! may block.
+//! [`crate::sequencer`]'s. What reads or writes waits for the disk: async callers put it on a thread that may block. What most
+//! calls need, an intent, an ending or a refusal, can be filed instead: then a task waits for it and no thread.
 //!
 //! Two guarantees hold whatever fails: there is no entry without a link and no link without an entry; and nothing is
 //! answered that is not yet written down.

@@ -4,6 +4,10 @@
 //! commits the whole batch, for everybody who is in it: one sync for all who wait. Only this module moves the head of
 //! the chain, and only this module writes to the backend.
 //!
+//! Who waits on a thread of its own may be the one at the disk. Who must not block files its page and waits as a task: a
+//! *driver*, one job on a thread that may block, commits for all of these until nothing waits. What was filed is committed
+//! whatever becomes of who waits for it.
+//!
 //! Locks: `line` and `door` are never held together, so that the next batch can form while one is being synced.
 //!
 //! A log that several hosts share has one pen, and one host at a time has it. This module has it for all of this process
@@ -16,26 +20,28 @@ use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
-use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
 use ringfence_audit::chain::Head;
 use ringfence_audit::hash;
-use ringfence_model::digest::Commitment;
+use ringfence_model::content;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::Body;
 use ringfence_model::lifecycle::Phase;
 use ringfence_model::lifecycle::Step;
 use ringfence_model::limits;
 use ringfence_model::time::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::SetOnce;
 
 use crate::lease::HostLease;
 use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
+use crate::ledger::backend::ContentKey;
 use crate::ledger::backend::Fact;
 use crate::ledger::backend::StoredContent;
 use crate::ledger::backend::StoredEntry;
@@ -51,7 +57,11 @@ pub(super) struct Page {
     head: Head,
     time: Timestamp,
     batch: Batch,
+    held: Vec<Held>,
 }
+
+/// What is let go when what was written is durable, or is known not to be.
+type Held = Box<dyn fmt::Debug + Send>;
 
 impl Page {
     /// Where the next entry goes.
@@ -67,19 +77,37 @@ impl Page {
         Ok((index, hash))
     }
 
-    /// Adds contents.
-    pub(super) fn contents(&mut self, contents: impl IntoIterator<Item = StoredContent>) {
-        self.batch.contents.extend(contents);
+    /// Adds an entry with the contents that it commits to. There are no others.
+    pub(super) fn entry_with(
+        &mut self,
+        body: Body,
+        contents: impl IntoIterator<Item = StoredContent>,
+    ) -> Result<(u64, Digest), LedgerError> {
+        let committed = content::commitments(&body);
+        let (entry, hash) = self.entry(body)?;
+        for content in contents {
+            let commitment = content.commitment;
+            let Some((name, _)) = committed.iter().find(|(_, other)| *other == commitment) else {
+                return Err(LedgerError::Misuse("a content was written that its entry does not commit to"));
+            };
+            self.batch.contents.push((ContentKey { entry, name: *name, commitment }, content));
+        }
+        Ok((entry, hash))
     }
 
     /// Removes contents.
-    pub(super) fn removals(&mut self, commitments: impl IntoIterator<Item = Commitment>) {
-        self.batch.removals.extend(commitments);
+    pub(super) fn removals(&mut self, keys: impl IntoIterator<Item = ContentKey>) {
+        self.batch.removals.extend(keys);
     }
 
     /// Sets facts.
     pub(super) fn facts(&mut self, facts: impl IntoIterator<Item = Fact>) {
         self.batch.facts.extend(facts);
+    }
+
+    /// Keeps something until the page is durable, or is known not to be; also if nobody waits for that any more.
+    pub(super) fn hold(&mut self, held: impl fmt::Debug + Send + 'static) {
+        self.held.push(Box::new(held));
     }
 
     /// Sets where a call stands, which was in this phase before: by one step of the table, or not at all.
@@ -95,7 +123,38 @@ impl Page {
 
 /// The result of one commit, for everybody who waits for it.
 #[derive(Debug, Default)]
-struct Round(OnceLock<Result<(), LedgerError>>);
+struct Round(SetOnce<Result<(), LedgerError>>);
+
+impl Round {
+    fn settle(&self, result: Result<(), LedgerError>) {
+        // A round is settled by whoever took it out of the line, and once.
+        let _ = self.0.set(result);
+    }
+}
+
+/// What is in the queue, and not to be acted on before it is durable.
+#[derive(Debug)]
+#[must_use = "nothing may be answered that is not durable"]
+pub(crate) struct Filed<T> {
+    written: T,
+    /// None if there was nothing to write.
+    round: Option<Arc<Round>>,
+}
+
+impl<T> Filed<T> {
+    /// Something that needs nothing written.
+    pub(in crate::ledger) const fn at_once(written: T) -> Self {
+        Self { written, round: None }
+    }
+
+    /// Waits, as a task, until it is durable.
+    pub(crate) async fn durable(self) -> Result<T, LedgerError> {
+        if let Some(round) = self.round {
+            round.0.wait().await.clone()?;
+        }
+        Ok(self.written)
+    }
+}
 
 /// The batch that waits, and the chain up to its end.
 #[derive(Debug)]
@@ -105,9 +164,56 @@ struct Line {
     /// Where it ends with all that waits.
     head: Head,
     batch: Batch,
+    held: Vec<Held>,
+    /// Somebody has put something into the batch.
+    waits: bool,
     round: Arc<Round>,
     /// Somebody is at the disk.
     busy: bool,
+    /// A driver has been asked for, and has not started.
+    is_called: bool,
+    /// Where drivers run, if somebody waits as a task.
+    runtime: Option<Handle>,
+}
+
+impl Line {
+    fn of(durable: Head) -> Self {
+        Self {
+            durable,
+            head: durable,
+            batch: Batch::default(),
+            held: Vec::new(),
+            waits: false,
+            round: Arc::default(),
+            busy: false,
+            is_called: false,
+            runtime: None,
+        }
+    }
+
+    fn add<T>(
+        &mut self,
+        time: Timestamp,
+        write: impl FnOnce(&mut Page) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let mut page = Page { head: self.head, time, batch: Batch::default(), held: Vec::new() };
+        let written = write(&mut page)?;
+        let Page { head, batch, held, .. } = page;
+        self.head = head;
+        self.batch.absorb(batch);
+        self.held.extend(held);
+        self.waits = true;
+        Ok(written)
+    }
+
+    /// What waits fails: it is linked to entries that are not there.
+    fn fail(&mut self, error: &LedgerError) {
+        self.head = self.durable;
+        self.batch = Batch::default();
+        self.waits = false;
+        mem::take(&mut self.round).settle(Err(error.clone()));
+        self.held.clear();
+    }
 }
 
 /// The backend, and whether it can still be believed.
@@ -153,6 +259,7 @@ fn panicked() -> BackendError {
 struct Turn<'a> {
     queue: &'a Queue,
     round: Arc<Round>,
+    held: Vec<Held>,
     /// Where the chain ends with the batch.
     head: Head,
     result: Result<(), LedgerError>,
@@ -162,18 +269,45 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut line = lock(&self.queue.line);
         line.busy = false;
-        if self.result.is_ok() {
-            line.durable = self.head;
-        } else {
-            // What has queued up since is linked to entries that are not there: it fails with them.
-            line.head = line.durable;
-            line.batch = Batch::default();
-            let next = mem::take(&mut line.round);
-            // A round is settled here alone, and once.
-            let _ = next.0.set(self.result.clone());
+        match &self.result {
+            Ok(()) => line.durable = self.head,
+            Err(error) => line.fail(error),
         }
-        let _ = self.round.0.set(self.result.clone());
+        self.held.clear();
+        self.round.settle(self.result.clone());
         self.queue.turned.notify_all();
+    }
+}
+
+/// A driver that has been asked for. If it is never started, for the runtime ends, those who wait for it are told.
+struct Driver {
+    queue: Arc<Queue>,
+    has_started: bool,
+}
+
+impl Driver {
+    fn run(mut self) {
+        self.has_started = true;
+        let mut line = lock(&self.queue.line);
+        line.is_called = false;
+        // A thread that came first hands on what waits when it is done.
+        while line.waits && !line.busy {
+            line = self.queue.turn(line);
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.has_started {
+            return;
+        }
+        let mut line = lock(&self.queue.line);
+        line.is_called = false;
+        if !line.busy {
+            line.fail(&LedgerError::ShuttingDown);
+            self.queue.turned.notify_all();
+        }
     }
 }
 
@@ -251,10 +385,9 @@ impl fmt::Debug for Queue {
 impl Queue {
     /// A queue before a backend whose chain ends at `head`.
     pub(super) fn new(backend: Box<dyn Backend>, head: Head) -> Self {
-        let line = Line { durable: head, head, batch: Batch::default(), round: Arc::default(), busy: false };
         let is_shared = backend.is_shared();
         Self {
-            line: Mutex::new(line),
+            line: Mutex::new(Line::of(head)),
             turned: Condvar::new(),
             door: Mutex::new(Door { backend, is_shared, is_stale: false, stopped: None }),
             is_shared,
@@ -357,39 +490,63 @@ impl Queue {
 
     /// Adds what `write` puts on its page, and returns when that is durable. If `write` fails, nothing is added.
     pub(super) fn append<T>(
-        &self,
+        self: &Arc<Self>,
         time: Timestamp,
         write: impl FnOnce(&mut Page) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
         let mut line = lock(&self.line);
-        let mut page = Page { head: line.head, time, batch: Batch::default() };
-        let written = write(&mut page)?;
-        line.head = page.head;
-        line.batch.absorb(page.batch);
+        let written = line.add(time, write)?;
         let round = Arc::clone(&line.round);
         self.wait(line, &round)?;
         Ok(written)
     }
 
-    fn wait<'a>(&'a self, mut line: MutexGuard<'a, Line>, round: &Round) -> Result<(), LedgerError> {
+    /// The same without waiting; outside of a runtime, where nobody would commit it otherwise, it waits.
+    pub(super) fn file<T>(
+        self: &Arc<Self>,
+        time: Timestamp,
+        write: impl FnOnce(&mut Page) -> Result<T, LedgerError>,
+    ) -> Result<Filed<T>, LedgerError> {
+        let Ok(runtime) = Handle::try_current() else { return self.append(time, write).map(Filed::at_once) };
+        let mut line = lock(&self.line);
+        let written = line.add(time, write)?;
+        line.runtime = Some(runtime);
+        let round = Some(Arc::clone(&line.round));
+        self.call_driver(line);
+        Ok(Filed { written, round })
+    }
+
+    /// Sees to it that what waits is committed, also if nobody waits for it on a thread.
+    fn call_driver(self: &Arc<Self>, mut line: MutexGuard<'_, Line>) {
+        if !line.waits || line.busy || line.is_called {
+            return;
+        }
+        let Some(runtime) = line.runtime.clone() else { return };
+        line.is_called = true;
+        drop(line);
+        let driver = Driver { queue: Arc::clone(self), has_started: false };
+        drop(runtime.spawn_blocking(|| driver.run()));
+    }
+
+    fn wait<'a>(self: &'a Arc<Self>, mut line: MutexGuard<'a, Line>, round: &Round) -> Result<(), LedgerError> {
         loop {
             if let Some(result) = round.0.get() {
                 return result.clone();
             }
-            line = if line.busy {
-                self.turned.wait(line).unwrap_or_else(PoisonError::into_inner)
+            if line.busy {
+                line = self.turned.wait(line).unwrap_or_else(PoisonError::into_inner);
             } else {
-                self.turn(line)
-            };
+                self.call_driver(self.turn(line));
+                line = lock(&self.line);
+            }
         }
     }
 
     /// Commits the batch that waits.
     fn turn<'a>(&'a self, mut line: MutexGuard<'a, Line>) -> MutexGuard<'a, Line> {
-        line.busy = true;
-        let batch = mem::take(&mut line.batch);
-        let round = mem::take(&mut line.round);
-        let mut turn = Turn { queue: self, round, head: line.head, result: Err(panicked().into()) };
+        (line.busy, line.waits) = (true, false);
+        let (batch, held, round) = (mem::take(&mut line.batch), mem::take(&mut line.held), mem::take(&mut line.round));
+        let mut turn = Turn { queue: self, round, held, head: line.head, result: Err(panicked().into()) };
         drop(line);
         turn.result = lock(&self.door).commit(batch);
         drop(turn);
@@ -430,18 +587,18 @@ mod tests {
         Body::Opened(Opened { host: number.to_string(), key: String::new(), origin: String::new() })
     }
 
-    fn append(queue: &Queue, number: u64) -> Result<u64, LedgerError> {
+    fn append(queue: &Arc<Queue>, number: u64) -> Result<u64, LedgerError> {
         queue.append(Timestamp::from_millis(0), |page| Ok(page.entry(body(number))?.0))
     }
 
     /// Fills the queue while the disk is busy with the first entry, and then lets it go: what each writer was told.
-    fn crowd(disk: &FaultyBackend, queue: &Queue, writers: usize) -> Vec<Result<u64, LedgerError>> {
+    fn crowd(disk: &FaultyBackend, queue: &Arc<Queue>, writers: usize) -> Vec<Result<u64, LedgerError>> {
         let answers = try_crowd(disk, queue, writers).into_iter();
         answers.map(|answer| answer.expect("an answer")).collect()
     }
 
     /// The same; a writer that panicked was told nothing.
-    fn try_crowd(disk: &FaultyBackend, queue: &Queue, writers: usize) -> Vec<Option<Result<u64, LedgerError>>> {
+    fn try_crowd(disk: &FaultyBackend, queue: &Arc<Queue>, writers: usize) -> Vec<Option<Result<u64, LedgerError>>> {
         let (release, until) = mpsc::channel::<()>();
         disk.hold(until);
         thread::scope(|scope| {
@@ -461,7 +618,7 @@ mod tests {
     #[test]
     fn those_who_wait_share_one_commit() {
         let disk = FaultyBackend::new(MemoryBackend::new());
-        let queue = Queue::new(Box::new(disk.clone()), Head::empty());
+        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
         let mut told: Vec<_> = crowd(&disk, &queue, 15).into_iter().map(|told| told.expect("an index")).collect();
         told.sort_unstable();
         assert_eq!(told, (0..16).collect::<Vec<_>>());
@@ -473,7 +630,7 @@ mod tests {
     fn those_behind_a_failure_fail_with_it() {
         for fault in [Fault::Failed(BackendError::DiskFull), Fault::FailedButPersisted] {
             let disk = FaultyBackend::new(MemoryBackend::new());
-            let queue = Queue::new(Box::new(disk.clone()), Head::empty());
+            let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
             disk.fail(0, fault.clone());
             assert!(crowd(&disk, &queue, 7).iter().all(Result::is_err));
             assert_eq!((disk.counts().0, queue.durable().next_index), (1, 0));
@@ -486,7 +643,7 @@ mod tests {
     fn panic_at_the_disk_stops_the_log() {
         // CR-23: nobody waits for ever, and nothing is written after what may or may not be there.
         let disk = FaultyBackend::new(MemoryBackend::new());
-        let queue = Queue::new(Box::new(disk.clone()), Head::empty());
+        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
         disk.fail(0, Fault::Panicked);
         let told = try_crowd(&disk, &queue, 7);
         assert!(told[0].is_none(), "the first writer was at the disk");
@@ -503,7 +660,7 @@ mod tests {
     #[test]
     fn panic_aside_stops_the_log() {
         let disk = FaultyBackend::new(MemoryBackend::new());
-        let queue = Queue::new(Box::new(disk.clone()), Head::empty());
+        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
         disk.fail(0, Fault::Panicked);
         let aside = thread::scope(|scope| scope.spawn(|| queue.commit_aside(Batch::default())).join());
         assert!(aside.is_err());
@@ -511,9 +668,105 @@ mod tests {
         assert_eq!(disk.counts().0, 1);
     }
 
+    /// An entry, filed, that keeps `held` until it is durable.
+    fn file(queue: &Arc<Queue>, held: Arc<()>) -> Filed<u64> {
+        let filed = queue.file(Timestamp::from_millis(0), |page| {
+            page.hold(held);
+            Ok(page.entry(body(0))?.0)
+        });
+        filed.expect("a page")
+    }
+
+    #[tokio::test]
+    async fn tasks_that_wait_share_one_commit() {
+        let disk = FaultyBackend::new(MemoryBackend::new());
+        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
+        let (release, until) = mpsc::channel::<()>();
+        disk.hold(until);
+        let first = file(&queue, Arc::default());
+        while !lock(&queue.line).busy {
+            tokio::task::yield_now().await;
+        }
+        let others: Vec<_> = (0..15).map(|_| file(&queue, Arc::default())).collect();
+        // A thread waits with them, and gets an answer of its own.
+        let thread = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || append(&queue, 1)
+        });
+        while lock(&queue.line).batch.entries.len() < 16 {
+            tokio::task::yield_now().await;
+        }
+        drop(release);
+        assert_eq!(first.durable().await.expect("an index"), 0);
+        for (other, wanted) in others.into_iter().zip(1..) {
+            assert_eq!(other.durable().await.expect("an index"), wanted);
+        }
+        assert_eq!(thread.join().expect("an end").expect("an index"), 16);
+        assert_eq!((disk.counts().0, queue.durable().next_index), (2, 17));
+    }
+
+    #[tokio::test]
+    async fn filed_is_committed_though_nobody_waits() {
+        let queue = Arc::new(Queue::new(Box::new(MemoryBackend::new()), Head::empty()));
+        let held = Arc::new(());
+        let (release, until) = mpsc::channel::<()>();
+        let disk = FaultyBackend::new(MemoryBackend::new());
+        disk.hold(until);
+        let slow = Arc::new(Queue::new(Box::new(disk), Head::empty()));
+        drop(file(&queue, Arc::default()));
+        drop(file(&slow, Arc::clone(&held)));
+        assert_eq!(Arc::strong_count(&held), 2, "what is not durable keeps what it holds");
+        drop(release);
+        for queue in [&queue, &slow] {
+            while queue.durable().next_index < 1 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        // The turn that made it durable lets go within the same lock.
+        assert_eq!((lock(&slow.line).busy, Arc::strong_count(&held)), (false, 1));
+    }
+
+    #[tokio::test]
+    async fn tasks_behind_a_failure_fail_with_it() {
+        for fault in [Fault::Failed(BackendError::DiskFull), Fault::FailedButPersisted, Fault::Panicked] {
+            let disk = FaultyBackend::new(MemoryBackend::new());
+            let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
+            disk.fail(0, fault.clone());
+            let (release, until) = mpsc::channel::<()>();
+            disk.hold(until);
+            let first = file(&queue, Arc::default());
+            while !lock(&queue.line).busy {
+                tokio::task::yield_now().await;
+            }
+            let held = Arc::new(());
+            let behind = file(&queue, Arc::clone(&held));
+            drop(release);
+            assert!(first.durable().await.is_err() && behind.durable().await.is_err(), "{fault:?}");
+            assert_eq!((Arc::strong_count(&held), queue.durable().next_index), (1, 0), "{fault:?}");
+            let goes_on = matches!(fault, Fault::Failed(_));
+            assert_eq!(file(&queue, Arc::default()).durable().await.is_ok(), goes_on, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn runtime_that_ends_leaves_nobody_waiting() {
+        let queue = Arc::new(Queue::new(Box::new(MemoryBackend::new()), Head::empty()));
+        let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let gone = runtime();
+        let handle = gone.handle().clone();
+        gone.shutdown_background();
+        let filed = {
+            let _within = handle.enter();
+            file(&queue, Arc::default())
+        };
+        let ended = runtime().block_on(filed.durable());
+        assert!(matches!(ended, Err(LedgerError::ShuttingDown)), "{ended:?}");
+        assert_eq!(append(&queue, 1).expect("an index"), 0, "nothing of it is in the chain");
+    }
+
     #[test]
     fn entry_never_goes_past_the_chain() {
-        let queue = Queue::new(Box::new(MemoryBackend::new()), Head::empty());
+        let queue = Arc::new(Queue::new(Box::new(MemoryBackend::new()), Head::empty()));
         let stray = StoredEntry { index: 0, hash: Digest::ZERO, bytes: Vec::new() };
         let batch = Batch { entries: vec![stray], ..Batch::default() };
         assert!(matches!(queue.commit_aside(batch), Err(LedgerError::Misuse(_))));

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use ringfence_audit::chain::Head;
 use ringfence_audit::hash;
 use ringfence_model::content;
-use ringfence_model::digest::Commitment;
+use ringfence_model::content::ContentName;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
 use ringfence_model::encoding;
@@ -32,6 +32,7 @@ use ringfence_model::lifecycle::Phase;
 use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 use ringfence_model::time::Clock;
+use ringfence_model::time::Timestamp;
 
 use crate::lease::HostLease;
 use crate::ledger::backend::Backend;
@@ -39,6 +40,7 @@ use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
 use crate::ledger::backend::CallState;
+use crate::ledger::backend::ContentKey;
 use crate::ledger::backend::KeyRow;
 use crate::ledger::backend::Lease;
 use crate::ledger::backend::StoredContent;
@@ -58,12 +60,25 @@ use crate::ledger::claim::Claim;
 use crate::ledger::claim::Claims;
 use crate::ledger::error::LedgerError;
 use crate::ledger::facts::Holds;
+use crate::ledger::queue::Filed;
+use crate::ledger::queue::Page;
 use crate::ledger::queue::Pen;
 use crate::ledger::queue::Queue;
 use crate::ledger::queue::lock;
 use crate::ledger::random::Random;
 use crate::ledger::usage::Counted;
 use crate::ledger::usage::Usages;
+
+/// What is put on a page once it is clear where in the log it goes.
+type Write<'a, T> = Box<dyn FnOnce(&mut Page) -> Result<T, LedgerError> + 'a>;
+
+/// What beginning a call comes to.
+enum Prepared<'a> {
+    /// Nothing has to be written for it.
+    Done(Begin),
+    /// This, at that time.
+    Write(Timestamp, Write<'a, Begin>),
+}
 
 /// The durable record of calls. Share it by reference: every method takes `&self` and may wait for the disk.
 #[derive(Debug)]
@@ -74,7 +89,7 @@ pub struct Ledger {
     opened: Opened,
     /// How many entries there were when it was opened: calls begun before that belong to recovery.
     pub(in crate::ledger) opened_len: u64,
-    pub(in crate::ledger) queue: Queue,
+    pub(in crate::ledger) queue: Arc<Queue>,
     pub(in crate::ledger) random: Arc<dyn Random>,
     /// Held while recovery runs, and while somebody settles a call, so that no call is settled twice.
     pub(in crate::ledger) settling: Mutex<()>,
@@ -92,7 +107,7 @@ impl Ledger {
         if backend.head()?.is_some() {
             return Err(LedgerError::NotNew);
         }
-        let queue = Queue::new(backend, Head::empty());
+        let queue = Arc::new(Queue::new(backend, Head::empty()));
         let pen = queue.pen(|| {})?;
         if queue.durable().next_index > 0 {
             return Err(LedgerError::NotNew);
@@ -122,11 +137,11 @@ impl Ledger {
             check_link(&entry, backend.entry(before)?)?;
         }
         let opened_len = index.saturating_add(1);
-        let queue = Queue::new(backend, Head { next_index: opened_len, hash });
+        let queue = Arc::new(Queue::new(backend, Head { next_index: opened_len, hash }));
         Ok(Self::of(queue, opened, opened_len, clock, random))
     }
 
-    fn of(queue: Queue, opened: Opened, opened_len: u64, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+    fn of(queue: Arc<Queue>, opened: Opened, opened_len: u64, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
         Self {
             claims: Claims::default(),
             clock,
@@ -138,6 +153,13 @@ impl Ledger {
             settling: Mutex::default(),
             usages: Mutex::default(),
         }
+    }
+
+    /// An id for a new call.
+    pub fn new_call_id(&self) -> Result<CallId, LedgerError> {
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes)?;
+        Ok(CallId::at(self.clock.now(), bytes))
     }
 
     /// The answer that is on record under a call's key, if the same call has ended. Claims nothing and writes nothing: such an
@@ -156,55 +178,73 @@ impl Ledger {
     /// Claims the idempotency key and the approval, counts, and writes the intent. When this returns [`Begin::Begun`], the call may run.
     pub fn begin(&self, intent: Intent) -> Result<Begin, LedgerError> {
         let _pen = self.pen()?;
+        match self.prepare(intent)? {
+            Prepared::Done(begin) => Ok(begin),
+            Prepared::Write(now, write) => self.queue.append(now, write),
+        }
+    }
+
+    /// Whether a call can be begun and ended by tasks, for nothing has to be read from the disk first.
+    pub(crate) fn needs_no_reading(&self, intent: &Intent) -> bool {
+        let Intent { approval, idempotency_key, principal, session, tool, .. } = intent;
+        let counted = Counted { principal: principal.clone(), session: *session, tool: tool.digest };
+        !self.is_shared() && idempotency_key.is_none() && approval.is_none() && self.knows_usage(&counted)
+    }
+
+    /// The same for whoever waits as a task, of a call that [needs no reading](Self::needs_no_reading).
+    pub(crate) fn file_begin(&self, intent: Intent) -> Result<Filed<Begin>, LedgerError> {
+        match self.prepare(intent)? {
+            Prepared::Done(begin) => Ok(Filed::at_once(begin)),
+            Prepared::Write(now, write) => self.queue.file(now, write),
+        }
+    }
+
+    fn prepare(&self, intent: Intent) -> Result<Prepared<'_>, LedgerError> {
         let key = key_row(&intent);
         let claim = match &key {
             None => None,
             Some(key) => match self.claim(&intent, key)? {
                 Ok(claim) => Some(claim),
-                Err(known) => return Ok(known),
+                Err(known) => return Ok(Prepared::Done(known)),
             },
         };
         let approval = match intent.approval {
             None => None,
             Some((id, binding)) => match self.take(id, &binding)? {
                 Some(taken) => Some(taken),
-                None => return Ok(Begin::ApprovalGone),
+                None => return Ok(Prepared::Done(Begin::ApprovalGone)),
             },
         };
         let counted =
             Counted { principal: intent.principal.clone(), session: intent.session, tool: intent.tool.digest };
         let now = self.clock.now();
         if let Err(capped) = self.count_call(&counted, &intent.caps, now)? {
-            return Ok(Begin::Capped(capped));
+            return Ok(Prepared::Done(Begin::Capped(capped)));
         }
-        // With the intent: a call that is cut off has been counted, and has used its approval, all the same.
-        let facts = || {
-            let used = approval.iter().flat_map(|taken| taken.facts.clone());
-            used.chain(self.counts(&counted)).collect::<Vec<_>>()
-        };
         let (reach, keep) = (intent.reach, intent.keep);
         let (row, entry, contents) = self.draft(intent, key)?;
         let input = contents.first().map(StoredContent::opening);
-        let written = if reach == Reach::Nothing {
-            // Other hosts know what is written, and nothing of what is in memory.
-            if self.queue.is_shared() {
-                self.queue.append(now, |page| {
-                    page.facts(facts());
-                    Ok(())
-                })?;
-            }
-            Written::WithEnding(Box::new(entry), contents)
-        } else {
-            self.queue.append(now, |page| {
-                let (begun, _) = page.entry(Body::Begun(Box::new(entry)))?;
-                page.contents(contents);
-                page.facts(facts());
-                page.call(Phase::Intended, CallRow { state: CallState::Begun { begun }, ..row.clone() })?;
-                Ok(Written::At(begun))
-            })?
+        let begun = move |row, written, counted, approval| {
+            let counted = Some(counted);
+            Begin::Begun(Begun(Box::new(Unfinished { row, input, written, claim, counted, approval, keep })))
         };
-        let counted = Some(counted);
-        Ok(Begin::Begun(Begun(Box::new(Unfinished { row, input, written, claim, counted, approval, keep }))))
+        // Other hosts know what is written, and nothing of what is in memory.
+        if reach == Reach::Nothing && !self.is_shared() {
+            let written = Written::WithEnding(Box::new(entry), contents);
+            return Ok(Prepared::Done(begun(row, written, counted, approval)));
+        }
+        let write = move |page: &mut Page| {
+            // With the intent: a call that is cut off has been counted, and has used its approval, all the same.
+            page.facts(approval.iter().flat_map(|taken| taken.facts.clone()));
+            page.facts(self.counts(&counted));
+            if reach == Reach::Nothing {
+                return Ok(begun(row, Written::WithEnding(Box::new(entry), contents), counted, approval));
+            }
+            let (index, _) = page.entry_with(Body::Begun(Box::new(entry)), contents)?;
+            page.call(Phase::Intended, CallRow { state: CallState::Begun { begun: index }, ..row.clone() })?;
+            Ok(begun(row, Written::At(index), counted, approval))
+        };
+        Ok(Prepared::Write(now, Box::new(write)))
     }
 
     /// Writes how a call ended: the commit point. If this fails, the call stays open and recovery settles it.
@@ -214,6 +254,17 @@ impl Ledger {
     }
 
     pub(in crate::ledger) fn finish_with_pen(&self, begun: Begun, ending: Ending) -> Result<Recorded, LedgerError> {
+        let (now, write) = self.ending(begun, ending)?;
+        self.queue.append(now, write)
+    }
+
+    /// The same for whoever waits as a task, in a log that is not shared, of a call that this process began.
+    pub(crate) fn file_ending(&self, begun: Begun, ending: Ending) -> Result<Filed<Recorded>, LedgerError> {
+        let (now, write) = self.ending(begun, ending)?;
+        self.queue.file(now, write)
+    }
+
+    fn ending(&self, begun: Begun, ending: Ending) -> Result<(Timestamp, Write<'_, Recorded>), LedgerError> {
         let Unfinished { mut row, input, written, claim, counted, approval, keep } = *begun.0;
         let [output, trace] = self.contents([ending.outcome, ending.trace])?;
         let opening = output.opening();
@@ -229,18 +280,17 @@ impl Ledger {
         if let Some(counted) = &counted {
             self.count_used(counted, ending.used, now)?;
         }
-        let recorded = self.queue.append(now, |page| {
+        let write = move |page: &mut Page| {
             let begun = match written {
                 Written::At(index) => index,
                 Written::WithEnding(entry, contents) => {
-                    page.contents(contents);
                     // Where hosts share the log they were written when it began, and may have changed since.
                     let used = approval.iter().filter(|_| !self.queue.is_shared());
                     page.facts(used.flat_map(|taken| taken.facts.clone()));
-                    page.entry(Body::Begun(entry))?.0
+                    page.entry_with(Body::Begun(entry), contents)?.0
                 }
             };
-            let (index, hash) = page.entry(Body::Finished(Box::new(Finished {
+            let body = Finished {
                 begun,
                 call: row.call,
                 code: ending.code,
@@ -251,30 +301,42 @@ impl Ledger {
                 redacted: ending.redacted,
                 trace: trace.commitment,
                 used: ending.used,
-            })))?;
-            page.contents([output, trace].into_iter().chain(request));
+            };
+            let contents = [output, trace].into_iter().chain(request);
+            let (index, hash) = page.entry_with(Body::Finished(Box::new(body)), contents)?;
             page.facts(counted.iter().flat_map(|counted| self.counts(counted)));
             page.facts(keep.map(|keep| keep.fact(row.call, index, ending.kind, now)));
             row.state = CallState::Finished { begun, finished: index, effect: ending.effect };
             let call = row.call;
             page.call(from, row)?;
+            // Ownership: only when it is durable may another call ask the log about the key.
+            page.hold((claim, approval));
             Ok(Recorded { call, index, hash, input, output: Some(opening) })
-        });
-        // Ownership: only now may another call ask the log about the key.
-        drop((claim, approval));
-        recorded
+        };
+        Ok((now, Box::new(write)))
     }
 
     /// Writes that a call did not run.
     pub fn refuse(&self, refusal: RefusalDraft) -> Result<Recorded, LedgerError> {
         let _pen = self.pen()?;
+        let (now, write) = self.refusal(refusal)?;
+        self.queue.append(now, write)
+    }
+
+    /// The same for whoever waits as a task, in a log that is not shared.
+    pub(crate) fn file_refusal(&self, refusal: RefusalDraft) -> Result<Filed<Recorded>, LedgerError> {
+        let (now, write) = self.refusal(refusal)?;
+        self.queue.file(now, write)
+    }
+
+    fn refusal(&self, refusal: RefusalDraft) -> Result<(Timestamp, Write<'_, Recorded>), LedgerError> {
         let RefusalDraft { admission, call, code, decision, function, input, layer, .. } = refusal;
         let RefusalDraft { principal, ring, session, stage, tool, .. } = refusal;
         let (admission, component) = self.decision_if(admission)?;
         let (decision, request) = self.decision_if(decision)?;
         let [input] = self.contents([input])?;
         let opening = input.opening();
-        self.queue.append(self.clock.now(), |page| {
+        let write = move |page: &mut Page| {
             let key = None;
             let body = Refused {
                 admission,
@@ -290,12 +352,13 @@ impl Ledger {
                 stage,
                 tool,
             };
-            let (index, hash) = page.entry(Body::Refused(Box::new(body)))?;
-            page.contents(component.into_iter().chain(request).chain([input]));
+            let contents = component.into_iter().chain(request).chain([input]);
+            let (index, hash) = page.entry_with(Body::Refused(Box::new(body)), contents)?;
             let state = CallState::Refused { refused: index };
             page.call(Phase::Intended, CallRow { call, principal, key, reach: Reach::Nothing, state })?;
             Ok(Recorded { call, index, hash, input: Some(opening), output: None })
-        })
+        };
+        Ok((self.clock.now(), Box::new(write)))
     }
 
     /// Writes that the key of the log is replaced. `check` is asked while nobody else writes; `sign` gets the end of the log
@@ -325,7 +388,7 @@ impl Ledger {
         let pen = self.pen()?;
         let mut there = Vec::new();
         for content in contents {
-            there.extend(self.removable(content)?.map(|commitment| (content, commitment)));
+            there.extend(self.removable(content)?.map(|key| (content, key)));
         }
         let mut removed = Vec::new();
         for part in there.chunks(limits::REMOVED_PER_ENTRY_MAX) {
@@ -333,7 +396,7 @@ impl Ledger {
             let (by, reason, principal) = (by.clone(), reason.clone(), principal.clone());
             let body = Removed { by, contents: contents.clone(), principal, reason };
             let index = self.queue.append(self.clock.now(), |page| {
-                page.removals(part.iter().map(|(_, commitment)| *commitment));
+                page.removals(part.iter().map(|(_, key)| *key));
                 Ok(page.entry(Body::Removed(Box::new(body)))?.0)
             })?;
             removed.push((index, contents));
@@ -344,18 +407,18 @@ impl Ledger {
         Ok(removed)
     }
 
-    /// The commitment to a content that is there.
-    fn removable(&self, content: RemovedContent) -> Result<Option<Commitment>, LedgerError> {
+    /// The key of a content that is there.
+    fn removable(&self, content: RemovedContent) -> Result<Option<ContentKey>, LedgerError> {
         let RemovedContent { entry, name } = content;
         let body = self.checked_entry(entry)?.body;
         let Some(commitment) = content::commitment(&body, name) else { return Ok(None) };
-        let length = self.queue.read(|backend| backend.content_length(&commitment))?;
-        Ok(length.map(|_| commitment))
+        let key = ContentKey { entry, name, commitment };
+        Ok(self.content_length(&key)?.map(|_| key))
     }
 
     /// How many bytes a content has; none if it has been removed.
-    pub fn content_length(&self, commitment: &Commitment) -> Result<Option<u64>, LedgerError> {
-        self.queue.read(|backend| backend.content_length(commitment))
+    pub fn content_length(&self, key: &ContentKey) -> Result<Option<u64>, LedgerError> {
+        self.queue.read(|backend| backend.content_length(key))
     }
 
     /// What is known of a call. A call that runs under a grant that reaches nothing is not known until it has ended.
@@ -378,12 +441,12 @@ impl Ledger {
         }
     }
 
-    /// The content behind a commitment, checked against it; none if it has been removed.
-    pub fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, LedgerError> {
-        let content = self.queue.read(|backend| backend.content(commitment))?;
+    /// A content, checked against its commitment; none if it has been removed.
+    pub fn content(&self, key: &ContentKey) -> Result<Option<StoredContent>, LedgerError> {
+        let content = self.queue.read(|backend| backend.content(key))?;
         match content {
-            Some(content) if content.nonce.commit(&content.bytes) != *commitment => {
-                let why = format!("the content behind commitment `{}` is another one", commitment.digest());
+            Some(content) if content.nonce.commit(&content.bytes) != key.commitment => {
+                let why = format!("the content behind commitment `{}` is another one", key.commitment.digest());
                 Err(BackendError::Corrupt(why).into())
             }
             content => Ok(content),
@@ -451,7 +514,8 @@ impl Ledger {
                 let Body::Begun(entry) = self.checked_entry(begun)?.body else {
                     return Err(LedgerError::Corrupt { index: begun, why: "it does not begin a call".to_owned() });
                 };
-                let input = self.content(&entry.input)?.map(|content| content.opening());
+                let key = ContentKey { entry: begun, name: ContentName::Input, commitment: entry.input };
+                let input = self.content(&key)?.map(|content| content.opening());
                 left.push(Begun(Box::new(Unfinished {
                     row,
                     input,
@@ -546,8 +610,10 @@ impl Ledger {
         let Body::Begun(begun) = self.checked_entry(finished.begun)?.body else {
             return Err(LedgerError::Corrupt { index: finished.begun, why: "it does not begin a call".to_owned() });
         };
-        let input = self.content(&begun.input)?.map(|content| content.opening());
-        let content = self.content(&finished.output)?;
+        let input = ContentKey { entry: finished.begun, name: ContentName::Input, commitment: begun.input };
+        let input = self.content(&input)?.map(|content| content.opening());
+        let output = ContentKey { entry: index, name: ContentName::Output, commitment: finished.output };
+        let content = self.content(&output)?;
         let output = content.as_ref().map(StoredContent::opening);
         let recorded = Recorded { call, index, hash, input, output };
         Ok(StoredCall { recorded, finished: *finished, outcome: content.map(|content| content.bytes) })

@@ -171,7 +171,7 @@ impl Ledger {
         session.elevated = Some(Elevation { ring: to, until });
         let (decision, request) = self.decision(decision)?;
         self.queue.append(now, |page| {
-            page.entry(Body::Elevated(Box::new(Elevated {
+            let body = Elevated {
                 approval: approval.map(|(approval, _)| approval),
                 decision,
                 from: session.ring,
@@ -179,8 +179,8 @@ impl Ledger {
                 session: id,
                 to,
                 until,
-            })))?;
-            page.contents(request);
+            };
+            page.entry_with(Body::Elevated(Box::new(body)), request)?;
             page.facts(std::iter::once(session_fact(&session)).chain(taken.iter().flat_map(|t| t.facts.clone())));
             Ok(())
         })?;

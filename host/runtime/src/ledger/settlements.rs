@@ -110,8 +110,7 @@ impl Ledger {
         let [reason] = self.contents([reason.as_bytes().to_vec()])?;
         let body = Settled { by: by.clone(), call, finished, how, reason: reason.commitment };
         let index = self.queue.append(self.clock.now(), |page| {
-            let (settled, _) = page.entry(Body::Settled(body))?;
-            page.contents([reason]);
+            let (settled, _) = page.entry_with(Body::Settled(body), [reason])?;
             let state = CallState::Settled { begun, finished, settled, how };
             page.call(row.state.phase(), CallRow { state, ..row })?;
             Ok(settled)

@@ -1,11 +1,13 @@
 //! Tests of the ledger as a whole, on every backend and with a fault at every commit.
 
+use crate::ledger::backend::ContentKey;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::thread;
 
 use proptest::prelude::*;
+use ringfence_model::content;
 use ringfence_model::content::ContentName;
 use ringfence_model::decision::Cap;
 use ringfence_model::decision::CountScope;
@@ -113,18 +115,14 @@ fn contents_open_their_commitments() {
     let ledger = create(MemoryBackend::new());
     let recorded = make(&ledger, intent(1, Reach::Writes));
     let (input, output) = (recorded.input.expect("an input"), recorded.output.expect("an output"));
-    let content = ledger.content(&input.commitment).expect("an answer").expect("a content");
+    let key = ContentKey { entry: recorded.index - 1, name: ContentName::Input, commitment: input.commitment };
+    let content = ledger.content(&key).expect("an answer").expect("a content");
     assert_eq!((content.nonce, content.bytes), (input.nonce, intent(1, Reach::Writes).input));
     let outcome = ending(EffectState::Committed, "done").outcome;
     assert_eq!(output.nonce.commit(&outcome), output.commitment);
-    for body in bodies(&ledger) {
-        let commitments = match body {
-            Body::Begun(begun) => vec![begun.input, begun.grant, begun.decision.request],
-            Body::Finished(finished) => vec![finished.output, finished.trace],
-            _ => Vec::new(),
-        };
-        for commitment in commitments {
-            assert!(ledger.content(&commitment).expect("an answer").is_some());
+    for (entry, body) in (0..).zip(bodies(&ledger)) {
+        for (name, commitment) in content::commitments(&body) {
+            assert!(ledger.content(&ContentKey { entry, name, commitment }).expect("an answer").is_some(), "{name}");
         }
     }
 }
@@ -283,7 +281,7 @@ fn altered_outcome_is_never_returned() {
     make(&ledger, keyed(1, Reach::Writes, "k"));
     let forged = FaultyBackend::new(MemoryBackend::new());
     for mut batch in disk.batches() {
-        for content in &mut batch.contents {
+        for (_, content) in &mut batch.contents {
             if content.bytes.starts_with(b"{\"error\"") {
                 content.bytes.push(b' ');
             }
@@ -500,7 +498,8 @@ fn settlement_frees_or_closes_the_key() {
         ledger.settle(call(1), how, &operator(), "seen").expect("a settlement");
         let Some(Body::Settled(settled)) = bodies(&ledger).pop() else { panic!("no settlement") };
         assert_eq!((settled.call, settled.finished, settled.how), (call(1), 2, how));
-        let reason = ledger.content(&settled.reason).expect("an answer").expect("a reason");
+        let key = ContentKey { entry: 3, name: ContentName::Reason, commitment: settled.reason };
+        let reason = ledger.content(&key).expect("an answer").expect("a reason");
         assert_eq!(reason.bytes, b"seen");
         // A restart changes nothing: there is nothing to recover, and the key stands for the same.
         drop(ledger);

@@ -7,6 +7,7 @@
 //! intent as well as with the ending, so a crash gives nobody another call for free.
 
 use std::collections::HashMap;
+use std::sync::MutexGuard;
 
 use ringfence_model::decision::Cap;
 use ringfence_model::decision::Count;
@@ -145,26 +146,37 @@ impl Windows {
 
 /// The counters of this process, read from the log's facts when they are first asked for.
 #[derive(Debug, Default)]
-pub(super) struct Usages(HashMap<String, Windows>);
+pub(super) struct Usages {
+    known: HashMap<String, Windows>,
+    /// How often all of them were forgotten.
+    forgotten: u64,
+}
 
 impl Usages {
     /// Somebody else may have counted since: what is written is read again.
     pub(super) fn forget(&mut self) {
-        self.0.clear();
+        self.known.clear();
+        self.forgotten = self.forgotten.wrapping_add(1);
     }
 
-    fn windows(&mut self, ledger: &Ledger, key: &str, now_ms: u64) -> Result<&mut Windows, LedgerError> {
-        if !self.0.contains_key(key) {
-            if self.0.len() >= SCOPES_MAX {
-                let day = Window::Day.length_ms();
-                self.0.retain(|_, windows| now_ms.saturating_sub(windows.day.start_ms) < 2 * day);
-            }
-            let known = ledger.known_fact(FactKind::Usage, key)?.unwrap_or_default();
-            self.0.insert(key.to_owned(), known);
+    /// Takes notice of what is written, unless that was read before all was forgotten, or somebody was faster.
+    fn learn(&mut self, forgotten: u64, key: String, mut windows: Windows, now_ms: u64) {
+        if forgotten != self.forgotten {
+            return;
         }
-        let windows = self.0.entry(key.to_owned()).or_default();
+        if self.known.len() >= SCOPES_MAX {
+            let day = Window::Day.length_ms();
+            self.known.retain(|_, windows| now_ms.saturating_sub(windows.day.start_ms) < 2 * day);
+        }
+        // Else it might be let go again at once.
         windows.turn(now_ms);
-        Ok(windows)
+        self.known.entry(key).or_insert(windows);
+    }
+
+    fn windows(&mut self, key: String, now_ms: u64) -> &mut Windows {
+        let windows = self.known.entry(key).or_default();
+        windows.turn(now_ms);
+        windows
     }
 }
 
@@ -172,19 +184,37 @@ impl Ledger {
     /// What was used lately by whom and what a call would be counted for.
     pub fn usage(&self, counted: &Counted, now: Timestamp) -> Result<Vec<Usage>, LedgerError> {
         let now_ms = now.as_millis();
-        let mut usages = lock(&self.usages);
-        counted
-            .keys()
-            .map(|(scope, key)| {
-                let windows = *usages.windows(self, &key, now_ms)?;
-                Ok(Usage {
-                    day: windows.count(Window::Day, now_ms),
-                    hour: windows.count(Window::Hour, now_ms),
-                    minute: windows.count(Window::Minute, now_ms),
-                    scope,
-                })
-            })
-            .collect()
+        let mut usages = self.usages_of(counted, now_ms)?;
+        let usage = |(scope, key)| {
+            let windows = usages.windows(key, now_ms);
+            Usage {
+                day: windows.count(Window::Day, now_ms),
+                hour: windows.count(Window::Hour, now_ms),
+                minute: windows.count(Window::Minute, now_ms),
+                scope,
+            }
+        };
+        Ok(counted.keys().map(usage).collect())
+    }
+
+    /// Whether its counters are in memory.
+    pub(crate) fn knows_usage(&self, counted: &Counted) -> bool {
+        let usages = lock(&self.usages);
+        counted.keys().all(|(_, key)| usages.known.contains_key(&key))
+    }
+
+    /// The counters, with those of a call in memory. The disk is asked while nobody else is kept from counting.
+    fn usages_of(&self, counted: &Counted, now_ms: u64) -> Result<MutexGuard<'_, Usages>, LedgerError> {
+        loop {
+            let usages = lock(&self.usages);
+            let Some((_, key)) = counted.keys().find(|(_, key)| !usages.known.contains_key(key)) else {
+                return Ok(usages);
+            };
+            let forgotten = usages.forgotten;
+            drop(usages);
+            let written = self.known_fact(FactKind::Usage, &key)?.unwrap_or_default();
+            lock(&self.usages).learn(forgotten, key, written, now_ms);
+        }
     }
 
     /// Counts a call that begins, unless a cap is reached. A cap on sessions is reached by a call without one.
@@ -195,10 +225,10 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Result<(), Capped>, LedgerError> {
         let now_ms = now.as_millis();
-        let mut usages = lock(&self.usages);
+        let mut usages = self.usages_of(counted, now_ms)?;
         for cap in caps {
             let used = match counted.key(cap.scope) {
-                Some(key) => amount(usages.windows(self, &key, now_ms)?.count(cap.window, now_ms), cap.unit),
+                Some(key) => amount(usages.windows(key, now_ms).count(cap.window, now_ms), cap.unit),
                 None => u64::MAX,
             };
             if used >= cap.at_most {
@@ -206,7 +236,7 @@ impl Ledger {
             }
         }
         for (_, key) in counted.keys() {
-            usages.windows(self, &key, now_ms)?.add(Count { calls: 1, ..Count::default() });
+            usages.windows(key, now_ms).add(Count { calls: 1, ..Count::default() });
         }
         Ok(Ok(()))
     }
@@ -214,10 +244,10 @@ impl Ledger {
     /// Counts what a call used that ends.
     pub(super) fn count_used(&self, counted: &Counted, used: Used, now: Timestamp) -> Result<(), LedgerError> {
         let now_ms = now.as_millis();
-        let mut usages = lock(&self.usages);
+        let mut usages = self.usages_of(counted, now_ms)?;
         let count = Count { calls: 0, fuel: used.fuel, wall_ms: used.wall_ms };
         for (_, key) in counted.keys() {
-            usages.windows(self, &key, now_ms)?.add(count);
+            usages.windows(key, now_ms).add(count);
         }
         Ok(())
     }
@@ -227,7 +257,7 @@ impl Ledger {
     pub(super) fn counts(&self, counted: &Counted) -> Vec<Fact> {
         let usages = lock(&self.usages);
         let known =
-            |(_, key): (_, String)| usages.0.get(&key).map(|windows| fact(FactKind::Usage, key.as_str(), windows));
+            |(_, key): (_, String)| usages.known.get(&key).map(|windows| fact(FactKind::Usage, key.as_str(), windows));
         counted.keys().filter_map(known).collect()
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn decide<'t>(
     admitted: AdmittedCall<'t>,
 ) -> Result<AuthorizedCall<'t>, Stop> {
     let (counted, now) = (counted(&admitted), parts.clock.now());
-    let usage = parts.on_ledger(move |ledger| ledger.usage(&counted, now)).await?;
+    let usage = parts.usage(counted, now).await?;
     let request = policy_request(parts, &admitted, usage);
     let Decision { rulings, answer } = policies.decide(&request);
     let decision = draft(policies, &request, matches!(answer, Answer::Allow(_)), rulings);

@@ -5,6 +5,7 @@
 //! that the approval is bound to; what hides or reorders text is written out, and a text that is cut says so. Nothing is
 //! read that is not what the entry of the question commits to.
 
+use ringfence_model::content::ContentName;
 use ringfence_model::digest::Commitment;
 use ringfence_model::encoding;
 use ringfence_model::entry::Body;
@@ -14,6 +15,7 @@ use ringfence_model::outcome::is_unprintable;
 use ringfence_model::principal::Principal;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::ledger::approvals::Approval;
+use ringfence_runtime::ledger::backend::ContentKey;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -72,23 +74,30 @@ fn shown(host: &Host, approval: &Approval) -> Result<ApprovalShown, Problem> {
     if (held.approval, held.binding) != (approval.approval, approval.binding) {
         return Err(failed());
     }
-    let request = content(host, &held.decision.request)?.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let request = content(host, approval, ContentName::Request, held.decision.request)?
+        .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     let subject = request.as_ref().and_then(|request| request.get("subject"));
     let asked = subject.map(|subject| subject.pointer("/call/asked").unwrap_or(subject)).cloned();
     let claimed = request.as_ref().and_then(|request| request.get("claimed")).cloned();
-    let input = held.input.map(|commitment| input(host, &commitment)).transpose()?;
+    let input = held.input.map(|commitment| input(host, approval, commitment)).transpose()?;
     Ok(ApprovalShown { approval: json!(approval), asked, claimed, input })
 }
 
-fn input(host: &Host, commitment: &Commitment) -> Result<InputShown, Problem> {
-    let bytes = content(host, commitment)?;
+fn input(host: &Host, approval: &Approval, commitment: Commitment) -> Result<InputShown, Problem> {
+    let bytes = content(host, approval, ContentName::Input, commitment)?;
     let text = bytes.as_deref().map(readable);
     let is_cut = bytes.as_ref().is_some_and(|bytes| bytes.len() > limits::APPROVAL_INPUT_BYTES_MAX);
     Ok(InputShown { commitment: json!(commitment), text, bytes: bytes.as_ref().map(Vec::len), is_cut })
 }
 
-fn content(host: &Host, commitment: &Commitment) -> Result<Option<Vec<u8>>, Problem> {
-    let found = host.ledger().content(commitment).map_err(|_| failed())?;
+fn content(
+    host: &Host,
+    approval: &Approval,
+    name: ContentName,
+    commitment: Commitment,
+) -> Result<Option<Vec<u8>>, Problem> {
+    let key = ContentKey { entry: approval.held, name, commitment };
+    let found = host.ledger().content(&key).map_err(|_| failed())?;
     Ok(found.map(|content| content.bytes))
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn explain(admitted: Admitted) -> Handled {
             session: None,
             function: offer.function().map(|function| function.name.clone()),
             input: Input { value: input, arguments, stdin: stdin.into_bytes() },
-            asked: (registered.grants)().map_err(|_| ServiceError::Grant)?,
+            asked: registered.grants.seek().map_err(|_| ServiceError::Grant)?,
             session_ceiling: Ceiling::default(),
             idempotency_key: None,
             claimed: Vec::new(),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ringfence_audit::tree::Node;
+use ringfence_model::content::ContentName;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
 use ringfence_model::entry::EffectState;
@@ -10,6 +11,7 @@ use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 
 use super::*;
+use crate::ledger::backend::ContentKey;
 use crate::ledger::backend::postgres::server::Database;
 use crate::ledger::fixture::call;
 use crate::ledger::fixture::principal;
@@ -64,9 +66,13 @@ pub(in crate::ledger) fn entries(range: std::ops::Range<u64>) -> Batch {
     Batch { entries: range.map(entry).collect(), ..Batch::default() }
 }
 
-fn content(nonce: u8, bytes: &[u8]) -> StoredContent {
-    let nonce = Nonce::from_random([nonce; 16]);
-    StoredContent { commitment: nonce.commit(bytes), nonce, bytes: bytes.to_vec() }
+fn content(nonce: u8, bytes: &[u8]) -> (ContentKey, StoredContent) {
+    let (entry, nonce) = (u64::from(nonce), Nonce::from_random([nonce; 16]));
+    let commitment = nonce.commit(bytes);
+    (
+        ContentKey { entry, name: ContentName::Trace, commitment },
+        StoredContent { commitment, nonce, bytes: bytes.to_vec() },
+    )
 }
 
 fn row(number: u64, state: CallState) -> CallRow {
@@ -125,17 +131,17 @@ fn refused_batch_leaves_nothing(backend: &mut dyn Backend) {
     let batch = Batch { entries: vec![entry(0), entry(7)], contents, calls, checkpoint, ..Batch::default() };
     assert!(backend.commit(batch).is_err());
     assert_eq!(backend.head(), Ok(None));
-    assert_eq!(backend.content(&content(1, b"x").commitment), Ok(None));
+    assert_eq!(backend.content(&content(1, b"x").0), Ok(None));
     assert_eq!(backend.open_calls(), Ok(Vec::new()));
     assert_eq!(backend.latest_checkpoint(), Ok(None));
 }
 
 fn first_content_stays(backend: &mut dyn Backend) {
-    let stored = content(1, b"first");
+    let (key, stored) = content(1, b"first");
     let forged = StoredContent { bytes: b"second".to_vec(), ..stored.clone() };
-    backend.commit(Batch { contents: vec![stored.clone()], ..Batch::default() }).expect("a commit");
-    backend.commit(Batch { contents: vec![forged], ..Batch::default() }).expect("a commit");
-    assert_eq!(backend.content(&stored.commitment), Ok(Some(stored)));
+    backend.commit(Batch { contents: vec![(key, stored.clone())], ..Batch::default() }).expect("a commit");
+    backend.commit(Batch { contents: vec![(key, forged)], ..Batch::default() }).expect("a commit");
+    assert_eq!(backend.content(&key), Ok(Some(stored)));
 }
 
 fn calls_move_on(backend: &mut dyn Backend) {
@@ -218,31 +224,32 @@ fn removed_contents_are_gone(backend: &mut dyn Backend) {
     // AUD-18
     let [gone, stays, never] = [content(1, b"gone"), content(2, b"stays"), content(3, b"never there")];
     backend.commit(Batch { contents: vec![gone.clone(), stays.clone()], ..entries(0..1) }).expect("a commit");
-    assert_eq!(backend.content_length(&gone.commitment), Ok(Some(4)));
-    let removals = vec![gone.commitment, never.commitment];
+    assert_eq!(backend.content_length(&gone.0), Ok(Some(4)));
+    let removals = vec![gone.0, never.0];
     for range in [1..2, 2..3] {
         backend.commit(Batch { removals: removals.clone(), ..entries(range) }).expect("a commit");
         backend.scrub().expect("scrubbed");
-        assert_eq!(backend.content(&gone.commitment), Ok(None));
-        assert_eq!(backend.content_length(&gone.commitment), Ok(None));
-        assert_eq!(backend.content(&stays.commitment), Ok(Some(stays.clone())));
+        assert_eq!(backend.content(&gone.0), Ok(None));
+        assert_eq!(backend.content_length(&gone.0), Ok(None));
+        assert_eq!(backend.content(&stays.0), Ok(Some(stays.1.clone())));
     }
     // A batch that fails removes nothing, and removing comes after adding.
-    let failing = Batch { removals: vec![stays.commitment], ..entries(7..8) };
+    let failing = Batch { removals: vec![stays.0], ..entries(7..8) };
     assert!(backend.commit(failing).is_err());
-    assert_eq!(backend.content_length(&stays.commitment), Ok(Some(5)));
-    let both = Batch { contents: vec![never.clone()], removals: vec![never.commitment], ..Batch::default() };
+    assert_eq!(backend.content_length(&stays.0), Ok(Some(5)));
+    let both = Batch { contents: vec![never.clone()], removals: vec![never.0], ..Batch::default() };
     backend.commit(both).expect("a commit");
-    assert_eq!(backend.content(&never.commitment), Ok(None));
+    assert_eq!(backend.content(&never.0), Ok(None));
     assert_eq!(backend.head(), Ok(Some(entry(2))));
 }
 
 fn bytes_of_any_kind_survive(backend: &mut dyn Backend) {
     // OUT-03
-    let contents: Vec<_> = [Vec::new(), vec![0, 0xff, 0], vec![7; 5 << 20]].iter().map(|b| content(3, b)).collect();
+    let contents = [(1, Vec::new()), (2, vec![0, 0xff, 0]), (3, vec![7; 5 << 20])];
+    let contents: Vec<_> = contents.iter().map(|(nonce, bytes)| content(*nonce, bytes)).collect();
     backend.commit(Batch { contents: contents.clone(), ..Batch::default() }).expect("a commit");
-    for content in contents {
-        assert_eq!(backend.content(&content.commitment), Ok(Some(content)));
+    for (key, content) in contents {
+        assert_eq!(backend.content(&key), Ok(Some(content)));
     }
 }
 

@@ -13,6 +13,7 @@ use ringfence_model::id::CallId;
 use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
+use crate::ledger::backend::ContentKey;
 use crate::ledger::backend::Fact;
 use crate::ledger::backend::FactKind;
 use crate::ledger::backend::StoredEntry;
@@ -56,10 +57,11 @@ fn copy_contents(from: &dyn Backend, to: &mut dyn Backend, entries: &[StoredEntr
     let (mut contents, mut held) = (Vec::new(), 0_usize);
     for entry in entries {
         let Ok(decoded) = encoding::decode(&entry.bytes) else { continue };
-        for (_, commitment) in content::commitments(&decoded.body) {
-            let Some(content) = from.content(&commitment)? else { continue };
+        for (name, commitment) in content::commitments(&decoded.body) {
+            let key = ContentKey { entry: entry.index, name, commitment };
+            let Some(content) = from.content(&key)? else { continue };
             held = held.saturating_add(content.bytes.len());
-            contents.push(content);
+            contents.push((key, content));
             if held >= CONTENT_BYTES_HELD_MAX {
                 to.commit(Batch { contents: std::mem::take(&mut contents), ..Batch::default() })?;
                 held = 0;
@@ -154,10 +156,11 @@ mod tests {
     /// Everything that the door shows of a log.
     fn shown(backend: &dyn Backend) -> String {
         let entries = backend.entries(0, usize::MAX).expect("entries");
-        let bodies = entries.iter().map(|entry| encoding::decode(&entry.bytes).expect("an entry").body);
-        let of = |body: Body| {
-            let contents = content::commitments(&body);
-            let contents: Vec<_> = contents.iter().map(|(_, c)| backend.content(c).expect("an answer")).collect();
+        let bodies = entries.iter().map(|entry| (entry.index, encoding::decode(&entry.bytes).expect("an entry").body));
+        let of = |(entry, body): (u64, Body)| {
+            let keys = content::commitments(&body).into_iter();
+            let keys = keys.map(|(name, commitment)| ContentKey { entry, name, commitment });
+            let contents: Vec<_> = keys.map(|key| backend.content(&key).expect("an answer")).collect();
             (contents, call_of(&body).map(|call| backend.call(&call).expect("an answer")))
         };
         let rows: Vec<_> = bodies.map(of).collect();
@@ -181,7 +184,7 @@ mod tests {
         }
         let mut copied = FaultyBackend::new(MemoryBackend::new());
         copy(&original, &mut copied).expect("a copy");
-        let bytes = |batch: &Batch| batch.contents.iter().map(|content| content.bytes.len()).sum::<usize>();
+        let bytes = |batch: &Batch| batch.contents.iter().map(|(_, content)| content.bytes.len()).sum::<usize>();
         let most = copied.batches().iter().map(bytes).max().unwrap_or_default();
         assert!(most < 2 * CONTENT_BYTES_HELD_MAX, "{most}");
         assert_eq!(copied.head(), original.head());

@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::mpsc::Receiver;
 
-use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::id::CallId;
 use ringfence_model::principal::Principal;
@@ -16,6 +15,7 @@ use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
+use crate::ledger::backend::ContentKey;
 use crate::ledger::backend::FactKind;
 use crate::ledger::backend::StoredCheckpoint;
 use crate::ledger::backend::StoredContent;
@@ -185,12 +185,12 @@ impl Backend for FaultyBackend {
         self.ask(|inner| inner.entries(from, limit))
     }
 
-    fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, BackendError> {
-        self.ask(|inner| inner.content(commitment))
+    fn content(&self, key: &ContentKey) -> Result<Option<StoredContent>, BackendError> {
+        self.ask(|inner| inner.content(key))
     }
 
-    fn content_length(&self, commitment: &Commitment) -> Result<Option<u64>, BackendError> {
-        self.ask(|inner| inner.content_length(commitment))
+    fn content_length(&self, key: &ContentKey) -> Result<Option<u64>, BackendError> {
+        self.ask(|inner| inner.content_length(key))
     }
 
     fn call(&self, call: &CallId) -> Result<Option<CallRow>, BackendError> {

@@ -19,6 +19,7 @@ use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
 use crate::ledger::backend::CallState;
+use crate::ledger::backend::ContentKey;
 use crate::ledger::backend::Fact;
 use crate::ledger::backend::FactKind;
 use crate::ledger::backend::StoredCheckpoint;
@@ -87,8 +88,8 @@ impl Backend for MemoryBackend {
         super::check_contiguous(&batch.entries, super::length(self.entries.len()))?;
         let Batch { entries, contents, calls, nodes, checkpoint, facts, removals } = batch;
         self.entries.extend(entries);
-        for content in contents {
-            self.contents.entry(content.commitment).or_insert(content);
+        for (key, content) in contents {
+            self.contents.entry(key.commitment).or_insert(content);
         }
         for row in calls {
             self.put_call(row);
@@ -103,8 +104,8 @@ impl Backend for MemoryBackend {
                 None => self.facts.remove(&(kind, key)),
             };
         }
-        for commitment in removals {
-            self.contents.remove(&commitment);
+        for key in removals {
+            self.contents.remove(&key.commitment);
         }
         Ok(())
     }
@@ -126,12 +127,12 @@ impl Backend for MemoryBackend {
         Ok(self.entries.iter().skip(from).take(limit).cloned().collect())
     }
 
-    fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, BackendError> {
-        Ok(self.contents.get(commitment).cloned())
+    fn content(&self, key: &ContentKey) -> Result<Option<StoredContent>, BackendError> {
+        Ok(self.contents.get(&key.commitment).cloned())
     }
 
-    fn content_length(&self, commitment: &Commitment) -> Result<Option<u64>, BackendError> {
-        Ok(self.contents.get(commitment).map(|content| super::length(content.bytes.len())))
+    fn content_length(&self, key: &ContentKey) -> Result<Option<u64>, BackendError> {
+        Ok(self.contents.get(&key.commitment).map(|content| super::length(content.bytes.len())))
     }
 
     fn call(&self, call: &CallId) -> Result<Option<CallRow>, BackendError> {

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use ringfence_audit::tree::Node;
+use ringfence_model::content::ContentName;
 use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
@@ -44,6 +45,17 @@ pub struct StoredEntry {
     pub hash: Digest,
     /// Its canonical bytes.
     pub bytes: Vec<u8>,
+}
+
+/// What names a content: which entry commits to it, as what, and the commitment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentKey {
+    /// The entry.
+    pub entry: u64,
+    /// What it is to that entry.
+    pub name: ContentName,
+    /// What stands for it there.
+    pub commitment: Commitment,
 }
 
 /// Content as it is stored, beside the log.
@@ -186,7 +198,7 @@ pub struct Batch {
     /// Entries, in order, from the index after the last stored one.
     pub entries: Vec<StoredEntry>,
     /// Contents. One that is stored already stays as it is.
-    pub contents: Vec<StoredContent>,
+    pub contents: Vec<(ContentKey, StoredContent)>,
     /// Calls; a row replaces the one of the same call.
     pub calls: Vec<CallRow>,
     /// Nodes of the tree, from level 1 on. One that is stored already stays as it is.
@@ -194,7 +206,7 @@ pub struct Batch {
     /// A checkpoint. One of the same size is replaced.
     pub checkpoint: Option<StoredCheckpoint>,
     /// Contents to remove, after what the batch adds. One that is not there is not missed.
-    pub removals: Vec<Commitment>,
+    pub removals: Vec<ContentKey>,
     /// Facts; one replaces the one of the same kind and key.
     pub facts: Vec<Fact>,
 }
@@ -355,11 +367,11 @@ pub trait Backend: fmt::Debug + Send {
     /// At most `limit` entries from index `from` on, in order.
     fn entries(&self, from: u64, limit: usize) -> Result<Vec<StoredEntry>, BackendError>;
 
-    /// The content behind a commitment.
-    fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, BackendError>;
+    /// A content, under the key it was stored under; what is asked for under any other is not found, or is that content.
+    fn content(&self, key: &ContentKey) -> Result<Option<StoredContent>, BackendError>;
 
-    /// How many bytes the content behind a commitment has, without reading it.
-    fn content_length(&self, commitment: &Commitment) -> Result<Option<u64>, BackendError>;
+    /// How many bytes a content has, without reading it.
+    fn content_length(&self, key: &ContentKey) -> Result<Option<u64>, BackendError>;
 
     /// Where a call stands.
     fn call(&self, call: &CallId) -> Result<Option<CallRow>, BackendError>;

@@ -12,7 +12,6 @@
 use std::fmt;
 use std::fs::File;
 
-use ringfence_model::digest::Commitment;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
 use ringfence_model::id::CallId;
@@ -27,6 +26,7 @@ use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
+use crate::ledger::backend::ContentKey;
 use crate::ledger::backend::FactKind;
 use crate::ledger::backend::Lease;
 use crate::ledger::backend::StoredCheckpoint;
@@ -202,15 +202,15 @@ impl Backend for PostgresBackend {
         self.many(sql::ENTRIES, vec![Box::new(to_sql(from)), Box::new(limited(limit))], entry_of)
     }
 
-    fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, BackendError> {
-        self.one(sql::CONTENT, vec![Box::new(commitment.digest().as_bytes().to_vec())], |row| {
+    fn content(&self, key: &ContentKey) -> Result<Option<StoredContent>, BackendError> {
+        self.one(sql::CONTENT, vec![Box::new(key.commitment.digest().as_bytes().to_vec())], |row| {
             let nonce = Nonce::from_random(array(row, 0)?);
-            Ok(StoredContent { commitment: *commitment, nonce, bytes: column(row, 1)? })
+            Ok(StoredContent { commitment: key.commitment, nonce, bytes: column(row, 1)? })
         })
     }
 
-    fn content_length(&self, commitment: &Commitment) -> Result<Option<u64>, BackendError> {
-        let params: Params = vec![Box::new(commitment.digest().as_bytes().to_vec())];
+    fn content_length(&self, key: &ContentKey) -> Result<Option<u64>, BackendError> {
+        let params: Params = vec![Box::new(key.commitment.digest().as_bytes().to_vec())];
         self.one(sql::CONTENT_LENGTH, params, |row| index(row, 0))
     }
 

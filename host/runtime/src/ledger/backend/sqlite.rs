@@ -12,6 +12,7 @@
 //! brought up when the log is opened to be written, a transaction for each version, by statements that only add; nothing
 //! is ever truncated or repaired here.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::fs;
 use std::fs::File;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ringfence_audit::tree::Node;
-use ringfence_model::digest::Commitment;
+use ringfence_model::content::ContentName;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Nonce;
 use ringfence_model::id::CallId;
@@ -41,6 +42,7 @@ use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
+use crate::ledger::backend::ContentKey;
 use crate::ledger::backend::Fact;
 use crate::ledger::backend::FactKind;
 use crate::ledger::backend::StoredCheckpoint;
@@ -52,7 +54,11 @@ use crate::ledger::backend::columns::to_sql;
 
 mod sql;
 
-/// KiB of pages that are kept in memory. Commitments are random, so each call touches a page for each of its contents.
+/// How far the places of two entries' contents are apart. Part of the format.
+const CONTENTS_PER_ENTRY: i64 = 8;
+const _: () = assert!(ContentName::ALL.len() <= 8, "an entry's contents have a place each");
+
+/// KiB of pages that are kept in memory.
 const CACHE_KIB: i64 = 16 * 1_024;
 /// Pages in the write-ahead file before it is carried over: the more, the oftener a page was changed twice meanwhile.
 const CHECKPOINT_PAGES: i64 = 4_000;
@@ -63,8 +69,8 @@ pub struct SqliteBackend {
     connection: Connection,
     /// The index of the next entry.
     next: u64,
-    /// Whether its schema has facts; one that is only read may be older.
-    has_facts: bool,
+    /// The version of its schema; of one that is only read it may be an older one.
+    schema: i64,
 }
 
 impl SqliteBackend {
@@ -84,7 +90,7 @@ impl SqliteBackend {
         connection.execute_batch(sql::SCHEMA).map_err(|error| failed(&error))?;
         // Durability: the name of the file has to survive a power cut as well as what is in it.
         sync_folder(path).map_err(|error| io_failed(path, &error))?;
-        Ok(Self { connection, next: 0, has_facts: true })
+        Ok(Self { connection, next: 0, schema: sql::SCHEMA_VERSION })
     }
 
     /// Opens the log at `path` to append to it.
@@ -122,7 +128,7 @@ impl SqliteBackend {
             connection.query_row(sql::LAST_INDEX, [], |row| row.get(0)).map_err(|error| failed(&error))?;
         let next = last.map_or(Ok(0), from_sql).map_err(BackendError::Corrupt)?;
         let next = if last.is_some() { next.saturating_add(1) } else { 0 };
-        Ok(Self { connection, next, has_facts: mode == Mode::Write || version >= sql::SCHEMA_WITH_FACTS })
+        Ok(Self { connection, next, schema: if mode == Mode::Write { sql::SCHEMA_VERSION } else { version } })
     }
 
     /// Writes a copy of the log to a file that is not there yet: what has been committed, and nothing that was removed.
@@ -143,6 +149,22 @@ impl SqliteBackend {
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, BackendError> {
         self.cached(sql)?.query_row(params, read).optional().map_err(|error| failed(&error))
+    }
+
+    /// Where a content is, or where one was stored before they were by their entries.
+    fn one_content<T>(
+        &self,
+        key: &ContentKey,
+        sql: &str,
+        old: &str,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, BackendError> {
+        if self.schema >= sql::SCHEMA_WITH_ENTRY_CONTENTS
+            && let Some(found) = self.one(sql, [content_id(key)], &read)?
+        {
+            return Ok(Some(found));
+        }
+        self.one(old, [key.commitment.digest().as_bytes()], read)
     }
 
     fn many<T>(
@@ -194,15 +216,15 @@ impl Backend for SqliteBackend {
         self.many(sql::ENTRIES, [to_sql(from), to_sql(super::length(limit))], entry_of)
     }
 
-    fn content(&self, commitment: &Commitment) -> Result<Option<StoredContent>, BackendError> {
-        self.one(sql::CONTENT, [commitment.digest().as_bytes()], |row| {
+    fn content(&self, key: &ContentKey) -> Result<Option<StoredContent>, BackendError> {
+        self.one_content(key, sql::CONTENT, sql::OLD_CONTENT, |row| {
             let nonce = Nonce::from_random(row.get(0)?);
-            Ok(StoredContent { commitment: *commitment, nonce, bytes: row.get(1)? })
+            Ok(StoredContent { commitment: key.commitment, nonce, bytes: row.get(1)? })
         })
     }
 
-    fn content_length(&self, commitment: &Commitment) -> Result<Option<u64>, BackendError> {
-        let length = self.one(sql::CONTENT_LENGTH, [commitment.digest().as_bytes()], |row| row.get::<_, i64>(0))?;
+    fn content_length(&self, key: &ContentKey) -> Result<Option<u64>, BackendError> {
+        let length = self.one_content(key, sql::CONTENT_LENGTH, sql::OLD_CONTENT_LENGTH, |row| row.get::<_, i64>(0))?;
         length.map(from_sql).transpose().map_err(BackendError::Corrupt)
     }
 
@@ -224,14 +246,14 @@ impl Backend for SqliteBackend {
     }
 
     fn fact(&self, kind: FactKind, key: &str) -> Result<Option<Vec<u8>>, BackendError> {
-        if !self.has_facts {
+        if self.schema < sql::SCHEMA_WITH_FACTS {
             return Ok(None);
         }
         self.one(sql::FACT, [kind.as_str(), key], |row| row.get(0))
     }
 
     fn facts(&self, kind: FactKind, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
-        if !self.has_facts {
+        if self.schema < sql::SCHEMA_WITH_FACTS {
             return Ok(Vec::new());
         }
         let limit = to_sql(super::length(limit));
@@ -256,9 +278,8 @@ fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
     for StoredEntry { index, hash, bytes } in &batch.entries {
         transaction.prepare_cached(sql::PUT_ENTRY)?.execute(params![to_sql(*index), hash.as_bytes(), bytes])?;
     }
-    for StoredContent { commitment, nonce, bytes } in &batch.contents {
-        let digest = commitment.digest().as_bytes();
-        transaction.prepare_cached(sql::PUT_CONTENT)?.execute(params![digest, nonce.as_bytes(), bytes])?;
+    for (key, StoredContent { nonce, bytes, .. }) in &batch.contents {
+        transaction.prepare_cached(sql::PUT_CONTENT)?.execute(params![content_id(key), nonce.as_bytes(), bytes])?;
     }
     for row in &batch.calls {
         put_call(&transaction, row)?;
@@ -269,7 +290,7 @@ fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
     if let Some(StoredCheckpoint { size, note }) = &batch.checkpoint {
         transaction.prepare_cached(sql::PUT_CHECKPOINT)?.execute(params![to_sql(*size), note])?;
     }
-    for Fact { kind, key, value } in &batch.facts {
+    for Fact { kind, key, value } in last_of_each(&batch.facts) {
         match value {
             Some(value) => {
                 transaction.prepare_cached(sql::PUT_FACT)?.execute(params![kind.as_str(), key, value])?;
@@ -279,10 +300,23 @@ fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
             }
         }
     }
-    for commitment in &batch.removals {
-        transaction.prepare_cached(sql::REMOVE_CONTENT)?.execute([commitment.digest().as_bytes()])?;
+    for key in &batch.removals {
+        transaction.prepare_cached(sql::REMOVE_CONTENT)?.execute([content_id(key)])?;
+        transaction.prepare_cached(sql::REMOVE_OLD_CONTENT)?.execute([key.commitment.digest().as_bytes()])?;
     }
     transaction.commit()
+}
+
+/// Where a content is: in the order of entries, so that what is written together lies together.
+fn content_id(key: &ContentKey) -> i64 {
+    let place = ContentName::ALL.iter().position(|name| *name == key.name).unwrap_or_default();
+    to_sql(key.entry).saturating_mul(CONTENTS_PER_ENTRY).saturating_add(to_sql(super::length(place)))
+}
+
+/// Of facts that were set more than once, what they were set to last: calls that wait together count for the same.
+fn last_of_each(facts: &[Fact]) -> Vec<&Fact> {
+    let mut seen = HashSet::new();
+    facts.iter().rev().filter(|fact| seen.insert((fact.kind, fact.key.as_str()))).collect()
 }
 
 fn put_call(connection: &Connection, row: &CallRow) -> rusqlite::Result<()> {

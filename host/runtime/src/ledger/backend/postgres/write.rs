@@ -51,7 +51,7 @@ async fn fill(session: &mut Session, batch: &Batch, Place { next, epoch }: Place
         return Err(BackendError::Fenced);
     }
     put_entries(session, &batch.entries).await?;
-    for StoredContent { commitment, nonce, bytes } in &batch.contents {
+    for (_, StoredContent { commitment, nonce, bytes }) in &batch.contents {
         let params: Params = vec![
             Box::new(commitment.digest().as_bytes().to_vec()),
             Box::new(nonce.as_bytes().to_vec()),
@@ -70,7 +70,7 @@ async fn fill(session: &mut Session, batch: &Batch, Place { next, epoch }: Place
         put_fact(session, fact).await?;
     }
     if !batch.removals.is_empty() {
-        let removals: Vec<_> = batch.removals.iter().map(|gone| gone.digest().as_bytes().to_vec()).collect();
+        let removals: Vec<_> = batch.removals.iter().map(|gone| gone.commitment.digest().as_bytes().to_vec()).collect();
         session.rows(sql::REMOVE_CONTENTS, &[Box::new(removals)]).await?;
     }
     let length = next.saturating_add(super::super::length(batch.entries.len()));

@@ -6,20 +6,37 @@
 /// `RFL1`: what marks a `SQLite` file as a log.
 pub(super) const APPLICATION_ID: i64 = 0x5246_4c31;
 /// The version of the schema.
-pub(super) const SCHEMA_VERSION: i64 = 3;
+pub(super) const SCHEMA_VERSION: i64 = 4;
 /// The first one that has facts.
 pub(super) const SCHEMA_WITH_FACTS: i64 = 2;
 /// The first one that has settlements.
 pub(super) const SCHEMA_WITH_SETTLEMENTS: i64 = 3;
+/// The first one that has contents by their entries.
+pub(super) const SCHEMA_WITH_ENTRY_CONTENTS: i64 = 4;
 
 /// What brings a schema up, by the version it leads to, in order. Each is one transaction.
-pub(super) const MIGRATIONS: [(i64, &str); 2] =
-    [(SCHEMA_WITH_FACTS, ADD_FACTS), (SCHEMA_WITH_SETTLEMENTS, ADD_SETTLEMENTS)];
+pub(super) const MIGRATIONS: [(i64, &str); 3] = [
+    (SCHEMA_WITH_FACTS, ADD_FACTS),
+    (SCHEMA_WITH_SETTLEMENTS, ADD_SETTLEMENTS),
+    (SCHEMA_WITH_ENTRY_CONTENTS, ADD_ENTRY_CONTENTS),
+];
 
 /// Gives a log without settlements, which is only read, the columns that the questions ask for. It is not written to.
 pub(super) const SHOW_SETTLEMENTS: &str = "
 PRAGMA temp_store = memory;
 CREATE TEMP VIEW calls AS SELECT *, NULL AS settled, NULL AS settlement FROM main.calls;
+";
+
+/// What was stored before stays in `contents`, under its commitment.
+const ADD_ENTRY_CONTENTS: &str = "
+BEGIN EXCLUSIVE;
+CREATE TABLE entry_contents (
+    id INTEGER PRIMARY KEY,
+    nonce BLOB NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT;
+PRAGMA user_version = 4;
+COMMIT;
 ";
 
 const ADD_SETTLEMENTS: &str = "
@@ -55,6 +72,11 @@ CREATE TABLE contents (
     nonce BLOB NOT NULL,
     bytes BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE entry_contents (
+    id INTEGER PRIMARY KEY,
+    nonce BLOB NOT NULL,
+    bytes BLOB NOT NULL
+) STRICT;
 CREATE TABLE calls (
     call TEXT PRIMARY KEY,
     principal TEXT NOT NULL,
@@ -87,7 +109,7 @@ CREATE TABLE facts (
     PRIMARY KEY (kind, key)
 ) STRICT, WITHOUT ROWID;
 PRAGMA application_id = 0x52464c31;
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 COMMIT;
 ";
 
@@ -95,8 +117,10 @@ pub(super) const LAST_INDEX: &str = "SELECT max(idx) FROM entries";
 pub(super) const LAST_ENTRY: &str = "SELECT idx, hash, bytes FROM entries ORDER BY idx DESC LIMIT 1";
 pub(super) const ENTRY: &str = "SELECT idx, hash, bytes FROM entries WHERE idx = ?1";
 pub(super) const ENTRIES: &str = "SELECT idx, hash, bytes FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
-pub(super) const CONTENT: &str = "SELECT nonce, bytes FROM contents WHERE commitment = ?1";
-pub(super) const CONTENT_LENGTH: &str = "SELECT length(bytes) FROM contents WHERE commitment = ?1";
+pub(super) const CONTENT: &str = "SELECT nonce, bytes FROM entry_contents WHERE id = ?1";
+pub(super) const CONTENT_LENGTH: &str = "SELECT length(bytes) FROM entry_contents WHERE id = ?1";
+pub(super) const OLD_CONTENT: &str = "SELECT nonce, bytes FROM contents WHERE commitment = ?1";
+pub(super) const OLD_CONTENT_LENGTH: &str = "SELECT length(bytes) FROM contents WHERE commitment = ?1";
 pub(super) const CALL: &str = "\
     SELECT call, principal, key, fingerprint, reach, begun, ended, effect, settled, settlement FROM calls \
     WHERE call = ?1";
@@ -119,8 +143,9 @@ pub(super) const CHECKPOINT_COVERING: &str =
 
 pub(super) const PUT_ENTRY: &str = "INSERT INTO entries (idx, hash, bytes) VALUES (?1, ?2, ?3)";
 pub(super) const PUT_CONTENT: &str = "\
-    INSERT INTO contents (commitment, nonce, bytes) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-pub(super) const REMOVE_CONTENT: &str = "DELETE FROM contents WHERE commitment = ?1";
+    INSERT INTO entry_contents (id, nonce, bytes) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+pub(super) const REMOVE_CONTENT: &str = "DELETE FROM entry_contents WHERE id = ?1";
+pub(super) const REMOVE_OLD_CONTENT: &str = "DELETE FROM contents WHERE commitment = ?1";
 pub(super) const PUT_CALL: &str = "\
     INSERT INTO calls (call, principal, key, fingerprint, reach, begun, ended, effect, settled, settlement) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (call) DO UPDATE SET \
@@ -142,7 +167,10 @@ pub(super) const QUESTIONS: &[&str] = &[
     ENTRIES,
     CONTENT,
     CONTENT_LENGTH,
+    OLD_CONTENT,
+    OLD_CONTENT_LENGTH,
     REMOVE_CONTENT,
+    REMOVE_OLD_CONTENT,
     CALL,
     CALL_BY_KEY,
     OPEN_CALLS,

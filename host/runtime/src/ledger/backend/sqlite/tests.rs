@@ -4,7 +4,11 @@ use std::env;
 use std::fs;
 use std::process::Command;
 
+use ringfence_model::content;
+use ringfence_model::content::ContentName;
+use ringfence_model::encoding;
 use ringfence_model::entry::EffectState;
+use ringfence_model::entry::RemovedContent;
 use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 
@@ -12,7 +16,9 @@ use super::*;
 use crate::ledger::Begin;
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
+use crate::ledger::Removal;
 use crate::ledger::backend::CallState;
+use crate::ledger::backend::ContentKey;
 use crate::ledger::fixture;
 use crate::ledger::fixture::begin;
 use crate::ledger::fixture::call;
@@ -208,7 +214,7 @@ fn file_that_is_no_log_is_refused_untouched() {
     let cases: [(&dyn Fn(), &str); 7] = [
         (&|| foreign(0, 0), "it is a database, but not a log"),
         (&|| foreign(7, 1), "it is a database, but not a log"),
-        (&|| foreign(sql::APPLICATION_ID, 4), "its schema has version `4`, and this host knows version `3`"),
+        (&|| foreign(sql::APPLICATION_ID, 5), "its schema has version `5`, and this host knows version `4`"),
         (&unfinished, "it was not finished being made, holds nothing, and can be removed"),
         (&|| text(&[b'x'; 5000]), "it is not a log"),
         (&|| text(b""), "it is empty"),
@@ -372,7 +378,8 @@ fn removed_bytes_are_in_no_file() {
     let stored = |number: usize| {
         let bytes = canary(number).repeat(1 + number * number % 700);
         let nonce = Nonce::from_random([u8::try_from(number).expect("small"); 16]);
-        StoredContent { commitment: nonce.commit(&bytes), nonce, bytes }
+        let key = ContentKey { entry: number as u64, name: ContentName::Output, commitment: nonce.commit(&bytes) };
+        (key, StoredContent { commitment: key.commitment, nonce, bytes })
     };
     let contents: Vec<_> = (0..120).map(stored).collect();
     for content in &contents {
@@ -380,7 +387,7 @@ fn removed_bytes_are_in_no_file() {
     }
     let left = |scene: &Scene, odd: usize| (0..120).filter(|n| n % 2 == odd && holders(scene, &canary(*n)) > 0).count();
     assert_eq!((left(&scene, 0), left(&scene, 1)), (60, 60));
-    let removals = contents.iter().step_by(2).map(|content| content.commitment).collect();
+    let removals = contents.iter().step_by(2).map(|(key, _)| *key).collect();
     backend.commit(Batch { removals, ..Batch::default() }).expect("a commit");
     assert!(left(&scene, 0) > 0, "removing alone leaves copies, so scrubbing is tried");
     backend.scrub().expect("scrubbed");
@@ -388,8 +395,8 @@ fn removed_bytes_are_in_no_file() {
     drop(backend);
     assert_eq!((left(&scene, 0), left(&scene, 1)), (0, 60), "after it was closed");
     let backend = SqliteBackend::open(&scene.path()).expect("a log");
-    for content in contents.iter().skip(1).step_by(2) {
-        assert_eq!(backend.content(&content.commitment), Ok(Some(content.clone())));
+    for (key, content) in contents.iter().skip(1).step_by(2) {
+        assert_eq!(backend.content(key), Ok(Some(content.clone())));
     }
 }
 
@@ -413,8 +420,8 @@ fn older_schema_is_brought_up() {
     assert_eq!((again.fact(FactKind::Session, "a"), again.next), (Ok(Some(b"1".to_vec())), 3));
 }
 
-/// From this schema to the one before.
-const WITHOUT_SETTLEMENTS: &str = "DROP INDEX calls_unknown; ALTER TABLE calls DROP COLUMN settled; \
+/// From this schema to the one before the last.
+const WITHOUT_SETTLEMENTS: &str = "DROP TABLE entry_contents; DROP INDEX calls_unknown; ALTER TABLE calls DROP COLUMN settled; \
     ALTER TABLE calls DROP COLUMN settlement; PRAGMA user_version = 2";
 
 #[test]
@@ -440,6 +447,49 @@ fn unknown_calls_of_older_schema_are_settled() {
     let ledger = scene.open();
     assert!(matches!(ledger.find(&call(1)), Ok(Some(CallRow { state: CallState::Settled { settled: 3, .. }, .. }))));
     make(&ledger, keyed(2, Reach::Writes, "k"));
+    verified(&ledger);
+}
+
+/// From this schema to the one before, with the contents of a log.
+const WITHOUT_ENTRY_CONTENTS: &str = "DROP TABLE entry_contents; PRAGMA user_version = 3";
+
+#[test]
+fn contents_of_older_schema_stay_readable() {
+    let scene = Scene::new();
+    let ledger = scene.create();
+    let first = make(&ledger, keyed(1, Reach::Writes, "k"));
+    let outcome = |ledger: &Ledger| {
+        let recalled = ledger.recall(&keyed(1, Reach::Writes, "k")).expect("an answer");
+        recalled.expect("the call").outcome
+    };
+    let wanted = outcome(&ledger);
+    drop(ledger);
+    let backend = SqliteBackend::open(&scene.path()).expect("a log");
+    let contents = backend.entries(0, 9).expect("entries").into_iter().flat_map(|entry| {
+        let body = encoding::decode(&entry.bytes).expect("an entry").body;
+        let keys = content::commitments(&body).into_iter();
+        keys.map(move |(name, commitment)| ContentKey { entry: entry.index, name, commitment })
+    });
+    for StoredContent { commitment, nonce, bytes } in
+        contents.filter_map(|key| backend.content(&key).expect("an answer"))
+    {
+        let old = "INSERT INTO contents (commitment, nonce, bytes) VALUES (?1, ?2, ?3)";
+        let row = params![commitment.digest().as_bytes(), nonce.as_bytes(), bytes];
+        backend.connection.execute(old, row).expect("a content where it was kept");
+    }
+    backend.connection.execute_batch(WITHOUT_ENTRY_CONTENTS).expect("the schema before");
+    drop(backend);
+    let read = try_open(SqliteBackend::open_read_only(&scene.path()).expect("the log as it was")).expect("a log");
+    assert_eq!((outcome(&read), wanted.is_some()), (wanted.clone(), true));
+    drop(read);
+    let ledger = scene.open();
+    assert_eq!(outcome(&ledger), wanted);
+    make(&ledger, keyed(2, Reach::Writes, "l"));
+    let contents = vec![RemovedContent { entry: first.index, name: ContentName::Output }];
+    let principal = "operator:uid-0".parse().expect("a principal");
+    let removal = Removal { by: "desk".into(), contents, principal, reason: "asked for".into() };
+    assert_eq!(ledger.remove(removal).expect("a removal").len(), 1);
+    assert_eq!(outcome(&ledger), None);
     verified(&ledger);
 }
 
