@@ -150,7 +150,7 @@ fn damaged_entry_is_never_bundled() {
     let home = home_with_calls();
     let entries = home.entries();
     let edit = "import sqlite3,sys; d=sqlite3.connect(sys.argv[1]); \
-                d.execute(\"update contents set bytes=cast(replace(cast(bytes as text),'one','two') as blob)\"); d.commit()";
+                d.execute(\"update entry_contents set bytes=cast(replace(cast(bytes as text),'one','two') as blob)\"); d.commit()";
     let database = home.path().join("log.sqlite");
     let python = Command::new("python3").arg("-c").arg(edit).arg(database).status().expect("python3");
     assert!(python.success());
