@@ -683,6 +683,9 @@ pub enum SessionCommand {
         /// Its ring, 0 to 3
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=3))]
         ring: u8,
+        /// A file that bounds all its calls, with the keys of `[operator]`
+        #[arg(long, value_name = "FILE")]
+        within: Option<PathBuf>,
     },
     /// List sessions
     List {

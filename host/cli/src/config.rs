@@ -36,6 +36,7 @@ use ringfence_runtime::host::RingConfig;
 use ringfence_runtime::ledger::backend::postgres::address::Address;
 use ringfence_runtime::ledger::backend::postgres::address::AddressError;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::config::policies::PolicyTable;
@@ -301,6 +302,32 @@ impl ServerTable {
     }
 }
 
+/// Reads TOML; an error comes with its line.
+pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, (usize, String)> {
+    toml::from_str(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        (line_at(text.as_bytes(), start), error.message().replace('\n', "; "))
+    })
+}
+
+/// The line that a byte is on.
+pub fn line_at(text: &[u8], offset: usize) -> usize {
+    text.iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// The first line that something stands on.
+pub fn line_of(text: &str, key: &str) -> usize {
+    text.lines().position(|line| line.contains(key)).map_or(1, |index| index + 1)
+}
+
+/// Whether folders of a ceiling are what they have to be; the one that is not comes with why.
+pub fn check_folders<'a>(folders: impl IntoIterator<Item = &'a String>) -> Result<(), (String, String)> {
+    match folders.into_iter().find(|folder| !Path::new(folder).is_absolute()) {
+        Some(folder) => Err((folder.clone(), format!("folder `{folder}` is not an absolute path"))),
+        None => Ok(()),
+    }
+}
+
 impl Config {
     /// Reads the configuration of a home. A home without one has every default.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -318,15 +345,8 @@ impl Config {
 
     /// Reads a configuration's text; an error comes with its line.
     pub fn parse(text: &str) -> Result<Self, (usize, String)> {
-        let config: Self = toml::from_str(text).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let line = text.get(..start).unwrap_or_default().matches('\n').count() + 1;
-            (line, error.message().replace('\n', "; "))
-        })?;
-        config.check().map_err(|(key, why)| {
-            let line = text.lines().position(|line| line.contains(&key)).map_or(1, |index| index + 1);
-            (line, why)
-        })?;
+        let config: Self = from_toml(text)?;
+        config.check().map_err(|(key, why)| (line_of(text, &key), why))?;
         let tables = config.policies.as_ref();
         let checked = tables.map_or(Ok(()), policies::check);
         checked.map_err(|(keys, why)| (policies::line_of(text, &keys).unwrap_or(1), why))?;
@@ -369,11 +389,7 @@ impl Config {
         }
         self.check_signers()?;
         let folders = self.rings.values().map(|ring| &ring.folders).chain([&self.operator.folders]);
-        for folder in folders.flatten().flatten() {
-            if !Path::new(folder).is_absolute() {
-                return Err((folder.clone(), format!("folder `{folder}` is not an absolute path")));
-            }
-        }
+        check_folders(folders.flatten().flatten())?;
         if let Some(tls) = &self.server.tls {
             tls.check().map_err(|why| ("[server.tls]".to_owned(), why))?;
         }

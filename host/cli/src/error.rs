@@ -3,6 +3,8 @@
 //! Libraries say what is wrong; here it gets an exit code, a stable code and hints. Messages are one line, lower-case,
 //! without a final period, values in backticks.
 
+mod layers;
+
 use std::io;
 use std::path::Path;
 
@@ -13,12 +15,8 @@ use ringfence_model::decision::DenialReason;
 use ringfence_model::description::Description;
 use ringfence_model::description::Hidden;
 use ringfence_model::digest::Digest;
-use ringfence_model::grant::Layer;
-use ringfence_model::grant::Refusal;
-use ringfence_model::grant::Wanted;
 use ringfence_model::id::CallId;
 use ringfence_model::limits;
-use ringfence_model::outcome::HostCall;
 use ringfence_model::outcome::one_line;
 use ringfence_model::ring::Ring;
 use ringfence_model::tool::ANY_SECRET;
@@ -44,12 +42,16 @@ use crate::build::Needed;
 use crate::config::ConfigError;
 use crate::config::tools::Name;
 use crate::exit::Exit;
+use crate::home::Home;
 use crate::home::HomeError;
 use crate::published::PublishedError;
 use crate::tools::RegisteredError;
 use crate::tools::oci::OciError;
 use crate::tools::signature::SignatureError;
 use crate::tools::store::StoreError;
+
+pub use layers::Reached;
+pub use layers::reached_hints;
 
 const WHO_LETS_IN: &str =
     "`ringfence policy list` shows who is asked at `admit`; what is revoked stands in the configuration";
@@ -275,6 +277,13 @@ impl CommandError {
     pub fn not_text(path: &Path) -> Self {
         Self::environment(format!("`{}` is not a path of Unicode text", path.display()))
             .hint("use a path whose every part is text")
+    }
+
+    /// A file of what bounds a session.
+    pub fn ceiling(path: &Path, line: usize, why: &str) -> Self {
+        Self::environment(format!("`{}` bounds no session: at line {line}: {}", path.display(), one_line(why)))
+            .code("host.configuration")
+            .hint("it has the keys of [operator], and of that table's `limits`: docs/reference.toml")
     }
 
     /// A tool whose description shows less than it says.
@@ -830,7 +839,8 @@ impl RingKey<'_> {
 }
 
 /// What would have let a refused call through. Whoever follows it should look first: that is said each time.
-pub fn denial_hints(denial: &Denial, ring: Ring, key: RingKey<'_>, config: &Path) -> Vec<String> {
+pub fn denial_hints(denial: &Denial, ring: Ring, key: RingKey<'_>, home: &Home) -> Vec<String> {
+    let config = &home.config_path();
     match denial {
         Denial::Caller(_) | Denial::Input(InputProblem::Unsupported { .. }) => Vec::new(),
         Denial::Input(InputProblem::NoKeyField { .. }) => {
@@ -887,36 +897,10 @@ pub fn denial_hints(denial: &Denial, ring: Ring, key: RingKey<'_>, config: &Path
             }
             ways_out.concat()
         }
-        Denial::Layer(refusal) => layer_hints(refusal, ring, key, config),
+        Denial::Layer(refusal) => layers::hints(refusal, ring, key, home),
         Denial::Unreached(_) => vec!["`ringfence tool list` shows what is registered".to_owned()],
     }
 }
-
-/// The flags that would allow what a tool reached for while it ran.
-pub fn refusal_hints(refused: &[HostCall]) -> Vec<String> {
-    let mut hints = Vec::new();
-    for call in refused {
-        let detail = call.detail.as_deref().unwrap_or_default();
-        let what = detail.split(": ").next().unwrap_or_default();
-        let flag = match call.import.as_str() {
-            _ if detail.ends_with("no rule names it") => "--address NETWORK".to_owned(),
-            "wasi:http/outgoing-handler#handle" if what.contains("://") => format!("--http '{what}'"),
-            "wasi:sockets/tcp#connect" | "wasi:sockets/udp#send" => format!("--socket '{what}'"),
-            "wasi:sockets/ip-name-lookup#resolve-addresses" => format!("--name '{what}'"),
-            _ => continue,
-        };
-        let hint = format!(
-            "review first, then allow it for one call with `{flag}`, in a ring that has the network (`--ring 2`)"
-        );
-        if !hints.contains(&hint) && hints.len() < REFUSAL_HINTS_MAX {
-            hints.push(hint);
-        }
-    }
-    hints
-}
-
-/// Ways out that are shown at once; more would not be read.
-const REFUSAL_HINTS_MAX: usize = 4;
 
 fn policy_hints(reason: &DenialReason, ring: Ring, key: RingKey<'_>, path: &Path) -> Vec<String> {
     let config = path.display();
@@ -936,90 +920,6 @@ fn policy_hints(reason: &DenialReason, ring: Ring, key: RingKey<'_>, path: &Path
             Some(policy) => vec![format!("the policy is configured in `{config}` under [policies.{policy}]")],
             None => Vec::new(),
         },
-    }
-}
-
-fn layer_hints(refusal: &Refusal, ring: Ring, key: RingKey<'_>, path: &Path) -> Vec<String> {
-    let config = path.display();
-    let review = format!("review first, then allow it in `{config}`:");
-    match (refusal.layer, &refusal.wanted) {
-        (Layer::Operator, Wanted::Folder(folder))
-            if refusal.nearest.contains("under") || refusal.nearest.contains("list") =>
-        {
-            let host = toml::Value::String(folder.host.clone());
-            vec![
-                format!("review first, then add it to what is listed in `{config}`:"),
-                "    [operator]".to_owned(),
-                format!("    folders = [{host}]"),
-            ]
-        }
-        (Layer::Operator, Wanted::Folder(folder)) => {
-            vec![review, "    [operator]".to_owned(), format!("    filesystem = \"{}\"", folder.access)]
-        }
-        (Layer::Operator, Wanted::Environment { name }) => {
-            let name = toml::Value::String(name.clone());
-            vec![
-                format!("review first, then add it to what is listed in `{config}`:"),
-                "    [operator]".to_owned(),
-                format!("    environment = [{name}]"),
-            ]
-        }
-        (Layer::Operator, Wanted::Scratch(_)) => {
-            vec![
-                review,
-                "    [operator.limits]".to_owned(),
-                "    write-bytes = 1048576".to_owned(),
-                "    files = 100".to_owned(),
-            ]
-        }
-        (Layer::Operator, Wanted::Limit { name, value }) => {
-            vec![review, "    [operator.limits]".to_owned(), format!("    {name} = {value}")]
-        }
-        (Layer::Ring, _) => match Ring::ALL.into_iter().rev().find(|other| other.number() < ring.number()) {
-            Some(other) => key.hints(other, path),
-            None => vec![format!("`{config}` lowers this ring under [rings.{ring}]")],
-        },
-        (Layer::Manifest, _) => {
-            vec![
-                "the tool's own manifest does not ask for this; its author can change that, an operator can't"
-                    .to_owned(),
-            ]
-        }
-        (Layer::Host, Wanted::FolderPair(..)) => {
-            vec!["open the tree once, with the access that is really needed".to_owned()]
-        }
-        (Layer::Host, _) => vec!["this is refused to everybody".to_owned()],
-        (Layer::Session, _) => {
-            vec!["a session only narrows: open one that allows this, or call without one".to_owned()]
-        }
-        (Layer::Operator, wanted) => operator_lines(wanted, &refusal.nearest)
-            .map(|line| {
-                vec![
-                    format!("review first, then add it to what is listed in `{config}`:"),
-                    "    [operator]".to_owned(),
-                    format!("    {line}"),
-                ]
-            })
-            .unwrap_or_default(),
-    }
-}
-
-/// The line under `[operator]` that would allow something of the network, of time or of chance.
-fn operator_lines(wanted: &Wanted, nearest: &str) -> Option<String> {
-    let is_wildcard = nearest.contains("one by one");
-    if nearest == "no network" || is_wildcard {
-        return Some(format!("network = \"{}\"", if is_wildcard { "any" } else { "named" }));
-    }
-    let list = |key: &str, rule: &str| Some(format!("{key} = [{}]", toml::Value::String(rule.to_owned())));
-    match wanted {
-        Wanted::Address(network) => list("addresses", &network.to_string()),
-        Wanted::Http(rule) => list("http", &rule.to_string()),
-        Wanted::Name(pattern) => list("names", &pattern.to_string()),
-        Wanted::Secret(name) => list("secrets", name),
-        Wanted::Socket(rule) => list("sockets", &rule.to_string()),
-        Wanted::Clock(source) => Some(format!("clock = \"{source}\"")),
-        Wanted::Random(source) => Some(format!("random = \"{source}\"")),
-        _ => None,
     }
 }
 

@@ -241,65 +241,94 @@ impl fmt::Display for FilesystemCeiling {
     }
 }
 
-/// One layer's upper bound. A missing field does not narrow; an empty list allows nothing.
+/// One layer's upper bound. A missing field does not narrow; an empty list allows nothing. Written, it is canonical: its
+/// fields are in alphabetical order, and what does not narrow is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Ceiling {
+    /// Networks that addresses which are not public must lie within.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Vec<Network>>,
+    /// Where time may come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Source>,
+    /// Environment variables that may be set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Vec<String>>,
     /// The most that may be done with any folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub filesystem: Option<FilesystemCeiling>,
     /// Host folders that folders must be or lie under.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub folders: Option<Vec<String>>,
-    /// Environment variables that may be set.
-    pub environment: Option<Vec<String>>,
-    /// How wide the network is opened at most.
-    pub network: Option<NetworkCeiling>,
     /// Rules that rules for requests must lie within.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<Vec<HttpRule>>,
-    /// Rules that rules for sockets must lie within.
-    pub sockets: Option<Vec<SocketRule>>,
-    /// Patterns that names to look up must lie within.
-    pub names: Option<Vec<HostPattern>>,
-    /// Networks that addresses which are not public must lie within.
-    pub addresses: Option<Vec<Network>>,
-    /// Secrets that may be used.
-    pub secrets: Option<Vec<String>>,
-    /// Where time may come from.
-    pub clock: Option<Source>,
-    /// Where random bytes may come from.
-    pub random: Option<Source>,
     /// Limits.
+    #[serde(skip_serializing_if = "LimitCeiling::is_open")]
     pub limits: LimitCeiling,
+    /// Patterns that names to look up must lie within.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names: Option<Vec<HostPattern>>,
+    /// How wide the network is opened at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkCeiling>,
+    /// Where random bytes may come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub random: Option<Source>,
+    /// Secrets that may be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Vec<String>>,
+    /// Rules that rules for sockets must lie within.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<Vec<SocketRule>>,
 }
 
-/// Upper bounds on what a call may use. A missing one does not narrow.
+/// Upper bounds on what a call may use. A missing one does not narrow, and is left out where it is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct LimitCeiling {
-    /// Bytes of memory and tables, all of them together.
-    pub memory_bytes: Option<u64>,
+    /// Connections open at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
+    /// Files, folders and links created in all folders together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
     /// Units of fuel.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub fuel: Option<u64>,
-    /// Milliseconds of wall-clock time.
-    pub wall_ms: Option<u64>,
-    /// Bytes of standard output, of standard error and of the returned value, each.
-    pub output_bytes: Option<u64>,
     /// Open handles.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub handles: Option<u64>,
-    /// Bytes sent over the network.
-    pub sent_bytes: Option<u64>,
+    /// Bytes of memory and tables, all of them together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Bytes of standard output, of standard error and of the returned value, each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_bytes: Option<u64>,
     /// Bytes received over the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub received_bytes: Option<u64>,
     /// Requests, connections and name lookups.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
-    /// Connections open at a time.
-    pub connections: Option<u64>,
+    /// Bytes sent over the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_bytes: Option<u64>,
+    /// Milliseconds of wall-clock time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall_ms: Option<u64>,
     /// Bytes added to all folders together.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub write_bytes: Option<u64>,
-    /// Files, folders and links created in all folders together.
-    pub files: Option<u64>,
 }
 
 impl Ceiling {
+    /// Whether it narrows nothing.
+    pub fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether everything `other` allows is allowed by this.
     pub fn covers(&self, other: &Self) -> bool {
         covers_value(self.filesystem, other.filesystem)
@@ -340,6 +369,10 @@ impl Ceiling {
 }
 
 impl LimitCeiling {
+    fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether every bound of `other` is at least as low.
     pub fn covers(&self, other: &Self) -> bool {
         self.pairs(other).into_iter().all(|(mine, theirs)| mine.is_none_or(|m| theirs.is_some_and(|t| t <= m)))
@@ -493,6 +526,20 @@ mod tests {
         assert!(open.covers(&closed));
         assert!(!closed.covers(&open));
         assert_eq!(open.intersect(&closed), closed);
+        assert!(open.is_open() && !closed.is_open());
+    }
+
+    #[test]
+    fn written_ceilings_are_canonical() {
+        let limits = r#"{"connections":1,"files":2,"fuel":3,"handles":4,"memory-bytes":5,"output-bytes":6,"received-bytes":7,"requests":8,"sent-bytes":9,"wall-ms":10,"write-bytes":11}"#;
+        let all = format!(
+            r#"{{"addresses":["10.0.0.0/8"],"clock":"fixed","environment":["A"],"filesystem":"read","folders":["/a"],"http":["GET https://a.test/"],"limits":{limits},"names":["a.test"],"network":"any","random":"real","secrets":["A"],"sockets":["tcp://a.test:1"]}}"#
+        );
+        for text in ["{}", r#"{"http":[]}"#, &all] {
+            let ceiling: Ceiling = serde_json::from_str(text).expect("a ceiling");
+            assert_eq!(serde_json::to_string(&ceiling).expect("text"), text);
+            assert_eq!(crate::json::canonical(&serde_json::json!(ceiling)), text.as_bytes());
+        }
     }
 
     fn any_ceiling() -> impl Strategy<Value = Ceiling> {

@@ -121,6 +121,8 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capability::Ceiling;
+    use crate::capability::Source;
     use crate::content::ContentName;
     use crate::decision::DecisionPoint;
     use crate::digest::Nonce;
@@ -317,6 +319,7 @@ mod tests {
             })),
             Body::SessionOpened(SessionOpened {
                 by: principal(),
+                ceiling: Some(Box::new(Ceiling { clock: Some(Source::Fixed), ..Ring::Sandbox.ceiling() })),
                 name: "nightly".into(),
                 principal: principal(),
                 ring: Ring::Sandbox,

@@ -7,6 +7,7 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::capability::Ceiling;
 use crate::content::ContentName;
 use crate::decision::DecisionPoint;
 use crate::digest::Commitment;
@@ -545,6 +546,9 @@ pub struct Elevated {
 pub struct SessionOpened {
     /// Who opened it.
     pub by: Principal,
+    /// What bounds the calls in it, if anything does beside its ring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<Box<Ceiling>>,
     /// The name it was given.
     pub name: String,
     /// Whose it is.

@@ -10,6 +10,10 @@
 
 mod network;
 mod reading;
+mod refusal;
+
+pub use refusal::Refusal;
+pub use refusal::Setting;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -130,25 +134,6 @@ impl fmt::Display for Wanted {
         }
     }
 }
-
-/// What a layer says no to: what was asked, and the nearest it would allow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Who refused.
-    pub layer: Layer,
-    /// What was asked for.
-    pub wanted: Wanted,
-    /// The nearest that the layer allows, in a few words.
-    pub nearest: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} was asked for, but the {} layer allows {}", self.wanted, self.layer, self.nearest)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 /// Upper bounds on what one call may use; every one of them is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -441,33 +426,23 @@ fn refuse_host_state(folders: &[Folder], host_state: &[String]) -> Result<(), Bo
         host_state.iter().any(|state| contains(state, &folder.host) || contains(&folder.host, state))
     };
     let Some(folder) = folders.iter().find(touches) else { return Ok(()) };
-    Err(Box::new(Refusal {
-        layer: Layer::Host,
-        wanted: Wanted::Folder(folder.clone()),
-        nearest: "no folder that holds its own state or lies under it".to_owned(),
-    }))
+    let nearest = "no folder that holds its own state or lies under it";
+    Err(Refusal::new(Layer::Host, Wanted::Folder(folder.clone()), nearest))
 }
 
 /// FS-12: one tree granted twice could be read-only by one name and writable by the other.
 fn refuse_overlaps(folders: &[Folder]) -> Result<(), Box<Refusal>> {
     if folders.len() > limits::FOLDERS_MAX {
-        return Err(Box::new(Refusal {
-            layer: Layer::Host,
-            wanted: Wanted::TooManyFolders(folders.len()),
-            nearest: format!("at most {} folders", limits::FOLDERS_MAX),
-        }));
+        let nearest = format!("at most {} folders", limits::FOLDERS_MAX);
+        return Err(Refusal::new(Layer::Host, Wanted::TooManyFolders(folders.len()), nearest));
     }
     for (index, one) in folders.iter().enumerate() {
         for other in folders.iter().skip(index + 1) {
             let nested = contains(&one.host, &other.host) || contains(&other.host, &one.host);
             if one.guest == other.guest || (nested && !is_plain_twin(one, other)) {
-                return Err(Box::new(Refusal {
-                    layer: Layer::Host,
-                    wanted: Wanted::FolderPair(one.clone(), other.clone()),
-                    nearest: "each guest path once, and no tree both to read and to write, or twice with a quota or a \
-                              pattern"
-                        .to_owned(),
-                }));
+                let nearest =
+                    "each guest path once, and no tree both to read and to write, or twice with a quota or a pattern";
+                return Err(Refusal::new(Layer::Host, Wanted::FolderPair(one.clone(), other.clone()), nearest));
             }
         }
     }
@@ -482,42 +457,50 @@ fn is_plain_twin(one: &Folder, other: &Folder) -> bool {
 
 fn refuse_taken_scratch(asked: &Asked) -> Result<(), Box<Refusal>> {
     match &asked.scratch {
-        Some(scratch) if asked.folders.iter().any(|folder| folder.guest == *scratch) => Err(Box::new(Refusal {
-            layer: Layer::Host,
-            wanted: Wanted::Scratch(scratch.clone()),
-            nearest: "each guest path once".to_owned(),
-        })),
+        Some(scratch) if asked.folders.iter().any(|folder| folder.guest == *scratch) => {
+            Err(Refusal::new(Layer::Host, Wanted::Scratch(scratch.clone()), "each guest path once"))
+        }
         _ => Ok(()),
     }
 }
 
 fn check_scratch(layer: Layer, ceiling: &LimitCeiling, scratch: Option<&GuestPath>) -> Result<(), Box<Refusal>> {
-    match scratch {
-        Some(scratch) if ceiling.write_bytes == Some(0) || ceiling.files == Some(0) => Err(Box::new(Refusal {
-            layer,
-            wanted: Wanted::Scratch(scratch.clone()),
-            nearest: "nothing to be written anywhere".to_owned(),
-        })),
-        _ => Ok(()),
+    let Some(scratch) = scratch else { return Ok(()) };
+    let needed = [
+        ("write-bytes", ceiling.write_bytes, SCRATCH_BYTES_SUGGESTED),
+        ("files", ceiling.files, SCRATCH_FILES_SUGGESTED),
+    ];
+    let missing: Vec<_> = needed.into_iter().filter(|(_, bound, _)| *bound == Some(0)).collect();
+    if missing.is_empty() {
+        return Ok(());
     }
+    let refusal = Refusal::new(layer, Wanted::Scratch(scratch.clone()), "nothing to be written anywhere");
+    Err(missing.into_iter().fold(refusal, |refusal, (name, _, value)| refusal.allowed_by_limit(name, value)))
 }
 
+/// What a layer would have to leave for a scratch folder to be of use, where it leaves nothing.
+const SCRATCH_BYTES_SUGGESTED: u64 = limits::MIB;
+const SCRATCH_FILES_SUGGESTED: u64 = 100;
+
 fn check_folder(layer: Layer, ceiling: &Ceiling, folder: &Folder) -> Result<(), Box<Refusal>> {
-    let refuse = |nearest: String| Err(Box::new(Refusal { layer, wanted: Wanted::Folder(folder.clone()), nearest }));
+    let refuse = |nearest: &str| Refusal::new(layer, Wanted::Folder(folder.clone()), nearest);
+    let wider = |nearest: &str| Err(refuse(nearest).allowed_by("filesystem", folder.access));
     match ceiling.filesystem.map(FilesystemCeiling::access) {
-        Some(None) => return refuse("no folders".to_owned()),
-        Some(Some(access)) if access < folder.access => return refuse(format!("folders to {access} only")),
+        Some(None) => return wider("no folders"),
+        Some(Some(access)) if access < folder.access => return wider(&format!("folders to {access} only")),
         _ => {}
     }
     let own = LimitCeiling { write_bytes: folder.bytes_max, files: folder.files_max, ..LimitCeiling::default() };
     check_limits(layer, &ceiling.limits, &own)?;
-    match &ceiling.folders {
-        Some(roots) if roots.is_empty() => refuse("no folders, because its list of them is empty".to_owned()),
-        Some(roots) if !roots.iter().any(|root| contains(root, &folder.host)) => {
-            refuse(format!("folders under {}", listed(roots)))
-        }
-        _ => Ok(()),
+    let Some(roots) = &ceiling.folders else { return Ok(()) };
+    if roots.iter().any(|root| contains(root, &folder.host)) {
+        return Ok(());
     }
+    let nearest = match &roots[..] {
+        [] => "no folders, because its list of them is empty".to_owned(),
+        roots => format!("folders under {}", listed(roots)),
+    };
+    Err(refuse(&nearest).allowed_by_list("folders", roots, &folder.host))
 }
 
 fn check_variable(layer: Layer, ceiling: &Ceiling, name: &str) -> Result<(), Box<Refusal>> {
@@ -526,18 +509,19 @@ fn check_variable(layer: Layer, ceiling: &Ceiling, name: &str) -> Result<(), Box
         return Ok(());
     }
     let nearest = if names.is_empty() { "none".to_owned() } else { listed(names) };
-    Err(Box::new(Refusal { layer, wanted: Wanted::Environment { name: name.to_owned() }, nearest }))
+    let refusal = Refusal::new(layer, Wanted::Environment { name: name.to_owned() }, nearest);
+    Err(refusal.allowed_by_list("environment", names, &name))
 }
 
 fn check_sources(layer: Layer, ceiling: &Ceiling, asked: &Asked) -> Result<(), Box<Refusal>> {
     let source = |is_fixed| if is_fixed { Source::Fixed } else { Source::Real };
     let (clock, random) = (source(asked.clock.is_some()), source(asked.seed.is_some()));
-    for (wanted, ceiling, asked, nearest) in [
-        (Wanted::Clock(clock), ceiling.clock, clock, "a fixed clock only"),
-        (Wanted::Random(random), ceiling.random, random, "seeded random bytes only"),
+    for (key, wanted, ceiling, asked, nearest) in [
+        ("clock", Wanted::Clock(clock), ceiling.clock, clock, "a fixed clock only"),
+        ("random", Wanted::Random(random), ceiling.random, random, "seeded random bytes only"),
     ] {
         if ceiling.is_some_and(|ceiling| asked > ceiling) {
-            return Err(Box::new(Refusal { layer, wanted, nearest: nearest.to_owned() }));
+            return Err(Refusal::new(layer, wanted, nearest).allowed_by(key, asked));
         }
     }
     Ok(())
@@ -560,8 +544,8 @@ fn check_limits(layer: Layer, ceiling: &LimitCeiling, asked: &LimitCeiling) -> R
         if let (Some(max), Some(value)) = (ceiling, asked)
             && value > max
         {
-            let nearest = format!("at most {max}");
-            return Err(Box::new(Refusal { layer, wanted: Wanted::Limit { name, value }, nearest }));
+            let refusal = Refusal::new(layer, Wanted::Limit { name, value }, format!("at most {max}"));
+            return Err(refusal.allowed_by_limit(name, value));
         }
     }
     Ok(())

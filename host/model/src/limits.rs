@@ -379,6 +379,8 @@ pub const HTTP_QUICK_MS_MAX: u64 = 30_000;
 pub const HTTP_CALL_MS_MAX: u64 = 660_000;
 /// Sessions of one principal that are open at the same time, where a server opens one.
 pub const SESSIONS_PER_PRINCIPAL_MAX: usize = 64;
+/// Bytes of a file that says what bounds a session: what it says stands in an entry.
+pub const SESSION_CEILING_BYTES_MAX: u64 = 16 * 1024;
 /// Milliseconds after which a connection ends whose client takes nothing of what it is sent.
 pub const HTTP_WRITE_MS_MAX: u64 = 20_000;
 /// Milliseconds that calls have to end in when a server is told to stop.

@@ -25,7 +25,7 @@ use crate::toolbox::repeat;
 #[derive(Debug)]
 pub(crate) struct AdmittedCall<'t> {
     pub(crate) request: CallRequest,
-    /// The session it belongs to.
+    /// The session it belongs to; it bounds the request already.
     pub(crate) session: Option<Session>,
     pub(crate) tool: &'t Tool,
     pub(crate) function: &'t Function,
@@ -72,6 +72,9 @@ pub(crate) async fn find(parts: &Parts, request: &CallRequest, tool: &Tool) -> R
 /// Admits a call, or refuses it to its caller.
 pub(crate) fn admit(incoming: IncomingCall<'_>, session: Option<Session>) -> Result<AdmittedCall<'_>, Stop> {
     let IncomingCall { mut request, tool, contact } = incoming;
+    if let Some(session) = &session {
+        request.session_ceiling = request.session_ceiling.intersect(&session.ceiling);
+    }
     let refuse = |request: &CallRequest, denial| Stop::refused(request, tool, None, Stage::Admit, denial);
     if let Err(error) = request.check() {
         return Err(refuse(&request, Denial::Caller(error.to_string())));

@@ -37,9 +37,10 @@ use crate::args::CallFlags;
 use crate::commands;
 use crate::egress;
 use crate::error::CommandError;
+use crate::error::Reached;
 use crate::error::RingKey;
 use crate::error::denial_hints;
-use crate::error::refusal_hints;
+use crate::error::reached_hints;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::home::SystemClock;
@@ -72,6 +73,7 @@ pub(super) fn invoke(
     // The log is opened after everything that takes time: while it is open, no other command can run.
     let more = policies::asked_too(&engine, home, &call.policy)?;
     let host = host(home, engine, policies, &asked.network.secrets, output)?;
+    let given = asked.clone();
     let request = CallRequest { idempotency_key: key(call, tool)?, ..request(&host, call, ring, asked)? };
     let response = commands::block_on(async {
         host.settle_admission(admission).await?;
@@ -82,12 +84,15 @@ pub(super) fn invoke(
         let bytes = receipt.to_bytes().map_err(|error| CommandError::environment(error.to_string()))?;
         commands::write(path, &bytes)?;
     }
-    let hints = response.denial.as_ref().map(|denial| denial_hints(denial, ring, ring_key, &home.config_path()));
+    let config = home.config_path();
+    let hints = response.denial.as_ref().map(|denial| denial_hints(denial, ring, ring_key, home));
     let hints = hints.unwrap_or_default();
+    let reached = Reached { asked: &given, config: &config, key: ring_key, ring };
+    let reached = reached_hints(&response.refused, &reached);
     if output.is_json() {
         output.json(&rendered(&response, &receipt, &hints));
     } else {
-        print(&response, &receipt, &hints, output);
+        print(&response, &receipt, (&hints, &reached), output);
     }
     Ok(exit(&response.outcome))
 }
@@ -260,7 +265,7 @@ fn rendered(response: &Response, receipt: &Receipt, hints: &[String]) -> Value {
     answer
 }
 
-fn print(response: &Response, receipt: &Receipt, hints: &[String], output: Output) {
+fn print(response: &Response, receipt: &Receipt, (hints, reached): (&[String], &[String]), output: Output) {
     let outcome = &response.outcome;
     if let Some(stdout) = &outcome.stdout {
         output.guest_bytes(&stdout.0);
@@ -285,7 +290,7 @@ fn print(response: &Response, receipt: &Receipt, hints: &[String], output: Outpu
     for refused in &response.refused {
         output.note(&format!("refused during the call: {}", shown(refused)));
     }
-    output.hints(&refusal_hints(&response.refused));
+    output.hints(reached);
     let covered = match receipt.size {
         Some(size) => format!("under a signed checkpoint of {size} entries"),
         None => "pending: no checkpoint covers it yet".to_owned(),

@@ -1,9 +1,14 @@
 //! `ringfence session`: a principal in a ring, opened and closed by an operator, elevated by the policies.
 
+use std::path::Path;
+
+use ringfence_model::capability::Ceiling;
+use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
 use ringfence_model::ring::Ring;
 use ringfence_model::time::Clock as _;
 use ringfence_runtime::ledger::sessions::Session;
+use ringfence_runtime::ledger::sessions::SessionDraft;
 use ringfence_runtime::pipeline::Elevated;
 use ringfence_runtime::sandbox::scratch;
 use serde_json::Value;
@@ -12,6 +17,7 @@ use serde_json::json;
 use crate::args::SessionCommand;
 use crate::commands;
 use crate::commands::invoke::host;
+use crate::config;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
@@ -21,11 +27,12 @@ use crate::policies;
 
 pub fn run(home: &Home, command: SessionCommand, output: Output) -> Result<Exit, CommandError> {
     match command {
-        SessionCommand::Open { name, principal, ring } => {
-            let name = checked_name(&name)?;
+        SessionCommand::Open { name, principal, ring, within } => {
             let principal = commands::acting_for(principal.as_ref())?;
+            let ceiling = within.as_deref().map(ceiling).transpose()?.unwrap_or_default();
+            let draft = SessionDraft { ceiling, name: checked_name(&name)?, principal, ring: numbered(ring)? };
             let (ledger, sequencer) = commands::open_log(home, output)?;
-            let session = ledger.open_session(&name, &principal, numbered(ring)?, &commands::operator()?)?;
+            let session = ledger.open_session(draft, &commands::operator()?)?;
             sequencer.publish(&ledger)?;
             show(&session, output);
             Ok(Exit::Done)
@@ -99,9 +106,21 @@ fn print_elevated(elevated: &Elevated, output: Output) -> Result<Exit, CommandEr
     }
 }
 
+/// What a file says that a session's calls are bound by, in the words of `[operator]`.
+fn ceiling(path: &Path) -> Result<Ceiling, CommandError> {
+    let bytes = commands::read_input(path, limits::SESSION_CEILING_BYTES_MAX)?;
+    let wrong = |(line, why): (usize, String)| CommandError::ceiling(path, line, &why);
+    let text = str::from_utf8(&bytes)
+        .map_err(|error| wrong((config::line_at(&bytes, error.valid_up_to()), error.to_string())))?;
+    let ceiling: Ceiling = config::from_toml(text).map_err(wrong)?;
+    config::check_folders(ceiling.folders.iter().flatten())
+        .map_err(|(key, why)| wrong((config::line_of(text, &key), why)))?;
+    Ok(ceiling)
+}
+
 fn checked_name(name: &str) -> Result<String, CommandError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.is_empty() || name.len() > ringfence_model::limits::NAME_BYTES_MAX || !name.chars().all(fits) {
+    if name.is_empty() || name.len() > limits::NAME_BYTES_MAX || !name.chars().all(fits) {
         return Err(CommandError::command_line(format!("`{}` is not a name for a session", one_line(name)))
             .hint("write ASCII letters, digits, `.`, `_` and `-`"));
     }
@@ -136,6 +155,7 @@ fn rendered(session: &Session) -> Value {
         "session": session.session,
         "name": session.name,
         "principal": session.principal,
+        "ceiling": session.ceiling,
         "ring": session.ring_at(SystemClock.now()),
         "opened": session.opened,
         "closed": session.closed,

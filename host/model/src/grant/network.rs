@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use serde::Serialize;
+
 use crate::capability::Ceiling;
 use crate::capability::NetworkAsked;
 use crate::egress::HostPattern;
@@ -18,11 +20,10 @@ pub(super) fn refuse_too_many(asked: &NetworkAsked) -> Result<(), Box<Refusal>> 
     let NetworkAsked { addresses, http, names, secrets, sockets } = asked;
     let most = [addresses.len(), http.len(), names.len(), secrets.len(), sockets.len()].into_iter().max();
     match most {
-        Some(count) if count > limits::RULES_MAX => Err(Box::new(Refusal {
-            layer: Layer::Host,
-            wanted: Wanted::TooManyRules(count),
-            nearest: format!("at most {} rules of each kind", limits::RULES_MAX),
-        })),
+        Some(count) if count > limits::RULES_MAX => {
+            let nearest = format!("at most {} rules of each kind", limits::RULES_MAX);
+            Err(Refusal::new(Layer::Host, Wanted::TooManyRules(count), nearest))
+        }
         _ => Ok(()),
     }
 }
@@ -33,11 +34,11 @@ pub(super) fn check(layer: Layer, ceiling: &Ceiling, asked: &NetworkAsked) -> Re
         check_width(layer, ceiling.network, wanted, host)?;
     }
     let NetworkAsked { addresses, http, names, secrets, sockets } = asked;
-    check_rules(layer, ceiling.http.as_deref(), http, "requests", Wanted::Http)?;
-    check_rules(layer, ceiling.sockets.as_deref(), sockets, "sockets", Wanted::Socket)?;
-    check_rules(layer, ceiling.names.as_deref(), names, "lookups", Wanted::Name)?;
-    check_rules(layer, ceiling.addresses.as_deref(), addresses, "addresses", Wanted::Address)?;
-    check_rules(layer, ceiling.secrets.as_deref(), secrets, "secrets", Wanted::Secret)
+    check_rules(layer, ("http", ceiling.http.as_deref()), http, "requests", Wanted::Http)?;
+    check_rules(layer, ("sockets", ceiling.sockets.as_deref()), sockets, "sockets", Wanted::Socket)?;
+    check_rules(layer, ("names", ceiling.names.as_deref()), names, "lookups", Wanted::Name)?;
+    check_rules(layer, ("addresses", ceiling.addresses.as_deref()), addresses, "addresses", Wanted::Address)?;
+    check_rules(layer, ("secrets", ceiling.secrets.as_deref()), secrets, "secrets", Wanted::Secret)
 }
 
 /// Everything that goes to the network, and the pattern of hosts it goes to, if it has one.
@@ -56,18 +57,20 @@ fn check_width(
     wanted: Wanted,
     host: Option<&HostPattern>,
 ) -> Result<(), Box<Refusal>> {
+    // NET-26: under a wildcard, data can leave in the name itself.
+    let is_wildcard = host.is_some_and(HostPattern::is_wildcard);
     let nearest = match ceiling {
         Some(NetworkCeiling::None) => "no network",
-        // NET-26: under a wildcard, data can leave in the name itself.
-        Some(NetworkCeiling::Named) if host.is_some_and(HostPattern::is_wildcard) => "hosts that are named one by one",
+        Some(NetworkCeiling::Named) if is_wildcard => "hosts that are named one by one",
         _ => return Ok(()),
     };
-    Err(Box::new(Refusal { layer, wanted, nearest: nearest.to_owned() }))
+    let needed = if is_wildcard { NetworkCeiling::Any } else { NetworkCeiling::Named };
+    Err(Refusal::new(layer, wanted, nearest).allowed_by("network", needed))
 }
 
-fn check_rules<T: Rule + Clone + Display>(
+fn check_rules<T: Rule + Clone + Display + Serialize>(
     layer: Layer,
-    ceiling: Option<&[T]>,
+    (key, ceiling): (&'static str, Option<&[T]>),
     asked: &[T],
     kind: &str,
     wanted: fn(T) -> Wanted,
@@ -75,5 +78,5 @@ fn check_rules<T: Rule + Clone + Display>(
     let Some(bounds) = ceiling else { return Ok(()) };
     let Some(refused) = asked.iter().find(|rule| !bounds.iter().any(|bound| bound.covers(rule))) else { return Ok(()) };
     let nearest = if bounds.is_empty() { format!("no {kind}") } else { format!("{kind} within {}", listed(bounds)) };
-    Err(Box::new(Refusal { layer, wanted: wanted(refused.clone()), nearest }))
+    Err(Refusal::new(layer, wanted(refused.clone()), nearest).allowed_by_list(key, bounds, refused))
 }

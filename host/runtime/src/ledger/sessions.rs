@@ -2,6 +2,7 @@
 //!
 //! What a session is now is a fact; that it was opened, moved and closed are entries.
 
+use ringfence_model::capability::Ceiling;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::Body;
 use ringfence_model::entry::Elevated;
@@ -27,6 +28,9 @@ use crate::ledger::record::Ledger;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
+    /// What bounds its calls, beside its ring.
+    #[serde(default, skip_serializing_if = "Ceiling::is_open")]
+    pub ceiling: Ceiling,
     /// When it was closed, if it was.
     pub closed: Option<Timestamp>,
     /// The ring it has for a time, and until when.
@@ -86,6 +90,19 @@ pub enum SessionError {
     Ledger(#[from] LedgerError),
 }
 
+/// A session that is to be opened.
+#[derive(Clone, Debug)]
+pub struct SessionDraft {
+    /// What bounds its calls, beside its ring.
+    pub ceiling: Ceiling,
+    /// A name.
+    pub name: String,
+    /// Whose it is.
+    pub principal: Principal,
+    /// Its ring.
+    pub ring: Ring,
+}
+
 /// A move that was allowed.
 #[derive(Clone, Debug)]
 pub struct ElevationDraft {
@@ -103,22 +120,18 @@ pub struct ElevationDraft {
 
 impl Ledger {
     /// Opens a session.
-    pub fn open_session(
-        &self,
-        name: &str,
-        principal: &Principal,
-        ring: Ring,
-        by: &Principal,
-    ) -> Result<Session, LedgerError> {
+    pub fn open_session(&self, draft: SessionDraft, by: &Principal) -> Result<Session, LedgerError> {
+        let SessionDraft { ceiling, name, principal, ring } = draft;
         let _pen = self.pen()?;
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes)?;
         let now = self.clock.now();
         let session = Session {
+            ceiling: ceiling.clone(),
             closed: None,
             elevated: None,
             messages: Vec::new(),
-            name: name.to_owned(),
+            name: name.clone(),
             opened: now,
             principal: principal.clone(),
             ring,
@@ -127,8 +140,9 @@ impl Ledger {
         self.queue.append(now, |page| {
             page.entry(Body::SessionOpened(SessionOpened {
                 by: by.clone(),
-                name: name.to_owned(),
-                principal: principal.clone(),
+                ceiling: (!ceiling.is_open()).then(|| Box::new(ceiling)),
+                name,
+                principal,
                 ring,
                 session: session.session,
             }))?;

@@ -10,6 +10,7 @@ use std::sync::PoisonError;
 use http::StatusCode;
 use ringfence_audit::receipt::Receipt;
 use ringfence_model::call::Input;
+use ringfence_model::capability::Ceiling;
 use ringfence_model::id::ApprovalId;
 use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
@@ -25,6 +26,7 @@ use ringfence_runtime::ledger::approvals::Approval;
 use ringfence_runtime::ledger::approvals::ApprovalState;
 use ringfence_runtime::ledger::backend::CallState;
 use ringfence_runtime::ledger::sessions::Session;
+use ringfence_runtime::ledger::sessions::SessionDraft;
 use ringfence_runtime::ledger::sessions::SessionError;
 use ringfence_runtime::pipeline::Response as CallResponse;
 use ringfence_runtime::sandbox::Contact;
@@ -349,7 +351,8 @@ pub(super) async fn open_session(admitted: Admitted) -> Handled {
             let why = format!("`{whose}` has {} open sessions: close one first", limits::SESSIONS_PER_PRINCIPAL_MAX);
             return Err(Problem::new(StatusCode::CONFLICT, "denied.session", why));
         }
-        let opened = host.ledger().open_session(&name, &whose, ring, &holder.principal).map_err(|_| failed())?;
+        let draft = SessionDraft { ceiling: Ceiling::default(), name, principal: whose, ring };
+        let opened = host.ledger().open_session(draft, &holder.principal).map_err(|_| failed())?;
         Ok(crate::http::json(StatusCode::CREATED, &shown_session(&opened, host)))
     })
     .await

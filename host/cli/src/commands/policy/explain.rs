@@ -147,7 +147,7 @@ fn hints(explained: &Explained, home: &Home, target: &Target) -> Vec<String> {
         _ => return Vec::new(),
     };
     let key = target.registered.as_ref().map_or(RingKey::Run, |name| RingKey::Tool(name.as_str()));
-    denial_hints(&denial, target.ring, key, &home.config_path())
+    denial_hints(&denial, target.ring, key, home)
 }
 
 fn show(set: &PolicySet, explained: &Explained, hints: &[String], output: Output) -> Exit {
