@@ -7,17 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::harness::ADD;
 use crate::harness::Home;
 use crate::harness::sigstore::SIGNED_AT;
 use crate::harness::sigstore::Signer;
 use crate::harness::sigstore::Sigstore;
 
-/// Adds two numbers.
-const ADD: &str = r#"(component
-    (core module $m
-        (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
-    (core instance $i (instantiate $m))
-    (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"#;
 const SUM: [&str; 5] = ["call", "adder", "add", "--input", r#"{"a":20,"b":22}"#];
 
 const WORKFLOW: &str = "https://forge.test/acme/tools/release.yml@refs/heads/main";
@@ -185,6 +180,120 @@ fn bundles_that_show_less_are_refused() {
 }
 
 #[test]
+fn source_of_a_build_is_compared() {
+    // ART-05: a workflow that others call signs under its own name, whosever code it is run on.
+    let (home, sigstore) = (Home::new(), Sigstore::new());
+    let (tool, bytes) = adder(&home);
+    let (mine, main) = ("https://forge.test/acme/tools", "refs/heads/main");
+    let bundle = |source| {
+        let signer = Signer { source, ..Signer::new(WORKFLOW, ISSUER) };
+        sigstore.bundle(&bytes, signer).to_string()
+    };
+    let (repository, reference) = (format!("source-repository = '{mine}'\n"), format!("source-ref = '{main}'\n"));
+    for (wanted, source, says) in [
+        (format!("{repository}{reference}"), Some((mine, main)), None),
+        (repository.clone(), Some((mine, "refs/heads/other")), None),
+        (reference.clone(), Some(("https://forge.test/eve/tools", main)), None),
+        (String::new(), None, None),
+        (
+            repository.clone(),
+            Some(("https://forge.test/eve/tools", main)),
+            Some("`https://forge.test/eve/tools` as its"),
+        ),
+        (repository.clone(), Some(("https://forge.test/acme/tools/", main)), Some("acme/tools/` as its")),
+        (repository.clone(), Some(("https://forge.test/acme/tools2", main)), Some("acme/tools2` as its")),
+        (repository.clone(), None, Some("names none as its source repository")),
+        (reference.clone(), Some((mine, "refs/heads/main2")), Some("`refs/heads/main2` as its source ref")),
+        (reference.clone(), Some((mine, "refs/tags/main")), Some("`refs/tags/main` as its source ref")),
+        (format!("{repository}{reference}"), None, Some("names none as its source repository")),
+    ] {
+        trust(&home, &sigstore, WORKFLOW, ISSUER);
+        home.configure(&config(&home).replace("issuer = ", &format!("{wanted}issuer = ")));
+        let args = add(&home, &tool, &bundle(source));
+        match says {
+            Some(says) => {
+                let message = home.refuses(args, 1);
+                assert!(message.contains(says), "{wanted}: {message}");
+            }
+            None => {
+                home.run(args).code(0);
+                home.run(SUM).code(0);
+                home.run(["tool", "remove", "adder"]).code(0);
+            }
+        }
+        nothing_registered(&home);
+    }
+    home.is_well();
+}
+
+#[test]
+fn stamped_bundles_vouch_as_well() {
+    // ART-05: a log that says no time, and an authority that stamps signatures with one (RFC 3161).
+    let (home, sigstore, other) = (Home::new(), Sigstore::new(), Sigstore::new());
+    trust(&home, &sigstore, WORKFLOW, ISSUER);
+    let (tool, bytes) = adder(&home);
+    let honest = Signer::new(WORKFLOW, ISSUER);
+    let good = sigstore.stamped_bundle(&bytes, honest);
+    let part = |bundle: &Value, pointer: &str| bundle.pointer(pointer).expect("a part").clone();
+    let with = |pointer: &str, value: Value| {
+        let mut bundle = good.clone();
+        *bundle.pointer_mut(pointer).expect("a part") = value;
+        bundle
+    };
+    let signature = STANDARD.decode(good["messageSignature"]["signature"].as_str().expect("text")).expect("Base64");
+    let entry = "/verificationMaterial/tlogEntries/0";
+    let stamps = "/verificationMaterial/timestampVerificationData/rfc3161Timestamps";
+    let token = format!("{stamps}/0/signedTimestamp");
+    let mut broken = STANDARD.decode(part(&good, &token).as_str().expect("text")).expect("Base64");
+    *broken.last_mut().expect("a byte") ^= 1;
+    // Without a promise, the time that an entry says counts for nothing.
+    let mut claimed = with(stamps, json!([]));
+    claimed["verificationMaterial"]["tlogEntries"][0]["integratedTime"] = json!(SIGNED_AT.to_string());
+    let again = sigstore.stamped_bundle(&bytes, honest);
+    let checkpoint = format!("{entry}/inclusionProof/checkpoint/envelope");
+    let larger = part(&good, &checkpoint).as_str().expect("text").replacen("\n3\n", "\n4\n", 1);
+    let mut wrong = Vec::new();
+    for (bundle, says) in [
+        (with(stamps, json!([])), "timestamp"),
+        (claimed, "timestamp"),
+        (with(stamps, json!([other.stamp(&signature, SIGNED_AT)])), "timestamp"),
+        (with(stamps, json!([sigstore.stamp(b"another signature", SIGNED_AT)])), "timestamp"),
+        (with(stamps, json!([sigstore.stamp(&signature, SIGNED_AT + 86_400)])), ""),
+        (with(stamps, json!([sigstore.stamp(&signature, SIGNED_AT - 86_400)])), ""),
+        (with(&token, json!(STANDARD.encode(&broken))), "timestamp"),
+        (with(&token, json!("MAA=")), "timestamp"),
+        (with(&format!("{entry}/logIndex"), json!("2")), "inclusion proof"),
+        (with(&checkpoint, json!(larger)), ""),
+        (with(entry, part(&again, entry)), "match"),
+        (with(entry, part(&other.stamped_bundle(&bytes, honest), entry)), ""),
+        (with("/verificationMaterial/tlogEntries", json!([])), ""),
+        (sigstore.stamped_bundle(&bytes, Signer { identity: ADDRESS, ..honest }), "identity mismatch"),
+    ] {
+        let message = home.refuses(add(&home, &tool, &bundle.to_string()), 1);
+        if !message.contains("it does not show who signed: ") || !message.contains(says) {
+            wrong.push((says, message));
+        }
+        nothing_registered(&home);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // An authority that the operator does not name, or not for that time, has stamped nothing.
+    let root = home.folder("roots").join("trusted_root.json");
+    let trusted = sigstore.trusted_root();
+    let past = json!({ "start": "2020-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z" });
+    for (pointer, value) in [("/timestampAuthorities", json!([])), ("/timestampAuthorities/0/validFor", past)] {
+        let mut root_of_less = trusted.clone();
+        *root_of_less.pointer_mut(pointer).expect("a part") = value;
+        fs::write(&root, root_of_less.to_string()).expect("written");
+        assert!(home.refuses(add(&home, &tool, &good.to_string()), 1).contains("it does not show who signed: "));
+        nothing_registered(&home);
+    }
+    fs::write(&root, trusted.to_string()).expect("written");
+    home.run(add(&home, &tool, &good.to_string())).code(0);
+    home.run(SUM).code(0);
+    home.is_well();
+}
+
+#[test]
 fn roots_that_lack_something_are_named() {
     // ART-05
     let (home, sigstore) = (Home::new(), Sigstore::new());
@@ -251,6 +360,14 @@ fn signers_that_nobody_could_be_are_refused() {
             "one key",
         ),
         (format!("{}\nsubject = 'a'", named(ADDRESS, ISSUER, &root)), "unknown field"),
+        (format!("{}\nsource-repository = 'acme'", named(ADDRESS, ISSUER, &root)), "`acme` is not a URL"),
+        (format!("{}\nsource-ref = 'main'", named(ADDRESS, ISSUER, &root)), "does not begin with `refs/`"),
+        ("cosign-key = 'a'\nsource-ref = 'refs/a'".to_owned(), "not a public key"),
+        (
+            "key = 'author.example+992eb85e+AexoEp2XAsPN1PqxnNWQLniMLDzOE5zl9O+4JEkOwPJl'\nsource-ref = 'refs/a'"
+                .to_owned(),
+            "beside an `identity`",
+        ),
     ] {
         home.configure(&format!("[signers.builder]\n{table}\n"));
         let message = home.refuses(["tool", "list"], 1);

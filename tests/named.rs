@@ -2,14 +2,8 @@
 
 use std::fs;
 
+use crate::harness::ADD;
 use crate::harness::Home;
-
-/// Adds two numbers.
-const ADD: &str = r#"(component
-    (core module $m
-        (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
-    (core instance $i (instantiate $m))
-    (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"#;
 
 /// Nothing is registered, and nothing is left over.
 #[track_caller]
@@ -154,13 +148,50 @@ fn malformed_files_are_named() {
         nothing_registered(&home);
     }
     fs::remove_file(home.file("adder.toml", "")).expect("removed");
-    home.file("adder.wasm.sig", "hello");
     let key = home.folder("keys").join("me").display().to_string();
     let made = home.run(["key", "new", "me.example", "--output", &key, "--format", "json"]).code(0).json();
     home.configure(&format!("[signers.me]\nkey = '{}'\n", made["key"].as_str().expect("a key")));
-    let message = home.refuses(add, 1);
-    assert!(message.contains("adder.wasm.sig`") && message.contains("not a signed note"), "{message}");
-    nothing_registered(&home);
+    home.run(["sign", &tool, "--key", &key]).code(0);
+    let beside = format!("{tool}.sig");
+    let good = fs::read_to_string(&beside).expect("a signature");
+    for (note, line, says) in [
+        (b"hello".to_vec(), 1, "no blank line"),
+        (good.replace("name adder", "name ad\tder").into_bytes(), 4, "control characters"),
+        (good.replace("me.example ", "me.example").into_bytes(), 6, "a signature line"),
+        (good.trim_end().as_bytes().to_vec(), 6, "has no end"),
+        ([good.as_bytes(), b"\xff\n"].concat(), 7, "utf-8"),
+    ] {
+        fs::write(&beside, note).expect("written");
+        let message = home.refuses(add, 1);
+        let place = format!("adder.wasm.sig`: not a signed note at line {line}: ");
+        assert!(message.contains(&place) && message.contains(says), "{message}");
+        nothing_registered(&home);
+    }
+    // The control.
+    fs::write(&beside, good).expect("written");
+    home.run(add).code(0);
+}
+
+#[test]
+fn malformed_credentials_are_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    let file = home.file("config.json", "");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
+    home.configure(&format!("[registries.\"127.0.0.1:1\"]\ncredentials = '{}'\n", file.display()));
+    let add = ["tool", "add", "oci://127.0.0.1:1/acme/adder:1.0.0"];
+    for (text, says) in [
+        ("{\n\n\"auths\": \"s3cr3t\" }", "holds no credentials: at line 3 "),
+        ("{\n\"auths\": {", "holds no credentials: at line 2 "),
+        ("{\"auths\": {}}", "has no credentials for `127.0.0.1:1`"),
+        ("{\"auths\": {\"127.0.0.1:1\": {\"auth\": \"s3cr3t\"}}}", "has no credentials for `127.0.0.1:1`"),
+    ] {
+        fs::write(&file, text).expect("written");
+        let message = home.refuses(add, 1);
+        assert!(message.contains(&file.display().to_string()) && message.contains(says), "{message}");
+        assert!(!message.contains("s3cr3t"), "{message}");
+        nothing_registered(&home);
+    }
 }
 
 #[test]

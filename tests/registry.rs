@@ -10,6 +10,7 @@ use ringfence_artifacts::TOOL_FILES;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::harness::ADD;
 use crate::harness::Home;
 use crate::harness::command;
 use crate::harness::network::GRANTED;
@@ -17,12 +18,6 @@ use crate::harness::network::Network;
 use crate::harness::web::Web;
 use crate::harness::web::ok;
 
-/// Adds two numbers.
-const ADD: &str = r#"(component
-    (core module $m
-        (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
-    (core instance $i (instantiate $m))
-    (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"#;
 const SUM: [&str; 5] = ["call", "adder", "add", "--input", r#"{"a":20,"b":22}"#];
 
 /// A manifest to lie beside [`ADD`].

@@ -8,18 +8,13 @@ use serde_json::json;
 use sha2::Digest as _;
 use sha2::Sha256;
 
+use crate::harness::ADD;
 use crate::harness::Home;
 use crate::harness::server;
 use crate::harness::server::Server;
 use crate::harness::sigstore::Signer;
 use crate::harness::sigstore::Sigstore;
 
-/// Adds two numbers.
-const ADD: &str = r#"(component
-    (core module $m
-        (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
-    (core instance $i (instantiate $m))
-    (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"#;
 const SUM: [&str; 5] = ["call", "adder", "add", "--input", r#"{"a":20,"b":22}"#];
 
 fn config(home: &Home) -> String {

@@ -14,6 +14,7 @@ use std::time::UNIX_EPOCH;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::harness::ADD;
 use crate::harness::Home;
 use crate::harness::Ran;
 
@@ -21,13 +22,6 @@ const ECHO: &str = ringfence_artifacts::TOOL_ECHO;
 const FILES: &str = ringfence_artifacts::TOOL_FILES;
 const LINES: &str = ringfence_artifacts::TOOL_LINES;
 const TABLE: &str = ringfence_artifacts::TOOL_TABLE;
-
-/// Answers with the sum of two numbers; at the root, without any interface.
-const ADD: &str = r#"(component
-    (core module $m
-        (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
-    (core instance $i (instantiate $m))
-    (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"#;
 
 /// A preview-1 program: writes a line.
 const HELLO: &str = r#"(module

@@ -32,7 +32,8 @@ static IDENTITY: LazyLock<(Identity, NamedTempFile)> = LazyLock::new(|| {
 });
 
 fn by(root: &Path) -> Identity {
-    Identity::new(NAME.to_owned(), ISSUER.to_owned(), root.to_owned()).expect("an identity")
+    Identity::new(NAME.to_owned(), ISSUER.to_owned(), identity::Source::default(), root.to_owned())
+        .expect("an identity")
 }
 
 /// Reads bytes as the roots that a good bundle is to lead to (ART-05). Answers with whether it does.

@@ -11,6 +11,7 @@ pub mod postgres;
 mod registry;
 pub mod server;
 pub mod sigstore;
+mod stamp;
 pub mod tls;
 pub mod web;
 
@@ -31,6 +32,13 @@ pub use crate::harness::attack::SECRET;
 pub use crate::harness::compiled::ENGINE;
 pub use crate::harness::registry::Lie;
 pub use crate::harness::registry::Registry;
+
+/// A component that answers with the sum of two numbers; at the root, without any interface.
+pub const ADD: &str = r#"(component
+    (core module $m
+        (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))
+    (core instance $i (instantiate $m))
+    (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"#;
 
 /// A fresh, initialised home in a folder of its own. Everything a test needs beside it goes into [`Home::folder`].
 pub struct Home {

@@ -1,4 +1,4 @@
-//! A sigstore of the tests' own: who certifies identities, who logs certificates, who logs signatures, and the bundles
+//! A sigstore of the tests' own: who certifies identities, who logs certificates, who logs and stamps signatures, and the bundles
 //! that come of it. Nothing of it is on a network.
 
 use base64::Engine as _;
@@ -19,6 +19,8 @@ use serde_json::json;
 use sha2::Digest as _;
 use sha2::Sha256;
 
+use super::stamp::Stamps;
+
 /// Noon of the one day that certificates are valid for.
 pub const SIGNED_AT: u64 = 1_709_380_800;
 const NOT_BEFORE: (i32, u8, u8) = (2024, 3, 2);
@@ -34,6 +36,7 @@ pub struct Sigstore {
     authority: CertifiedIssuer<'static, KeyPair>,
     certificates: KeyPair,
     signatures: KeyPair,
+    stamps: Stamps,
 }
 
 /// Who signs, and what is odd about it.
@@ -47,12 +50,14 @@ pub struct Signer<'a> {
     pub is_promised: bool,
     /// Whether the certificate is for signing code, and not for servers.
     pub is_for_code: bool,
+    /// The repository and the ref that it was built from, if the certificate names them.
+    pub source: Option<(&'a str, &'a str)>,
 }
 
 impl<'a> Signer<'a> {
     /// Somebody about whom nothing is odd.
     pub fn new(identity: &'a str, issuer: &'a str) -> Self {
-        Self { identity, issuer, at: SIGNED_AT, is_promised: true, is_for_code: true }
+        Self { identity, issuer, at: SIGNED_AT, is_promised: true, is_for_code: true, source: None }
     }
 }
 
@@ -62,7 +67,7 @@ impl Sigstore {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, key()).expect("an authority");
-        Self { authority, certificates: key(), signatures: key() }
+        Self { authority, certificates: key(), signatures: key(), stamps: Stamps::new() }
     }
 
     /// What an operator trusts it by.
@@ -90,7 +95,7 @@ impl Sigstore {
                 "validFor": since,
             }],
             "ctlogs": log(&self.certificates),
-            "timestampAuthorities": [],
+            "timestampAuthorities": [self.stamps.trusted()],
         })
     }
 
@@ -111,6 +116,50 @@ impl Sigstore {
         })
     }
 
+    /// The same as newer versions write it: the log (Rekor v2) says no time and promises nothing, a stamp says when.
+    pub fn stamped_bundle(&self, file: &[u8], signer: Signer<'_>) -> Value {
+        let key = key();
+        let (certificate, signature) = (self.certificate(&key, signer), key.sign(file).expect("a signature"));
+        let body = json!({
+            "apiVersion": "0.0.2",
+            "kind": "hashedrekord",
+            "spec": { "hashedRekordV002": {
+                "data": { "algorithm": "SHA2_256", "digest": STANDARD.encode(Sha256::digest(file)) },
+                "signature": {
+                    "content": STANDARD.encode(&signature),
+                    "verifier": {
+                        "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+                        "x509Certificate": { "rawBytes": STANDARD.encode(&certificate) },
+                    },
+                },
+            } },
+        })
+        .to_string();
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {
+                "certificate": { "rawBytes": STANDARD.encode(&certificate) },
+                "tlogEntries": [{
+                    "logIndex": "1",
+                    "logId": { "keyId": STANDARD.encode(id(&self.signatures)) },
+                    "kindVersion": { "kind": "hashedrekord", "version": "0.0.2" },
+                    "inclusionProof": self.proof(body.as_bytes()),
+                    "canonicalizedBody": STANDARD.encode(&body),
+                }],
+                "timestampVerificationData": { "rfc3161Timestamps": [self.stamp(&signature, signer.at)] },
+            },
+            "messageSignature": {
+                "messageDigest": { "algorithm": "SHA2_256", "digest": STANDARD.encode(Sha256::digest(file)) },
+                "signature": STANDARD.encode(&signature),
+            },
+        })
+    }
+
+    /// A stamp as it stands in a bundle.
+    pub fn stamp(&self, seen: &[u8], at: u64) -> Value {
+        json!({ "signedTimestamp": STANDARD.encode(self.stamps.stamp(seen, at)) })
+    }
+
     fn certificate(&self, key: &KeyPair, signer: Signer<'_>) -> Vec<u8> {
         let mut params = CertificateParams::default();
         let name = signer.identity.try_into().expect("ASCII");
@@ -124,6 +173,11 @@ impl Sigstore {
         params.extended_key_usages = vec![if signer.is_for_code { code } else { servers }];
         params.custom_extensions =
             vec![CustomExtension::from_oid_content(&ISSUER, element(0x0c, signer.issuer.as_bytes()))];
+        for (oid, text) in signer.source.into_iter().flat_map(|(repository, r#ref)| [(12, repository), (14, r#ref)]) {
+            let oid = [1, 3, 6, 1, 4, 1, 57264, 1, oid];
+            let claim = CustomExtension::from_oid_content(&oid, element(0x0c, text.as_bytes()));
+            params.custom_extensions.push(claim);
+        }
         let made = |params: &CertificateParams| {
             params.signed_by(key, &self.authority).expect("a certificate").der().as_ref().to_vec()
         };
@@ -167,16 +221,12 @@ impl Sigstore {
             },
         })
         .to_string();
-        let [before, after] = [leaf(b"before"), leaf(b"after")];
-        let root = node(&node(&before, &leaf(body.as_bytes())), &after);
         let log_id = id(&self.signatures);
         let promised = format!(
             r#"{{"body":"{}","integratedTime":{at},"logID":"{}","logIndex":1}}"#,
             STANDARD.encode(&body),
             hex(&log_id)
         );
-        let note = format!("log.test - 1\n3\n{}\n", STANDARD.encode(root));
-        let signed = [&log_id[..4], &self.signatures.sign(note.as_bytes()).expect("a signature")].concat();
         json!({
             "logIndex": "1",
             "logId": { "keyId": STANDARD.encode(log_id) },
@@ -185,19 +235,29 @@ impl Sigstore {
             "inclusionPromise": {
                 "signedEntryTimestamp": STANDARD.encode(self.signatures.sign(promised.as_bytes()).expect("a signature")),
             },
-            "inclusionProof": {
-                "logIndex": "1",
-                "rootHash": STANDARD.encode(root),
-                "treeSize": "3",
-                "hashes": [STANDARD.encode(before), STANDARD.encode(after)],
-                "checkpoint": { "envelope": format!("{note}\n\u{2014} log.test {}\n", STANDARD.encode(signed)) },
-            },
+            "inclusionProof": self.proof(body.as_bytes()),
             "canonicalizedBody": STANDARD.encode(&body),
+        })
+    }
+
+    /// That something is the second of three entries.
+    fn proof(&self, body: &[u8]) -> Value {
+        let [before, after] = [leaf(b"before"), leaf(b"after")];
+        let root = node(&node(&before, &leaf(body)), &after);
+        let note = format!("log.test - 1\n3\n{}\n", STANDARD.encode(root));
+        let signature = self.signatures.sign(note.as_bytes()).expect("a signature");
+        let signed = [&id(&self.signatures)[..4], &signature].concat();
+        json!({
+            "logIndex": "1",
+            "rootHash": STANDARD.encode(root),
+            "treeSize": "3",
+            "hashes": [STANDARD.encode(before), STANDARD.encode(after)],
+            "checkpoint": { "envelope": format!("{note}\n\u{2014} log.test {}\n", STANDARD.encode(signed)) },
         })
     }
 }
 
-fn key() -> KeyPair {
+pub(super) fn key() -> KeyPair {
     KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key")
 }
 
@@ -228,7 +288,7 @@ fn counted(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// An element of DER.
-fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(super) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let [high, low] = u16::try_from(content.len()).expect("a length").to_be_bytes();
     let length = match (high, low) {
         (0, 0..0x80) => vec![low],
@@ -247,11 +307,11 @@ fn lengths(der: &[u8]) -> (usize, usize) {
     }
 }
 
-fn content(der: &[u8]) -> &[u8] {
+pub(super) fn content(der: &[u8]) -> &[u8] {
     &der[lengths(der).0..]
 }
 
-fn first(der: &[u8]) -> &[u8] {
+pub(super) fn first(der: &[u8]) -> &[u8] {
     let (before, content) = lengths(der);
     &der[..before + content]
 }

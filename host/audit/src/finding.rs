@@ -137,7 +137,7 @@ impl Kind {
 impl From<&NoteError> for Kind {
     fn from(error: &NoteError) -> Self {
         match error {
-            NoteError::Malformed(_) => Self::MalformedCheckpoint,
+            NoteError::Malformed { .. } => Self::MalformedCheckpoint,
             NoteError::UnknownKey(_) => Self::UnknownKey,
             NoteError::WrongSignature(_) => Self::WrongSignature,
         }

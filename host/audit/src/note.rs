@@ -52,8 +52,13 @@ pub enum KeyError {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NoteError {
     /// Not of the form of a signed note.
-    #[error("not a signed note: {0}")]
-    Malformed(&'static str),
+    #[error("not a signed note at line {line}: {why}")]
+    Malformed {
+        /// Where it is not.
+        line: usize,
+        /// What is wrong there.
+        why: &'static str,
+    },
     /// No signature of a key that the caller knows.
     #[error("none of the given keys has signed the note, which names {0}")]
     UnknownKey(String),
@@ -162,18 +167,26 @@ pub struct Note {
 impl Note {
     /// Reads a note without trusting it.
     pub fn parse(note: &str) -> Result<Self, NoteError> {
+        let malformed = |line, why| NoteError::Malformed { line, why };
         if note.len() > CHECKPOINT_BYTES_MAX {
-            return Err(NoteError::Malformed("it is larger than a checkpoint may be"));
+            return Err(malformed(1, "it is larger than a checkpoint may be"));
         }
-        if note.bytes().any(|byte| byte < 0x20 && byte != b'\n') {
-            return Err(NoteError::Malformed("it has control characters"));
+        let line_at = |offset| note.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
+        if let Some(offset) = note.bytes().position(|byte| byte < 0x20 && byte != b'\n') {
+            return Err(malformed(line_at(offset), "it has control characters"));
         }
+        let last = || line_at(note.len().saturating_sub(1));
         // The last blank line: the text may have some of its own.
-        let (text, lines) = note.rsplit_once("\n\n").ok_or(NoteError::Malformed("it has no blank line"))?;
-        let lines = lines.strip_suffix('\n').ok_or(NoteError::Malformed("its last line has no end"))?;
-        let signatures = lines.split('\n').map(parse_signature).collect::<Result<Vec<_>, _>>()?;
-        if signatures.len() > SIGNATURES_MAX {
-            return Err(NoteError::Malformed("it has too many signatures"));
+        let (text, lines) = note.rsplit_once("\n\n").ok_or_else(|| malformed(last(), "it has no blank line"))?;
+        let lines = lines.strip_suffix('\n').ok_or_else(|| malformed(last(), "its last line has no end"))?;
+        let first = line_at(text.len()) + 2;
+        let mut signatures = Vec::new();
+        for (line, signature) in (first..).zip(lines.split('\n')) {
+            if signatures.len() == SIGNATURES_MAX {
+                return Err(malformed(line, "it has too many signatures"));
+            }
+            let read = parse_signature(signature);
+            signatures.push(read.ok_or_else(|| malformed(line, "a signature line is not `\u{2014} name base64`"))?);
         }
         Ok(Self { text: format!("{text}\n"), signatures })
     }
@@ -220,18 +233,12 @@ impl Note {
     }
 }
 
-fn parse_signature(line: &str) -> Result<SignatureLine, NoteError> {
-    let malformed = NoteError::Malformed("a signature line is not `\u{2014} name base64`");
-    let Some((name, encoded)) = line.strip_prefix(MARK).and_then(|rest| rest.split_once(' ')) else {
-        return Err(malformed);
-    };
-    let bytes = STANDARD.decode(encoded).unwrap_or_default();
-    match bytes.split_first_chunk::<4>() {
-        Some((id, signature)) if is_name(name) && !signature.is_empty() => {
-            Ok(SignatureLine { name: name.to_owned(), id: *id, signature: signature.to_vec() })
-        }
-        _ => Err(malformed),
-    }
+fn parse_signature(line: &str) -> Option<SignatureLine> {
+    let (name, encoded) = line.strip_prefix(MARK)?.split_once(' ')?;
+    let bytes = STANDARD.decode(encoded).ok()?;
+    let (id, signature) = bytes.split_first_chunk::<4>()?;
+    let is_whole = is_name(name) && !signature.is_empty();
+    is_whole.then(|| SignatureLine { name: name.to_owned(), id: *id, signature: signature.to_vec() })
 }
 
 /// Signs a text, which ends with a line break: a signed note.
@@ -276,6 +283,30 @@ mod tests {
     #[test]
     fn published_example_opens() {
         assert_eq!(open(C2SP_NOTE, &[key(C2SP_KEY)]), Ok("This is an example message.\n".to_owned()));
+    }
+
+    #[test]
+    fn malformed_notes_are_named_by_line() {
+        let good = sign("one\ntwo\n", &[&signer("log", 1)]).expect("a note");
+        let many = good.lines().last().expect("a signature").to_owned() + "\n";
+        for (note, wanted) in [
+            (String::new(), 1),
+            ("one".to_owned(), 1),
+            ("one\ntwo\n".to_owned(), 2),
+            (good.trim_end().to_owned(), 4),
+            (good.replace("two", "t\two"), 2),
+            (good.replace("log ", "log"), 4),
+            (good.replace(MARK, "- "), 4),
+            (format!("{good}{MARK}b !\n"), 5),
+            (format!("{good}\n"), 5),
+            (format!("{good}{}", many.repeat(SIGNATURES_MAX)), 4 + SIGNATURES_MAX),
+        ] {
+            match Note::parse(&note) {
+                Err(NoteError::Malformed { line, .. }) => assert_eq!(line, wanted, "{note:?}"),
+                other => panic!("{note:?}: {other:?}"),
+            }
+        }
+        assert!(Note::parse(&good).is_ok());
     }
 
     #[test]

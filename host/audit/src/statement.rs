@@ -20,8 +20,11 @@ const HEADER: &str = "ringfence tool statement v1";
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StatementError {
     /// What is signed is no statement about a tool.
-    #[error("what is signed is not a statement about a tool")]
-    Malformed,
+    #[error("what is signed is not a statement about a tool at line {line}")]
+    Malformed {
+        /// The first line that is another than it has to be.
+        line: usize,
+    },
     /// It is not signed as it should be.
     #[error(transparent)]
     Note(#[from] NoteError),
@@ -69,20 +72,22 @@ impl Statement {
     }
 
     fn parse(text: &str) -> Result<Self, StatementError> {
-        let malformed = || StatementError::Malformed;
-        let lines: Vec<&str> = text.strip_suffix('\n').ok_or_else(malformed)?.split('\n').collect();
-        let [HEADER, component, manifest, name] = lines[..] else { return Err(malformed()) };
-        let value = |line: &str, key: &str| line.strip_prefix(key).map(str::to_owned).ok_or_else(malformed);
-        let digest = |text: &str| text.parse::<Digest>().map_err(|_| malformed());
-        let manifest = match value(manifest, "manifest ")?.as_str() {
-            "none" => None,
-            other => Some(digest(other)?),
-        };
-        let name = value(name, "name ")?;
-        if name.is_empty() || name.contains(char::is_control) {
-            return Err(malformed());
+        let at = |line| StatementError::Malformed { line };
+        let mut lines = text.strip_suffix('\n').unwrap_or_default().split('\n');
+        let mut value = |line, key| lines.next().and_then(|text| text.strip_prefix(key)).ok_or_else(|| at(line));
+        if !value(1, HEADER)?.is_empty() {
+            return Err(at(1));
         }
-        Ok(Self { component: digest(&value(component, "component ")?)?, manifest, name })
+        let component = value(2, "component ")?.parse().map_err(|_| at(2))?;
+        let manifest = match value(3, "manifest ")? {
+            "none" => None,
+            other => Some(other.parse().map_err(|_| at(3))?),
+        };
+        let name = value(4, "name ")?.to_owned();
+        if name.is_empty() || name.contains(char::is_control) {
+            return Err(at(4));
+        }
+        if lines.next().is_some() { Err(at(5)) } else { Ok(Self { component, manifest, name }) }
     }
 }
 
@@ -115,16 +120,19 @@ mod tests {
     fn other_signed_texts_are_no_statements() {
         // ART-05: a checkpoint under the same key says nothing about a tool.
         let text = statement().text();
-        for other in [
-            "example.org/log\n1\nAAAA\n".to_owned(),
-            text.replace("v1", "v2"),
-            text.replace("name adder", "name "),
-            text.replace("manifest sha256", "manifest SHA256"),
-            format!("{text}more\n"),
-            text.replace("component ", "component  "),
+        for (line, other) in [
+            (1, "example.org/log\n1\nAAAA\n".to_owned()),
+            (1, text.replace("v1", "v2")),
+            (1, text.replace("v1", "v1 ")),
+            (4, text.replace("name adder", "name ")),
+            (3, text.replace("manifest sha256", "manifest SHA256")),
+            (5, format!("{text}more\n")),
+            (2, text.replace("component ", "component  ")),
+            (4, text.replace("name adder\n", "")),
         ] {
             let note = note::sign(&other, &[&signer(1)]).expect("signed");
-            assert_eq!(Statement::open(&note, signer(1).verifier()), Err(StatementError::Malformed), "{other}");
+            let opened = Statement::open(&note, signer(1).verifier());
+            assert_eq!(opened, Err(StatementError::Malformed { line }), "{other}");
         }
     }
 

@@ -255,6 +255,14 @@ impl CommandError {
             .hint(format!("it is JSON with `auths`, in it `{host}`, in it `auth`: base64 of USER:PASSWORD"))
     }
 
+    /// A file of credentials that can't be read.
+    pub fn credentials_file(path: &Path, line: usize, host: &str) -> Self {
+        let Self { hints, .. } = Self::credentials(path, host);
+        let message =
+            format!("`{}` holds no credentials: at line {line} it is another than it has to be", path.display());
+        Self { hints, ..Self::environment(message).code("host.registry") }
+    }
+
     /// A folder for something new that holds something already.
     pub fn folder_in_use(folder: &Path) -> Self {
         Self::environment(format!("`{}` is not empty", folder.display()))

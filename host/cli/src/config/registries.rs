@@ -23,6 +23,7 @@ pub struct RegistryTable {
 /// What is read of such a file; the rest is other programs'.
 #[derive(Deserialize)]
 struct Credentials {
+    #[serde(default)]
     auths: BTreeMap<String, Auth>,
 }
 
@@ -38,7 +39,9 @@ impl Config {
         let path = &table.credentials;
         let text = home::read_key(path)?;
         let wrong = || CommandError::credentials(path, host);
-        let credentials: Credentials = serde_json::from_str(&text).map_err(|_| wrong())?;
+        // What is wrong there may be a secret, so the line is all that is said of it.
+        let credentials: Credentials =
+            serde_json::from_str(&text).map_err(|error| CommandError::credentials_file(path, error.line(), host))?;
         let (user, password) = credentials.auths.get(host).and_then(pair).ok_or_else(wrong)?;
         Ok(RegistryAuth::Basic(user, password))
     }

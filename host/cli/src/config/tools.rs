@@ -27,6 +27,7 @@ use serde::Serialize;
 use crate::args::DirArg;
 use crate::tools::bundle::CosignKey;
 use crate::tools::identity::Identity;
+use crate::tools::identity::Source;
 
 /// The name of a tool or a signer: ASCII in kebab-case, so that no two names look alike (ART-08).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -220,6 +221,8 @@ struct WrittenSigner {
     identity: Option<String>,
     issuer: Option<String>,
     trusted_root: Option<PathBuf>,
+    source_repository: Option<String>,
+    source_ref: Option<String>,
     revoked: Option<Reason>,
 }
 
@@ -227,13 +230,18 @@ impl TryFrom<WrittenSigner> for SignerTable {
     type Error = String;
 
     fn try_from(written: WrittenSigner) -> Result<Self, String> {
-        let WrittenSigner { key, cosign_key, identity, issuer, trusted_root, revoked } = written;
+        let WrittenSigner { key, cosign_key, identity, issuer, trusted_root, source_repository, source_ref, revoked } =
+            written;
+        let source = Source { repository: source_repository, reference: source_ref };
+        if identity.is_none() && source != Source::default() {
+            return Err("a source is compared with what a certificate names: it stands beside an `identity`".to_owned());
+        }
         let file = trusted_root.clone();
         let credential = match (key, cosign_key, identity, issuer, trusted_root) {
             (Some(key), None, None, None, None) => Credential::Note(key.0),
             (None, Some(key), None, None, None) => Credential::Key(key),
             (None, None, Some(name), Some(issuer), Some(root)) => {
-                Credential::Identity(Identity::new(name, issuer, root)?)
+                Credential::Identity(Identity::new(name, issuer, source, root)?)
             }
             _ => {
                 let wanted = "one key, `key` or `cosign-key`, or one `identity` with its `issuer` and a `trusted-root`";

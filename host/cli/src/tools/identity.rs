@@ -6,7 +6,8 @@
 //! in that file is not trusted, and one that is stays trusted until the operator replaces the file.
 //!
 //! What has to hold: the certificate leads to the file's authorities at the time of signing and is for signing code; a
-//! certificate log of the file has seen it; it names exactly this identity and this issuer; a log of the file has this very
+//! certificate log of the file has seen it; it names exactly this identity and this issuer, and the source that is asked for, if
+//! one is; a log of the file has this very
 //! signature and certificate as an entry, with a promise or a proof; that, or a timestamp authority of the file, says when, and it was
 //! while the certificate was valid; and its key has signed the file.
 
@@ -22,6 +23,7 @@ use sigstore_verify::Error;
 use sigstore_verify::IdentityMatcher;
 use sigstore_verify::VerificationPolicy;
 use sigstore_verify::Verifier;
+use sigstore_verify::crypto::FulcioCiClaims;
 use sigstore_verify::trust_root::TrustedRoot;
 use sigstore_verify::types::bundle::VerificationMaterialContent;
 
@@ -34,7 +36,43 @@ use super::provider;
 pub struct Identity {
     name: IdentityMatcher,
     issuer: String,
+    source: Source,
     trusted_root: PathBuf,
+}
+
+/// Of what a build was made whose identity signs. A workflow that others call has one name for all of them, so its name alone
+/// does not say whose code it was run on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The repository, as a URL. Missing: any.
+    pub repository: Option<String>,
+    /// The branch or the tag, as git names it. Missing: any.
+    pub reference: Option<String>,
+}
+
+impl Source {
+    fn check(&self) -> Result<(), String> {
+        if let Some(repository) = self.repository.as_deref().filter(|text| !text.starts_with("https://")) {
+            return Err(format!("the source repository `{}` is not a URL with `https://`", one_line(repository)));
+        }
+        if let Some(reference) = self.reference.as_deref().filter(|text| !text.starts_with("refs/")) {
+            return Err(format!("the source ref `{}` does not begin with `refs/`", one_line(reference)));
+        }
+        Ok(())
+    }
+
+    /// What a certificate names otherwise, or does not name. Its claims count once it is verified.
+    fn differs_from(&self, claims: &FulcioCiClaims) -> Option<String> {
+        let compared = [
+            ("source repository", &self.repository, &claims.source_repository_uri),
+            ("source ref", &self.reference, &claims.source_repository_ref),
+        ];
+        let (what, wanted, named) =
+            compared.into_iter().find(|(_, wanted, named)| wanted.is_some() && wanted != named)?;
+        let wanted = wanted.as_deref().unwrap_or_default();
+        let named = named.as_ref().map_or_else(|| "none".to_owned(), |named| format!("`{}`", one_line(named)));
+        Some(format!("the certificate names {named} as its {what}, not `{wanted}`"))
+    }
 }
 
 impl PartialEq for Identity {
@@ -46,7 +84,7 @@ impl PartialEq for Identity {
 
 impl Identity {
     /// An address or a URI, as a certificate names it, and the URL of its issuer.
-    pub fn new(name: String, issuer: String, trusted_root: PathBuf) -> Result<Self, String> {
+    pub fn new(name: String, issuer: String, source: Source, trusted_root: PathBuf) -> Result<Self, String> {
         let shown = one_line(&name);
         let name = if name.contains("://") {
             IdentityMatcher::Uri(name)
@@ -61,7 +99,8 @@ impl Identity {
         if !trusted_root.is_absolute() {
             return Err(format!("the trusted root `{}` is not an absolute path", trusted_root.display()));
         }
-        Ok(Self { name, issuer, trusted_root })
+        source.check()?;
+        Ok(Self { name, issuer, source, trusted_root })
     }
 
     /// Checks that a bundle vouches for a file.
@@ -78,11 +117,11 @@ impl Identity {
         })?;
         // What the policy demands by default has to have been looked at, whatever a later library demands by default.
         let looked = [shown.certificate_verified(), shown.sct_verified(), shown.tlog_verified()];
-        if looked == [true; 3] && shown.identity_policy_checked() {
-            Ok(())
-        } else {
-            Err(BundleError::Identity("not everything that it shows was verified".to_owned()))
-        }
+        let claims = shown.certificate().map(|certificate| &certificate.ci_claims);
+        let (true, true, Some(claims)) = (looked == [true; 3], shown.identity_policy_checked(), claims) else {
+            return Err(BundleError::Identity("not everything that it shows was verified".to_owned()));
+        };
+        self.source.differs_from(claims).map_or(Ok(()), |why| Err(BundleError::Identity(why)))
     }
 }
 

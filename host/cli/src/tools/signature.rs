@@ -14,6 +14,7 @@ use ringfence_model::digest::Digest;
 use thiserror::Error;
 
 use crate::commands;
+use crate::config;
 use crate::config::tools::Credential;
 use crate::config::tools::Name;
 use crate::config::tools::SignerTable;
@@ -118,7 +119,9 @@ fn bundled(tool: Signed<'_>, checked: Result<(), BundleError>) -> Result<(), Sig
 
 fn opened(tool: Signed<'_>, by: &Verifier) -> Result<Statement, SignatureError> {
     let bad = |why: &dyn std::fmt::Display| SignatureError::Bad(why.to_string());
-    let note = str::from_utf8(tool.signature).map_err(|error| bad(&error))?;
+    let note = str::from_utf8(tool.signature).map_err(|error| {
+        bad(&format!("not a signed note at line {}: {error}", config::line_at(tool.signature, error.valid_up_to())))
+    })?;
     let statement = match Statement::open(note, by) {
         Ok(statement) => statement,
         Err(StatementError::Note(NoteError::UnknownKey(names))) => {
