@@ -7,6 +7,8 @@ use ringfence_artifacts as guests;
 use serde_json::Value;
 
 use crate::harness::Home;
+use crate::harness::server;
+use crate::harness::server::Server;
 
 /// What an attack may take that should end by itself.
 const SOON: Duration = Duration::from_secs(40);
@@ -536,6 +538,32 @@ fn escapes_in_messages_are_shown() {
 fn assert_no_controls(text: &str) {
     let odd = |c: char| c.is_control() && c != '\n' && c != '\t' || matches!(c, '\u{202e}') && !text.starts_with('{');
     assert!(!text.contains(odd), "{text:?}");
+}
+
+#[test]
+fn remarks_nobody_reads_stop_no_call() {
+    // OUT-08: what a server tells its operator fills a pipe that is not read; calls go on, and what is lost is counted.
+    let home = server::reading();
+    let token = server::token(&home, "mine", "agent:a", "call");
+    server::extend(&home, &format!("[operator]\nfolders = ['/{}']\n", "elsewhere/".repeat(50)));
+    let (server, stderr) = Server::unread(&home, &[]);
+    for _ in 0..800 {
+        let denied = server.ask("POST", "/v1/calls", Some(&token), &server::read()).is(403);
+        assert_eq!(denied["code"], "denied.operator");
+    }
+    // Whoever reads again is told.
+    let reader = std::thread::spawn(move || std::io::read_to_string(stderr).expect("text"));
+    assert_eq!(server.stop(), 0);
+    let said = reader.join().expect("it ends");
+    let told = said.lines().filter(|line| line.contains("was denied")).count();
+    let lost = said.lines().filter(|line| line.contains("remarks are lost")).map(|line| {
+        let words: Vec<_> = line.split_ascii_whitespace().collect();
+        words[1].parse::<usize>().expect("a number")
+    });
+    let lost: usize = lost.sum();
+    assert!(lost > 0 && told + lost >= 800, "{told} {lost}");
+    home.configure("");
+    home.is_well();
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Child;
+use std::process::ChildStderr;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::mpsc;
@@ -53,23 +54,30 @@ impl Server {
 
     /// A server with more on its command line.
     pub fn with(home: &Home, more: &[&str]) -> Self {
-        let mut command = command(&home.path(), ["serve", "--listen", "127.0.0.1:0"].iter().chain(more));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary runs");
+        let (mut server, stderr) = Self::unread(home, more);
         let (sender, notes) = mpsc::channel();
-        let stderr = BufReader::new(child.stderr.take().expect("notes"));
         // It ends with the server; who looks for nothing leaves the notes where they are.
         std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 eprintln!("{line}");
                 let _ = sender.send(line);
             }
         });
+        server.notes = Mutex::new(notes);
+        server
+    }
+
+    /// A server whose notes nobody reads yet.
+    pub fn unread(home: &Home, more: &[&str]) -> (Self, ChildStderr) {
+        let mut command = command(&home.path(), ["serve", "--listen", "127.0.0.1:0"].iter().chain(more));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        let stderr = child.stderr.take().expect("notes");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("output")).read_line(&mut line).expect("a line");
         let at = line.trim().strip_prefix("listening on ").and_then(|url| url.split_once("://"));
         let address = at.unwrap_or_else(|| panic!("{line}")).1.to_owned();
-        Self { child, address, notes: Mutex::new(notes) }
+        (Self { child, address, notes: Mutex::new(mpsc::channel().1) }, stderr)
     }
 
     pub fn connect(&self) -> TcpStream {

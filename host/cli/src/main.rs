@@ -16,6 +16,7 @@ mod log_store;
 mod output;
 mod policies;
 mod published;
+mod remarks;
 mod telemetry;
 mod tls;
 mod tokens;
@@ -32,7 +33,9 @@ fn main() -> std::process::ExitCode {
         };
         let output = output::Output::new(args.format).with_notes(args.notes());
         let exit = commands::run(args, output).unwrap_or_else(|error| output.error(&error));
-        output.finish(exit)
+        let exit = output.finish(exit);
+        remarks::flush();
+        exit
     })
     .unwrap_or(Exit::Internal)
     .into()

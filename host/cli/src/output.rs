@@ -16,6 +16,7 @@ use crate::args::Format;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::SystemClock;
+use crate::remarks;
 
 /// Whether standard output still takes what is written to it.
 static STDOUT: AtomicU8 = AtomicU8::new(STDOUT_OPEN);
@@ -97,11 +98,20 @@ impl Output {
 
     /// Progress and remarks.
     pub fn note(self, text: &str) {
-        let line = match self.notes {
+        remarks::write(self.remark(text));
+    }
+
+    /// The same from now on without waiting for whoever reads it: for what runs for long.
+    pub fn notes_never_wait(self) {
+        let lost = |count| format!("warning: {count} remarks are lost: nobody read standard error in time");
+        remarks::start(move |count| self.remark(&lost(count)));
+    }
+
+    fn remark(self, text: &str) -> String {
+        match self.notes {
             Format::Human => for_terminal(text.as_bytes(), true),
             Format::Json => logged(text, SystemClock.now()),
-        };
-        let _ = writeln!(io::stderr(), "{line}");
+        }
     }
 
     /// What went wrong, and the exit code that says so.

@@ -388,6 +388,11 @@ pub const HTTP_STOP_MS_MAX: u64 = 20_000;
 /// Milliseconds that connections have to end in after the calls.
 pub const HTTP_CLOSE_MS_MAX: u64 = 2_000;
 
+/// Remarks of a server that wait for whoever reads its standard error.
+pub const REMARKS_WAITING_MAX: usize = 256;
+/// Milliseconds that a server which ends waits until its last remarks are read.
+pub const REMARKS_FLUSH_MS_MAX: u64 = 1_000;
+
 /// Bytes of one ledger entry: what an auditor has to hold in memory at a time. In a bundle of published entries the
 /// length is written in two bytes.
 pub const ENTRY_BYTES_MAX: usize = u16::MAX as usize;

@@ -53,6 +53,7 @@ pub(super) struct Serving {
 /// Loads the registered tools and puts a service together. A tool that was named has to load; of the others, those that
 /// do are offered, and the operator is told of the rest.
 pub(super) fn open(home: Home, named: &[Name], output: Output) -> Result<Serving, CommandError> {
+    output.notes_never_wait();
     let engine = home.engine()?;
     let (settings, catalogue) = read(home, &engine, Wanted { named, needed: named }, output)?;
     let settings = RwLock::new(Arc::new(settings));
