@@ -18,7 +18,7 @@ use crate::harness::server::token;
 const CANARY: &str = "canary-9b2e";
 
 /// A policy's settings as TOML, with the code of what comes of it, the code of the reason, and whether the operator is told
-/// of the canary.
+/// of the canary. Each policy has it in what it says: what is nowhere said can't be kept from anybody.
 struct Denied {
     policies: String,
     code: &'static str,
@@ -26,22 +26,23 @@ struct Denied {
     is_shown: bool,
 }
 
-/// Each built-in policy that has text in its settings and is asked about calls or results; and a permit that demands an
-/// approval for a reason.
-fn denied(far_day: &str) -> Vec<Denied> {
+/// Policies that quote their settings about a call, or about a result, which is withheld from everybody; and a permit that
+/// demands an approval for a reason.
+fn denied() -> Vec<Denied> {
     let of = |policies: &str, code, reason, is_shown| {
         let policies = format!("[policies.ring-default]\n{}\n", policies.replace("CANARY", CANARY));
         Denied { policies, code, reason, is_shown }
     };
+    let rego = |point| {
+        format!(
+            "[policies.rego]\nsettings.modules.a = '''\npackage ringfence\n\
+             verdict := {{\"verdict\": \"forbid\", \"reasons\": [{{\"code\": \"no\", \"text\": \"CANARY\"}}]}} \
+             if input.subject.{point}\n'''"
+        )
+    };
     let scripted = ringfence_artifacts::HOSTILE_POLICY_SCRIPTED;
     let approve = r#"{ call = [{ is = "approve", by = ["operator:*"], valid-ms = 600000, reason = "CANARY" }] }"#;
     vec![
-        of(
-            "[policies.allow-list.settings.tools]\n\"files/read\" = [{ principals = [\"agent:CANARY\"] }]",
-            "denied.policy",
-            "not-listed-for-caller",
-            false,
-        ),
         of(
             "[policies.argument-schema.settings.tools.\"files/read\".fields]\n\"/CANARY\" = { required = true }",
             "denied.policy",
@@ -55,37 +56,8 @@ fn denied(far_day: &str) -> Vec<Denied> {
             "no",
             true,
         ),
-        of("[policies.path-scope]\nsettings = { roots = [\"/CANARY\"] }", "denied.policy", "path-outside-scope", false),
-        of(
-            "[[policies.quality-gate.settings.rules]]\ntool = \"files\"\n\
-             texts = [{ pointer = \"/value\", forbidden = [\"hello|CANARY\"] }]",
-            "denied.result",
-            "text-forbidden",
-            false,
-        ),
-        of(
-            "[policies.rego]\nsettings.modules.a = '''\npackage ringfence\n\
-             verdict := {\"verdict\": \"forbid\", \"reasons\": [{\"code\": \"no\", \"text\": \"CANARY\"}]} if input.subject.call\n'''",
-            "denied.policy",
-            "no",
-            true,
-        ),
-        of(
-            "[policies.secret-scan]\nsettings = { on-finding = \"withhold\", \
-             patterns = [{ name = \"badge\", pattern = \"hello|CANARY\" }] }",
-            "denied.result",
-            "secret-badge",
-            false,
-        ),
-        of(
-            &format!(
-                "[policies.time-window.settings]\nrules = [{{ windows = [{{ days = [\"{far_day}\"], from = \"10:00\", \
-                 to = \"11:00\" }}], tools = [\"files\", \"CANARY\"] }}]"
-            ),
-            "denied.policy",
-            "outside-window",
-            false,
-        ),
+        of(&rego("call"), "denied.policy", "no", true),
+        of(&rego("result"), "denied.result", "no", false),
         of(
             &format!("[policies.scripted]\ncomponent = \"{scripted}\"\nsettings = {approve}"),
             "denied.approval",
@@ -93,15 +65,6 @@ fn denied(far_day: &str) -> Vec<Denied> {
             true,
         ),
     ]
-}
-
-/// A day of the week that is not today, nor close to it: by the time of a file that was just written.
-fn far_day(home: &Home) -> &'static str {
-    let written = home.file("now", "").metadata().and_then(|file| file.modified()).expect("a time");
-    let seconds = written.duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
-    // The first day was a Thursday.
-    let far = usize::try_from((seconds / 86_400 + 3 + 3) % 7).expect("a day");
-    ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][far]
 }
 
 fn message(params: &Value) -> String {
@@ -150,7 +113,7 @@ fn denial_tells_codes_and_no_rule() {
     let config = fs::read_to_string(home.path().join("ringfence.toml")).expect("the configuration");
     let (mine, approver) = (token(&home, "mine", "agent:a", "call"), token(&home, "op", "operator:o", "approve"));
     let server = Server::new(&home);
-    for Denied { policies, code, reason, is_shown } in denied(far_day(&home)) {
+    for Denied { policies, code, reason, is_shown } in denied() {
         home.configure(&config);
         extend(&home, &policies);
         server.hang_up();
