@@ -736,6 +736,71 @@ fn sockets_are_refused_and_traced() {
     }
 }
 
+/// Asks `wasi:config/store` for a variable, and how many there are.
+const CONFIG: &str = r#"(component
+    (import "wasi:config/store@0.2.0-rc.1" (instance $store
+        (type $variant (variant (case "upstream" string) (case "io" string)))
+        (export "error" (type $error (eq $variant)))
+        (export "get" (func (param "key" string) (result (result (option string) (error $error)))))
+        (export "get-all" (func (result (result (list (tuple string string)) (error $error)))))))
+    (core module $libc
+        (memory (export "memory") 4)
+        (global $next (mut i32) (i32.const 1024))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+            (global.set $next (i32.add (local.get $at) (local.get 3)))
+            (local.get $at)))
+    (core instance $libc (instantiate $libc))
+    (core func $get (canon lower (func $store "get") (memory $libc "memory") (realloc (func $libc "realloc"))))
+    (core func $all (canon lower (func $store "get-all") (memory $libc "memory") (realloc (func $libc "realloc"))))
+    (core module $main
+        (import "libc" "memory" (memory 4))
+        (import "" "get" (func $get (param i32 i32 i32)))
+        (import "" "all" (func $all (param i32)))
+        (data (i32.const 128) "\88\00\00\00\04\00\00\00none")
+        (func (export "get") (param i32 i32) (result i32)
+            (call $get (local.get 0) (local.get 1) (i32.const 64))
+            (if (i32.or (i32.load8_u (i32.const 64)) (i32.eqz (i32.load8_u (i32.const 68))))
+                (then (return (i32.const 128))))
+            (i32.const 72))
+        (func (export "count") (result i32)
+            (call $all (i32.const 64))
+            (i32.load (i32.const 72))))
+    (core instance $main (instantiate $main
+        (with "libc" (instance $libc))
+        (with "" (instance (export "get" (func $get)) (export "all" (func $all))))))
+    (func (export "get") (param "key" string) (result string)
+        (canon lift (core func $main "get") (memory $libc "memory") (realloc (func $libc "realloc"))))
+    (func (export "count") (result u32) (canon lift (core func $main "count"))))"#;
+
+#[test]
+fn config_store_has_granted_variables_alone() {
+    // SEC-01: what lies in the host's environment is there no more than in the tool's.
+    let home = Home::new();
+    let tool = home.component("config", CONFIG);
+    let get = |args: &[&str], key: &str| {
+        let input = serde_json::json!({ "key": key }).to_string();
+        let (ran, value) = home.attack(&tool, &[&["get", "--input", &input], args].concat());
+        ran.code(0);
+        value["outcome"]["value"].as_str().expect("text").to_owned()
+    };
+    let given = ["--env", "A=first", "--env", "B="];
+    assert_eq!([get(&given, "A"), get(&given, "B"), get(&given, "a")], ["first", "", "none"]);
+    for key in ["CANARY", "PATH", "RINGFENCE_HOME", "", "A=", "\u{0}"] {
+        assert_eq!(get(&given, key), "none", "{key:?}");
+    }
+    for (args, count) in [(&given[..], 2), (&[], 0)] {
+        let (ran, value) = home.attack(&tool, &[&["count"], args].concat());
+        ran.code(0);
+        assert_eq!(value["outcome"]["value"], count);
+    }
+    // The layers that bound variables bound these.
+    home.configure("[operator]\nenvironment = ['B']\n");
+    assert_eq!(home.attack(&tool, &["count", "--env", "A=first"]).0.code, 3);
+    home.configure("");
+    home.is_well();
+}
+
 #[test]
 fn http_alone_reaches_nothing() {
     // NET-01: a set of headers is data and needs no grant; sending it somewhere does (tests/egress.rs).

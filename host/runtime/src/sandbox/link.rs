@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::sandbox::filesystem;
 use crate::sandbox::network;
 use crate::sandbox::state::State;
+use crate::sandbox::variables;
 
 /// WASI interfaces that are linked to refusals: nothing in this version grants them.
 const REFUSED: [&str; 2] = ["wasi:tls/", "wasi:keyvalue/"];
@@ -83,6 +84,9 @@ pub(crate) fn link(engine: &Engine, component: &Component, imports: Imports) -> 
         }
         if !name.starts_with("wasi:") {
             return Err(LinkError::UnknownImport(one_line(name)));
+        }
+        if name.starts_with(variables::STORE) {
+            variables::link(&mut linker, name).map_err(mismatch)?;
         }
         if let ComponentItem::ComponentInstance(instance) = item.ty
             && REFUSED.iter().any(|prefix| name.starts_with(prefix))

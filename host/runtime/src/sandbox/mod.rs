@@ -14,6 +14,7 @@ mod output;
 pub mod scratch;
 mod sources;
 mod state;
+mod variables;
 mod watch;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use crate::egress::Egress;
 use crate::egress::Judge;
 use crate::egress::Placeholders;
 pub(crate) use crate::sandbox::filesystem::FileReads;
+pub use crate::sandbox::filesystem::closes;
 pub(crate) use crate::sandbox::guest::Described;
 pub(crate) use crate::sandbox::guest::exports::ringfence::tool::tool as described;
 pub use crate::sandbox::interrupt::Interrupt;

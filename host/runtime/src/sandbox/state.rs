@@ -2,6 +2,7 @@
 //!
 //! Built from the grant and the input, and from nothing else: no inherited stream, variable, argument or socket.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,6 +46,7 @@ pub struct State {
     hooks: Hooks,
     http: WasiHttpCtx,
     open_sockets: OpenSockets,
+    variables: BTreeMap<String, String>,
 }
 
 impl State {
@@ -70,12 +72,11 @@ impl State {
             // A file operation that blocks must not block the thread that watches the deadline.
             .allow_blocking_current_thread(false);
         // A variable that is to hold a placeholder holds nothing else.
-        let is_secret = |name: &String| grant.network().secrets.contains(name);
-        for (name, value) in grant.environment().iter().filter(|(name, _)| !is_secret(name)) {
+        let mut variables = grant.environment().clone();
+        let placeholders = egress.placeholders().variables();
+        variables.extend(placeholders.map(|(name, placeholder)| (name.to_owned(), placeholder.to_owned())));
+        for (name, value) in &variables {
             builder.env(name, value);
-        }
-        for (name, placeholder) in egress.placeholders().variables() {
-            builder.env(name, placeholder);
         }
         network::open(&mut builder, &egress);
         sources::fix(&mut builder, grant.clock(), grant.seed());
@@ -100,7 +101,13 @@ impl State {
             hooks,
             http,
             open_sockets,
+            variables,
         })
+    }
+
+    /// What was granted of variables; of secrets, their placeholders.
+    pub(super) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
     }
 
     /// The call's way out.

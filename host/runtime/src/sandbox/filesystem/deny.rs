@@ -15,6 +15,11 @@ const OTHER_LETTER: char = '\u{1}';
 #[derive(Debug)]
 pub(super) struct Deny(GlobSet);
 
+/// Whether a pattern closes a path that is relative to its folder: for whoever explains a refusal.
+pub fn closes(pattern: &Glob, path: &str) -> bool {
+    Deny::new(std::slice::from_ref(pattern)).is_ok_and(|deny| deny.closes(path))
+}
+
 impl Deny {
     /// Compiles patterns.
     pub(super) fn new(patterns: &[Glob]) -> Result<Self, globset::Error> {

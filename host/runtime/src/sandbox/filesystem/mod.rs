@@ -40,6 +40,7 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p2::bindings::filesystem;
 
 use crate::sandbox::filesystem::deny::Deny;
+pub use crate::sandbox::filesystem::deny::closes;
 pub(crate) use crate::sandbox::filesystem::measure::FileReads;
 use crate::sandbox::filesystem::quota::Budget;
 use crate::sandbox::filesystem::quota::Quota;
