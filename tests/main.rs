@@ -32,6 +32,7 @@ mod halt;
 mod host;
 mod identity;
 mod isolation;
+mod layers;
 mod limit;
 mod log_head;
 mod mcp;

@@ -668,6 +668,42 @@ mod tests {
     }
 
     #[test]
+    fn empty_list_of_an_obligation_takes_all() {
+        let network = serde_json::json!({
+            "addresses": ["10.0.0.0/8"], "http": ["GET https://a.test/"], "names": ["a.test"], "secrets": ["A"],
+            "sockets": ["tcp://a.test:1"],
+        });
+        let asked = Asked {
+            environment: [("A".to_owned(), String::new())].into(),
+            network: serde_json::from_value(network).expect("rules"),
+            ..asked(vec![folder("/a", "/a", Access::Read)])
+        };
+        let grant = Grant::narrow(&asked, &[], &[]).expect("a grant");
+        let held = |grant: &Grant| {
+            let NetworkGrant { addresses, http, names, secrets, sockets, limits: _ } = grant.network();
+            let network = [addresses.len(), http.len(), names.len(), secrets.len(), sockets.len()];
+            [[grant.folders().len(), grant.environment().len()].as_slice(), &network].concat()
+        };
+        assert_eq!(held(&grant.clone().attenuate(&Narrowing::default())), [1; 7]);
+        for (index, narrowing) in [
+            Narrowing { folders: Some(Vec::new()), ..Narrowing::default() },
+            Narrowing { environment: Some(Vec::new()), ..Narrowing::default() },
+            Narrowing { addresses: Some(Vec::new()), ..Narrowing::default() },
+            Narrowing { http: Some(Vec::new()), ..Narrowing::default() },
+            Narrowing { names: Some(Vec::new()), ..Narrowing::default() },
+            Narrowing { secrets: Some(Vec::new()), ..Narrowing::default() },
+            Narrowing { sockets: Some(Vec::new()), ..Narrowing::default() },
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut left = [1; 7];
+            left[index] = 0;
+            assert_eq!(held(&grant.clone().attenuate(&narrowing)), left, "{narrowing:?}");
+        }
+    }
+
+    #[test]
     fn scratch_is_no_part_of_the_world() {
         // FS-25
         let wanted = Asked { scratch: Some(GuestPath::new("/tmp").expect("a path")), ..Asked::default() };

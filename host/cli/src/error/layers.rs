@@ -18,6 +18,7 @@ use ringfence_model::grant::Wanted;
 use ringfence_model::outcome::HostCall;
 use ringfence_model::outcome::one_line;
 use ringfence_model::ring::Ring;
+use ringfence_runtime::sandbox::closes;
 
 use crate::error::RingKey;
 use crate::home::Home;
@@ -161,7 +162,14 @@ impl Reached<'_> {
         let mut wider = folder.clone();
         match why {
             "granted to read only" => wider.access = Access::ReadWrite,
-            "closed by a pattern of the grant" => wider.deny.clear(),
+            "closed by a pattern of the grant" => {
+                let inside = path.as_str().strip_prefix(folder.guest.as_str()).unwrap_or_default();
+                wider.deny.retain(|pattern| !closes(pattern, inside.trim_start_matches('/')));
+                // Through a link it has another path, which is not known here.
+                if wider.deny.len() == folder.deny.len() {
+                    return None;
+                }
+            }
             "more bytes than the quota has left" if folder.bytes_max.is_some() => wider.bytes_max = None,
             "more files than the quota has left" if folder.files_max.is_some() => wider.files_max = None,
             _ => return None,
