@@ -11,6 +11,7 @@ use crate::harness::network::Network;
 use crate::harness::server::extend;
 use crate::harness::web::Web;
 use crate::harness::web::ok;
+use ringfence_artifacts::HOSTILE_FETCH_DENIED_URLS;
 use ringfence_artifacts::TOOL_FETCH;
 use ringfence_artifacts::TOOL_FILES;
 
@@ -393,6 +394,12 @@ fn request_that_is_not_granted_is_taught() {
     ran.code(4).says("nothing granted allows it").says("hint: this was granted, and a policy in force took it away");
     assert!(!ran.stderr.contains("review first"), "{}", ran.stderr);
     home.configure(&config.to_string());
+    // What is reached for in vain comes as one list.
+    home.run(["tool", "add", HOSTILE_FETCH_DENIED_URLS, "--name", "prober", "--unsigned"]).code(0);
+    let taught = lines(&home.run(["call", "prober", "--", "http://a.test/x", "http://b.test/y"]));
+    let http = r#"["GET http://a.test/x", "GET http://b.test/y"]"#;
+    assert_eq!(taught["tools"]["prober"]["grant"]["http"].to_string(), http);
+    assert_eq!(taught["tools"]["prober"]["ring"].as_integer(), Some(2));
     // A tool chooses what it reaches for, so what is shown to be copied into a shell is quoted for one.
     let run = ["run", TOOL_FETCH, "get", "--input", &input];
     home.run(run).code(4).says(&format!(r"--http 'GET http://{GRANTED}:{}/a'\''b'", web.port()));

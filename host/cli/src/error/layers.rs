@@ -100,101 +100,143 @@ pub struct Reached<'a> {
 
 /// The flags or lines that would allow what a tool reached for while it ran.
 pub fn reached_hints(refused: &[HostCall], reached: &Reached<'_>) -> Vec<String> {
-    let mut hints: Vec<Vec<String>> = Vec::new();
+    let mut ways_out: Vec<WayOut> = Vec::new();
     for way_out in refused.iter().filter_map(|call| reached.way_out(call)) {
-        if !hints.contains(&way_out) && hints.len() < REACHED_HINTS_MAX {
-            hints.push(way_out);
+        if !ways_out.contains(&way_out) && ways_out.len() < REACHED_HINTS_MAX {
+            ways_out.push(way_out);
         }
     }
-    hints.concat()
+    let is_taken_away = ways_out.contains(&WayOut::TakenAway);
+    let needed: Vec<_> = ways_out.into_iter().filter_map(WayOut::needed).collect();
+    let lines = match reached.key {
+        RingKey::Run => needed.iter().map(Needed::flagged).collect(),
+        RingKey::Tool(_) if needed.is_empty() => Vec::new(),
+        RingKey::Tool(name) => reached.lines(name, &needed),
+    };
+    is_taken_away.then(|| TAKEN_AWAY.to_owned()).into_iter().chain(lines).collect()
 }
 
 /// Ways out that are shown at once; more would not be read.
 const REACHED_HINTS_MAX: usize = 4;
 
-/// A key of a grant, the flag of the same meaning, what is under it, and what has to be.
+#[derive(PartialEq)]
+enum WayOut {
+    Needs(Needed),
+    /// It was granted.
+    TakenAway,
+}
+
+impl WayOut {
+    fn needed(self) -> Option<Needed> {
+        match self {
+            Self::Needs(needed) => Some(needed),
+            Self::TakenAway => None,
+        }
+    }
+}
+
+/// What a list of a grant would have to have on it, and the flag of the same meaning.
+#[derive(PartialEq)]
 struct Needed {
     key: &'static str,
     flag: &'static str,
-    now: Vec<String>,
+    /// In place of which item.
+    instead: Option<String>,
     more: String,
+    needs_ring: bool,
 }
 
+impl Needed {
+    /// For a shell: a tool chooses what it reaches for, so what is to be copied is quoted.
+    fn flagged(&self) -> String {
+        let Self { flag, more, needs_ring, .. } = self;
+        let (more, ring) = (more.replace('\'', r"'\''"), if *needs_ring { RING_NEEDED } else { "" });
+        format!("review first, then allow it for one call with `{flag} '{more}'`{ring}")
+    }
+}
+
+const RING_NEEDED: &str = ", in a ring that can have it (`--ring 2`)";
+
 impl Reached<'_> {
-    fn way_out(&self, call: &HostCall) -> Option<Vec<String>> {
-        let detail = call.detail.as_deref().unwrap_or_default();
-        let (what, why) = detail.split_once(": ")?;
+    fn way_out(&self, call: &HostCall) -> Option<WayOut> {
+        let (what, why) = call.detail.as_deref()?.split_once(": ")?;
         if call.import.starts_with("wasi:filesystem/") {
-            return self.folder(what, why);
+            return self.folder(what, why).map(WayOut::Needs);
         }
         let network = &self.asked.network;
-        let more = what.to_owned();
-        let (needed, is_taken_away) = match call.import.as_str() {
-            _ if why.ends_with("no rule names it") => {
-                let now = texts(&network.addresses);
-                (Needed { key: "addresses", flag: "--address", now, more: "NETWORK".to_owned() }, false)
-            }
+        let (key, flag, more, is_given) = match call.import.as_str() {
+            _ if why.ends_with("no rule names it") => ("addresses", "--address", "NETWORK", false),
             _ if !why.starts_with("nothing granted allows it") => return None,
-            "wasi:http/outgoing-handler#handle" => {
-                (Needed { key: "http", flag: "--http", now: texts(&network.http), more }, covers(&network.http, what))
-            }
+            "wasi:http/outgoing-handler#handle" => ("http", "--http", what, covers(&network.http, what)),
             "wasi:sockets/tcp#connect" | "wasi:sockets/udp#send" => {
-                let now = texts(&network.sockets);
-                (Needed { key: "sockets", flag: "--socket", now, more }, covers(&network.sockets, what))
+                ("sockets", "--socket", what, covers(&network.sockets, what))
             }
-            "wasi:sockets/ip-name-lookup#resolve-addresses" => (
-                Needed { key: "names", flag: "--name", now: texts(&network.names), more },
-                covers(&network.names, what),
-            ),
+            "wasi:sockets/ip-name-lookup#resolve-addresses" => ("names", "--name", what, covers(&network.names, what)),
             _ => return None,
         };
-        if is_taken_away {
-            return Some(vec![TAKEN_AWAY.to_owned()]);
-        }
-        Some(self.written(needed, !Wanted::Secret(String::new()).fits(&self.ring.ceiling())))
+        let needs_ring = !Wanted::Secret(String::new()).fits(&self.ring.ceiling());
+        let needed = Needed { key, flag, instead: None, more: more.to_owned(), needs_ring };
+        Some(if is_given { WayOut::TakenAway } else { WayOut::Needs(needed) })
     }
 
-    fn folder(&self, path: &str, why: &str) -> Option<Vec<String>> {
+    fn folder(&self, path: &str, why: &str) -> Option<Needed> {
         let path = GuestPath::new(path).ok()?;
-        let (others, folder): (Vec<_>, Vec<_>) =
-            self.asked.folders.iter().partition(|folder| !folder.guest.contains(&path));
-        let [folder] = folder[..] else { return None };
+        let folder = self.asked.folders.iter().find(|folder| folder.guest.contains(&path))?;
         let mut wider = folder.clone();
         match why {
             "granted to read only" => wider.access = Access::ReadWrite,
             "closed by a pattern of the grant" => {
                 let inside = path.as_str().strip_prefix(folder.guest.as_str()).unwrap_or_default();
                 wider.deny.retain(|pattern| !closes(pattern, inside.trim_start_matches('/')));
-                // Through a link it has another path, which is not known here.
-                if wider.deny.len() == folder.deny.len() {
-                    return None;
-                }
             }
-            "more bytes than the quota has left" if folder.bytes_max.is_some() => wider.bytes_max = None,
-            "more files than the quota has left" if folder.files_max.is_some() => wider.files_max = None,
+            "more bytes than the quota has left" => wider.bytes_max = None,
+            "more files than the quota has left" => wider.files_max = None,
             _ => return None,
         }
-        let now = others.into_iter().map(dir).collect();
-        let needs_ring = wider.access == Access::ReadWrite && !Wanted::Folder(wider.clone()).fits(&self.ring.ceiling());
-        Some(self.written(Needed { key: "folders", flag: "--dir", now, more: dir(&wider) }, needs_ring))
+        // What a link led to has another path, and a quota may be the call's: what to say is not known here.
+        if wider == *folder {
+            return None;
+        }
+        let needs_ring = !Wanted::Folder(wider.clone()).fits(&self.ring.ceiling());
+        Some(Needed { key: "folders", flag: "--dir", instead: Some(dir(folder)), more: dir(&wider), needs_ring })
     }
 
-    fn written(&self, needed: Needed, needs_ring: bool) -> Vec<String> {
-        let Needed { key, flag, mut now, more } = needed;
-        let RingKey::Tool(name) = self.key else {
-            let ring = if needs_ring { ", in a ring that can have it (`--ring 2`)" } else { "" };
-            let more = more.replace('\'', r"'\''");
-            return vec![format!("review first, then allow it for one call with `{flag} '{more}'`{ring}")];
-        };
-        now.push(more);
-        let review =
-            format!("review first, then allow it in `{}`, in place of what it says there:", self.config.display());
-        let mut lines = vec![review];
-        if needs_ring {
+    /// The lines of a registered tool's grant, each list as a whole.
+    fn lines(&self, name: &str, needed: &[Needed]) -> Vec<String> {
+        let config = self.config.display();
+        let mut lines = vec![format!("review first, then allow it in `{config}`, in place of what it says there:")];
+        if needed.iter().any(|needed| needed.needs_ring) {
             lines.extend([format!("    [tools.{name}]"), "    ring = 2".to_owned()]);
         }
-        lines.extend([format!("    [tools.{name}.grant]"), format!("    {key} = {}", written(&now.into()))]);
+        lines.push(format!("    [tools.{name}.grant]"));
+        for key in ["folders", "http", "sockets", "names", "addresses"] {
+            let of_key: Vec<_> = needed.iter().filter(|needed| needed.key == key).collect();
+            if !of_key.is_empty() {
+                lines.push(format!("    {key} = {}", written(&self.widened(key, &of_key).into())));
+            }
+        }
         lines
+    }
+
+    fn widened(&self, key: &str, needed: &[&Needed]) -> Vec<String> {
+        let network = &self.asked.network;
+        let mut list = match key {
+            "http" => texts(&network.http),
+            "sockets" => texts(&network.sockets),
+            "names" => texts(&network.names),
+            "addresses" => texts(&network.addresses),
+            _ => self.asked.folders.iter().map(dir).collect(),
+        };
+        for Needed { instead, more, .. } in needed {
+            match instead {
+                None => list.push(more.clone()),
+                // One that was replaced already has its turn when it is refused again.
+                Some(instead) => {
+                    list.iter_mut().filter(|item| *item == instead).for_each(|item| item.clone_from(more));
+                }
+            }
+        }
+        list
     }
 }
 
