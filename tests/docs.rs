@@ -122,6 +122,7 @@ impl Shell {
             let is_shown = commands.peek().is_some_and(|next| next.starts_with("echo $?"));
             assert!(last == 0 || is_shown, "{document}: `{line}` ends with {last}, unsaid: {}", ran.text());
             let found = ran.text().replace(&self.home().display().to_string(), SHOWN_HOME);
+            let found = found.replace(&self.folder.path().display().to_string(), "~");
             assert_eq!(normal(&found), normal(wanted), "{document}: {line}\n{found}");
         }
     }

@@ -751,8 +751,8 @@ const CONFIG: &str = r#"(component
             (global.set $next (i32.add (local.get $at) (local.get 3)))
             (local.get $at)))
     (core instance $libc (instantiate $libc))
-    (core func $get (canon lower (func $store "get") (memory $libc "memory") (realloc (func $libc "realloc"))))
-    (core func $all (canon lower (func $store "get-all") (memory $libc "memory") (realloc (func $libc "realloc"))))
+    (core func $get (canon lower (func $store "get") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+    (core func $all (canon lower (func $store "get-all") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
     (core module $main
         (import "libc" "memory" (memory 4))
         (import "" "get" (func $get (param i32 i32 i32)))
@@ -770,7 +770,7 @@ const CONFIG: &str = r#"(component
         (with "libc" (instance $libc))
         (with "" (instance (export "get" (func $get)) (export "all" (func $all))))))
     (func (export "get") (param "key" string) (result string)
-        (canon lift (core func $main "get") (memory $libc "memory") (realloc (func $libc "realloc"))))
+        (canon lift (core func $main "get") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
     (func (export "count") (result u32) (canon lift (core func $main "count"))))"#;
 
 #[test]

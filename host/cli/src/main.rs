@@ -16,7 +16,6 @@ mod log_store;
 mod output;
 mod policies;
 mod published;
-mod remarks;
 mod telemetry;
 mod tls;
 mod tokens;
@@ -33,9 +32,7 @@ fn main() -> std::process::ExitCode {
         };
         let output = output::Output::new(args.format).with_notes(args.notes());
         let exit = commands::run(args, output).unwrap_or_else(|error| output.error(&error));
-        let exit = output.finish(exit);
-        remarks::flush();
-        exit
+        output.finish(exit)
     })
     .unwrap_or(Exit::Internal)
     .into()

@@ -1,5 +1,7 @@
 //! What people and programs see: data on standard output, everything else on standard error.
 
+mod remarks;
+
 use std::io;
 use std::io::IsTerminal as _;
 use std::io::Write as _;
@@ -16,7 +18,6 @@ use crate::args::Format;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::SystemClock;
-use crate::remarks;
 
 /// Whether standard output still takes what is written to it.
 static STDOUT: AtomicU8 = AtomicU8::new(STDOUT_OPEN);
@@ -65,6 +66,12 @@ impl Output {
 
     /// The exit code, once everything has been printed: what could not be printed was not done.
     pub fn finish(self, exit: Exit) -> Exit {
+        let exit = self.printed(exit);
+        remarks::flush();
+        exit
+    }
+
+    fn printed(self, exit: Exit) -> Exit {
         if STDOUT.load(Ordering::Relaxed) == STDOUT_FAILED {
             self.note("error: standard output can't be written");
             if exit == Exit::Done {
