@@ -149,18 +149,18 @@ impl RingTable {
         } = self;
         let Self { clock, random, limits, .. } = self;
         Ceiling {
+            addresses,
+            clock,
+            environment,
             filesystem,
             folders,
-            environment,
-            network,
             http,
-            sockets,
-            names,
-            addresses,
-            secrets,
-            clock,
-            random,
             limits,
+            names,
+            network,
+            random,
+            secrets,
+            sockets,
         }
     }
 }

@@ -553,17 +553,17 @@ mod tests {
         let limit = || prop::option::of(0u64..4);
         let limits = (limit(), limit(), limit(), limit(), limit(), limit(), limit()).prop_map(
             |(memory_bytes, fuel, wall_ms, output_bytes, handles, write_bytes, files)| LimitCeiling {
-                memory_bytes,
+                connections: output_bytes,
+                files,
                 fuel,
-                wall_ms,
-                output_bytes,
                 handles,
-                sent_bytes: memory_bytes,
+                memory_bytes,
+                output_bytes,
                 received_bytes: fuel,
                 requests: wall_ms,
-                connections: output_bytes,
+                sent_bytes: memory_bytes,
+                wall_ms,
                 write_bytes,
-                files,
             },
         );
         let lists = (
@@ -571,7 +571,7 @@ mod tests {
             prop::option::of(prop::collection::vec(name, 0..3)),
         );
         (filesystem, lists, limits, any_network()).prop_map(|(filesystem, (folders, environment), limits, network)| {
-            Ceiling { filesystem, folders, environment, limits, ..network }
+            Ceiling { environment, filesystem, folders, limits, ..network }
         })
     }
 
@@ -589,13 +589,13 @@ mod tests {
         let addresses = prop::option::of(prop::collection::vec(address, 0..3));
         (prop::option::of(width), list(http_rule()), sockets, names, addresses, source(), source()).prop_map(
             |(network, http, sockets, names, addresses, clock, random)| Ceiling {
-                network,
-                http,
-                sockets,
-                names,
                 addresses,
                 clock,
+                http,
+                names,
+                network,
                 random,
+                sockets,
                 ..Ceiling::default()
             },
         )
