@@ -79,7 +79,7 @@ impl Stamps {
             [attribute(CONTENT_TYPE, TST_INFO), attribute(MESSAGE_DIGEST, &element(OCTETS, &Sha256::digest(&info)))]
                 .concat();
         let signature = self.key.sign(&element(SET, &attributes)).expect("a signature");
-        let signer = [
+        let by_leaf = [
             element(INTEGER, &[1]),
             element(SEQUENCE, &[issuer(&self.leaf), &element(INTEGER, &[9])].concat()),
             sha256.clone(),
@@ -90,7 +90,7 @@ impl Stamps {
         .concat();
         let contained = element(SEQUENCE, &[TST_INFO, &element(FIRST, &element(OCTETS, &info))].concat());
         let signed =
-            [element(INTEGER, &[3]), element(SET, &sha256), contained, element(SET, &element(SEQUENCE, &signer))]
+            [element(INTEGER, &[3]), element(SET, &sha256), contained, element(SET, &element(SEQUENCE, &by_leaf))]
                 .concat();
         let token = element(SEQUENCE, &[SIGNED_DATA, &element(FIRST, &element(SEQUENCE, &signed))].concat());
         let granted = element(SEQUENCE, &element(INTEGER, &[0]));

@@ -365,7 +365,7 @@ async fn begin<'t>(parts: &Parts, placed: PlacedCall<'t>) -> Result<BegunCall<'t
     let mut intent = intent(&granted);
     let GrantedCall { admitted, decision, grant, obligations, .. } = granted;
     intent.admission = parts.take_admission(&intent.tool.digest);
-    let denial = match parts.begin(intent).await? {
+    let denial = match Box::pin(parts.begin(intent)).await? {
         Begin::Begun(begun) => {
             return Ok(BegunCall { admitted, grant, begun, redactions: obligations.redactions, place });
         }

@@ -259,11 +259,9 @@ fn dir(folder: &Folder) -> String {
         Access::ReadWrite => "rw",
     };
     let mut text = format!("{host}::{guest}:{access}");
-    for pattern in deny {
-        text.push_str(&format!(",deny={pattern}"));
-    }
+    text.extend(deny.iter().map(|pattern| format!(",deny={pattern}")));
     for (word, bound) in [("bytes", bytes_max), ("files", files_max)] {
-        text.push_str(&bound.map(|bound| format!(",{word}={bound}")).unwrap_or_default());
+        text.extend(bound.map(|bound| format!(",{word}={bound}")));
     }
     text
 }
