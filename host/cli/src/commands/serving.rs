@@ -238,7 +238,8 @@ impl Hosts for SharedLog {
             return Ok(Arc::clone(&open.host));
         }
         let host = Arc::new(self.open_host().map_err(|error| error.message)?);
-        *open = Some(Open { host: Arc::clone(&host), published: (Instant::now(), host.ledger().len()) });
+        // What was written and not signed, or did not get into the head, is due.
+        *open = Some(Open { host: Arc::clone(&host), published: (Instant::now(), host.covered()) });
         Ok(host)
     }
 }
