@@ -132,8 +132,20 @@ fn question_is_the_answer_where_clients_come_back() {
     // Accepted before anybody has approved: it is held still, and nobody is asked a second time.
     assert_eq!(code(&ask(&call(&said("accept"), true))), "denied.approval");
     let before = home.entries().len();
-    assert_eq!(code(&ask(&call(&said("decline"), true))), "denied.approval");
-    assert_eq!(home.entries().len(), before, "it was made all the same");
+    let declined = ask(&call(&said("decline"), true));
+    assert_eq!(code(&declined), "denied.declined");
+    // The no is an entry, and nothing else has come of it: what was asked waits for whoever may answer.
+    let entries = home.entries().split_off(before);
+    assert_eq!((entries.len(), &entries[0]["kind"]), (1, &json!("refused")), "{entries:?}");
+    assert_eq!(
+        (&entries[0]["body"]["code"], &entries[0]["body"]["principal"]),
+        (&json!("denied.declined"), &json!("agent:a"))
+    );
+    assert_eq!(
+        (&entries[0]["body"]["tool"]["name"], &entries[0]["body"]["function"]),
+        (&json!("files"), &json!("read"))
+    );
+    assert_eq!(declined["_meta"]["ringfence/entry"], entries[0]["index"]);
     server.ask("POST", &format!("/v1/approvals/{id}/approve"), Some(&approver), "").is(200);
     let answered = ask(&call(&said("accept"), true));
     assert_eq!(answered["structuredContent"], json!({ "result": "hello" }), "{answered}");
