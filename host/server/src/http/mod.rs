@@ -29,6 +29,7 @@ mod run;
 mod stream;
 pub mod tls;
 pub mod token;
+mod unread;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -52,6 +53,7 @@ use crate::http::room::Room;
 use crate::http::tls::Identity;
 use crate::http::token::Holder;
 use crate::http::token::Tokens;
+use crate::http::unread::Unread;
 use crate::service::Service;
 
 pub use crate::http::listener::serve;
@@ -78,6 +80,7 @@ pub struct Server {
     origins: Origins,
     metrics: Arc<Metrics>,
     room: Arc<Room>,
+    unread: Arc<Unread>,
     streams_max: usize,
     underway: mcp::Underway,
 }
@@ -89,8 +92,8 @@ impl Server {
         let room = Arc::new(Room::new(limits::HTTP_STREAMS_MAX));
         let counted = Arc::clone(&metrics);
         service.tell(Box::new(move |outcome| counted.called(outcome)));
-        let (streams_max, underway) = (limits::HTTP_STREAMS_MAX, Mutex::default());
-        Self { service, tokens, identity: None, origins, metrics, room, streams_max, underway }
+        let (streams_max, underway, unread) = (limits::HTTP_STREAMS_MAX, Mutex::default(), Arc::default());
+        Self { service, tokens, identity: None, origins, metrics, room, unread, streams_max, underway }
     }
 
     /// The same, with room for so many streams, and for the connections that they take.
