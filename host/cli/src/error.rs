@@ -218,6 +218,21 @@ impl CommandError {
             .hint("[server.tls] names PEM files: the certificate first in its file, and the key that is its own")
     }
 
+    /// TLS that was configured, or taken out of the configuration, while the server runs.
+    pub fn tls_at_start(is_spoken: bool) -> Self {
+        let what = if is_spoken { "was taken out, and TLS is spoken still" } else { "is there, and no TLS is spoken" };
+        Self::environment(format!("`[server.tls]` {what}"))
+            .code("host.tls")
+            .hint("whether TLS is spoken is settled when the server starts: start it anew")
+    }
+
+    /// A certificate of the server's that nobody believes any more.
+    pub fn tls_expired(path: &Path, days: u64) -> Self {
+        Self::environment(format!("the certificate `{}` ran out {days} days ago", path.display()))
+            .code("host.tls")
+            .hint("put another one in its place, with its key; a server that runs reads both at SIGHUP")
+    }
+
     /// A file for TLS that can't be read, or that others can.
     pub fn tls_file(error: HomeError) -> Self {
         match &error {

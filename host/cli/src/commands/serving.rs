@@ -23,7 +23,6 @@ use ringfence_runtime::sandbox::scratch;
 use ringfence_server::catalogue::Catalogue;
 use ringfence_server::catalogue::Grants;
 use ringfence_server::catalogue::Registered;
-use ringfence_server::http::tls::Identity;
 use ringfence_server::http::token::Tokens;
 use ringfence_server::service::Hosts;
 use ringfence_server::service::Service;
@@ -39,8 +38,6 @@ use crate::error::CommandError;
 use crate::home::Home;
 use crate::output::Output;
 use crate::policies;
-use crate::tls;
-use crate::tls::TlsTable;
 use crate::tokens;
 use crate::tools;
 
@@ -264,9 +261,9 @@ impl SharedLog {
         tokens::known(&self.settings().home)
     }
 
-    /// Reads the files for TLS anew, and nothing else: a certificate that runs out is replaced whatever else is wrong.
-    pub(super) fn identity(&self, table: &TlsTable) -> Result<Identity, CommandError> {
-        tls::identity(&self.settings().home, table)
+    /// The home, as it was opened or read anew last.
+    pub(super) fn with_home<T>(&self, read: impl FnOnce(&Home) -> T) -> T {
+        read(&self.settings().home)
     }
 
     /// Reads policies and tools anew, and puts the policies in force: a call that has begun keeps those it has.

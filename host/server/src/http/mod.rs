@@ -50,7 +50,10 @@ use crate::http::metrics::Metrics;
 use crate::http::peer::Peer;
 pub use crate::http::problem::Problem;
 use crate::http::room::Room;
+use crate::http::tls::Believed;
 use crate::http::tls::Identity;
+use crate::http::tls::Shown;
+use crate::http::tls::TlsError;
 use crate::http::token::Holder;
 use crate::http::token::Tokens;
 use crate::http::unread::Unread;
@@ -129,11 +132,21 @@ impl Server {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
     }
 
-    /// Shows something else for itself from now on, and believes whom that believes: also of those who are connected.
-    pub fn put_identity(&self, identity: Identity) {
-        if let Some(current) = &self.identity {
-            *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
-        }
+    /// Shows something else for itself from now on.
+    pub fn show(&self, shown: Shown) -> Result<(), TlsError> {
+        self.change_identity(|current| current.showing(shown))
+    }
+
+    /// Believes others from now on, also of those who are connected.
+    pub fn believe(&self, clients: Option<Believed>) -> Result<(), TlsError> {
+        self.change_identity(|current| current.believing(clients))
+    }
+
+    fn change_identity(&self, change: impl FnOnce(&Identity) -> Result<Identity, TlsError>) -> Result<(), TlsError> {
+        let Some(current) = &self.identity else { return Ok(()) };
+        let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(change(&current)?);
+        Ok(())
     }
 
     fn identity(&self) -> Option<Arc<Identity>> {
