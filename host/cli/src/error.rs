@@ -526,6 +526,10 @@ impl From<HomeError> for CommandError {
             HomeError::HeadBesideLog(_) => Self::environment(message)
                 .code("host.config")
                 .hint("name a database for `[log] head` that nobody puts back together with the log's"),
+            HomeError::LogInMemory(_) => Self::environment(message).code("host.log-in-memory").hint(
+                "ask the server that has the log while it runs: `/v1/log/…`, `/v1/approvals`, `/v1/sessions`; or take `store = \"memory\"` \
+                 out of `[log]`, and what is done from then on is kept",
+            ),
             HomeError::HeadTaken(_) => Self::environment(message).code("host.log").hint(
                 "it is another log's: leave it where it is, and give the new one another `--origin` or another head",
             ),
@@ -991,6 +995,14 @@ pub fn grant_hints(name: &str, description: &Description, config: &Path) -> Vec<
         format!("review first, then grant what you mean to of what it asks for in `{config}`:")
     };
     [review].into_iter().chain(lines).collect()
+}
+
+/// What to do where a log in memory is not what was meant.
+pub fn memory_log_hints(config: &Path) -> Vec<String> {
+    vec![format!(
+        "take `store = \"memory\"` out of `[log]` in `{}` where what is called has to stay on record",
+        config.display()
+    )]
 }
 
 /// How a server gets something to offer.

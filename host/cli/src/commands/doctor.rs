@@ -125,14 +125,18 @@ fn tools(home: &Home) -> Result<String, CommandError> {
 fn store(home: &Home) -> Result<String, CommandError> {
     let store = LogStore::of(home)?;
     store.open_read_only()?;
-    Ok(match store.address() {
-        Some(address) => format!("{address}, {}", address.server.privacy()),
-        None => "a file in the home".to_owned(),
+    Ok(match (&store, store.address()) {
+        (_, Some(address)) => format!("{address}, {}", address.server.privacy()),
+        (LogStore::Memory(..), None) => "memory: empty at each start, and gone with each process".to_owned(),
+        (_, None) => "a file in the home".to_owned(),
     })
 }
 
 /// Reads the head, wherever it is. Whether the log has all that it covers is looked at next.
 fn head(home: &Home) -> Result<String, CommandError> {
+    if home.memory_log().is_some() {
+        return Ok("none: a log in memory has no head".to_owned());
+    }
     let place = log_head::place(home)?;
     if log_head::read(home)?.is_none() {
         return Err(CommandError::environment(format!("`{place}` holds no head of this log")).hint(

@@ -30,6 +30,7 @@ use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
+use crate::commands;
 use crate::commands::admit::admit;
 use crate::commands::invoke;
 use crate::config::tools::Name;
@@ -51,6 +52,7 @@ pub(super) struct Serving {
 /// do are offered, and the operator is told of the rest.
 pub(super) fn open(home: Home, named: &[Name], output: Output) -> Result<Serving, CommandError> {
     output.notes_never_wait();
+    commands::tell_of_memory(&home, output)?;
     let engine = home.engine()?;
     let (settings, catalogue) = read(home, &engine, Wanted { named, needed: named }, output)?;
     let settings = RwLock::new(Arc::new(settings));
@@ -268,7 +270,7 @@ impl SharedLog {
 
     /// Reads policies and tools anew, and puts the policies in force: a call that has begun keeps those it has.
     pub(super) fn reload(&self) -> Result<Catalogue, CommandError> {
-        let home = Home::open(self.settings().home.folder())?;
+        let home = self.settings().home.read_anew()?;
         // One that does not load any more is not offered any more, whoever named it: it may have been revoked.
         let (settings, catalogue) = read(home, &self.engine, Wanted { named: &self.named, needed: &[] }, self.output)?;
         // The log is neither opened nor let go in between.
