@@ -71,7 +71,10 @@ fn approver_sees_what_they_are_asked() {
         server.ask("GET", path, Some(&approver), "").is(404);
     }
     // Nor is it there for an approver whom the policy does not name, or for whoever asks.
+    let listed = |token: &str| server.ask("GET", "/v1/approvals", Some(token), "").is(200);
+    assert_eq!(listed(&approver)[0]["approval"], id);
     for other in [&stranger, &asker] {
+        assert_eq!(listed(other), json!([]));
         let absent = server.ask("GET", "/v1/approvals/apr_00000000000000000000000000000000", Some(other), "");
         assert_eq!(server.ask("GET", &path, Some(other), "").is(404), absent.is(404));
     }
