@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -52,7 +53,16 @@ type Rest = Arc<Mutex<Option<Bytes>>>;
 impl Unread {
     /// The same answer, counted for as long as it is not read.
     pub(super) fn count(self: &Arc<Self>, principal: Principal, response: Response) -> Response {
-        response.map(|body| Counted { body, unread: Arc::clone(self), principal, held: None }.boxed_unsync())
+        response.map(|body| Counted { body, unread: Arc::clone(self), principal, waits: None }.boxed_unsync())
+    }
+
+    /// What is to be sent to somebody, counted from now on if it is large.
+    pub(super) fn wait(self: &Arc<Self>, principal: &Principal, bytes: Bytes) -> Waits {
+        if bytes.len() > limits::HTTP_PIECE_BYTES {
+            Waits::Large(self.hold(principal, bytes))
+        } else {
+            Waits::Small(bytes)
+        }
     }
 
     /// Takes room for a part, from whatever has waited longest.
@@ -91,9 +101,35 @@ fn left(rest: &Rest) -> MutexGuard<'_, Option<Bytes>> {
     rest.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What is to be sent to somebody.
+#[derive(Debug)]
+pub(super) enum Waits {
+    /// It is handed on piece by piece, and may be gone.
+    Large(Held),
+    /// It is handed on as a whole.
+    Small(Bytes),
+}
+
+impl Waits {
+    /// The next piece; none at the end. An error, if what is left was dropped.
+    pub(super) fn next(&mut self) -> io::Result<Option<Bytes>> {
+        match self {
+            Self::Large(held) => held.next(),
+            Self::Small(bytes) => Ok(Some(mem::take(bytes)).filter(|bytes| !bytes.is_empty())),
+        }
+    }
+
+    fn length(&self) -> u64 {
+        match self {
+            Self::Large(held) => held.length(),
+            Self::Small(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 /// A part that is handed on.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     unread: Arc<Unread>,
     id: u64,
     rest: Rest,
@@ -125,7 +161,7 @@ struct Counted<B> {
     body: B,
     unread: Arc<Unread>,
     principal: Principal,
-    held: Option<Held>,
+    waits: Option<Waits>,
 }
 
 impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for Counted<B> {
@@ -134,33 +170,29 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for Counted<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         loop {
-            match self.held.as_ref().map(Held::next).transpose()? {
+            match self.waits.as_mut().map(Waits::next).transpose()? {
                 Some(Some(piece)) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
-                Some(None) => self.held = None,
+                Some(None) => self.waits = None,
                 None => {}
             }
             let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)?) else { return Poll::Ready(None) };
             match frame.into_data() {
-                Ok(data) if data.len() > limits::HTTP_PIECE_BYTES => {
-                    let held = self.unread.hold(&self.principal, data);
-                    self.held = Some(held);
-                }
-                Ok(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(data) => self.waits = Some(self.unread.wait(&self.principal, data)),
                 Err(other) => return Poll::Ready(Some(Ok(other))),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_none() && self.body.is_end_stream()
+        self.waits.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (rest, held) = (self.body.size_hint(), self.held.as_ref().map_or(0, Held::length));
+        let (rest, waiting) = (self.body.size_hint(), self.waits.as_ref().map_or(0, Waits::length));
         let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(held));
+        hint.set_lower(rest.lower().saturating_add(waiting));
         if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(held));
+            hint.set_upper(upper.saturating_add(waiting));
         }
         hint
     }
