@@ -257,15 +257,11 @@ fn log_to_prove(home: &Home, output: Output) -> Result<Ledger, CommandError> {
 fn open_log(home: &Home, output: Output) -> Result<(Ledger, Sequencer), CommandError> {
     let ledger = home.ledger()?;
     let signer = home.signer_of(sequencer::keys(&ledger)?.newest())?;
-    if home.memory_log().is_some() {
-        tell_of_memory(home, output)?;
-        // It can't be put back behind its own back, and its head would outlive it. Nothing was left open, either.
-        let sequencer = Sequencer::open(&ledger, Arc::new(signer), None)?;
-        return Ok((ledger, sequencer));
-    }
-    let head = log_head::place(home)?;
-    let sequencer = Sequencer::open(&ledger, Arc::new(signer), Some(head.clone()))?;
-    if sequencer.head_at_open() == HeadState::Missing {
+    tell_of_memory(home, output)?;
+    // A log in memory can't be put back behind its own back, and a head of it would outlive it.
+    let head = if home.memory_log().is_some() { None } else { Some(log_head::place(home)?) };
+    let sequencer = Sequencer::open(&ledger, Arc::new(signer), head.clone())?;
+    if let (Some(head), HeadState::Missing) = (head, sequencer.head_at_open()) {
         output.note("warning: the log's head is missing, so nothing would tell if the log had been rolled back");
         output.note(&format!("hint: if it was not you who removed `{head}`, look for it before you go on"));
     }
