@@ -595,7 +595,7 @@ fn answers_that_nobody_reads_have_a_bound() {
         // The system keeps little of it for whoever takes nothing.
         let connected = runtime.block_on(async {
             let socket = tokio::net::TcpSocket::new_v4()?;
-            socket.set_recv_buffer_size(4096)?;
+            socket.set_recv_buffer_size(64 * 1024)?;
             socket.connect(server.address.parse().expect("an address")).await?.into_std()
         });
         let mut stream = connected.expect("a connection");
