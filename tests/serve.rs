@@ -578,17 +578,34 @@ fn full_host_says_when_to_come_again() {
     home.is_well();
 }
 
+/// A component with a function that returns so many letters.
+fn returning(bytes: usize) -> String {
+    format!(
+        r#"(component
+          (core module $m (memory (export "memory") 200)
+            (func (export "f") (result i32)
+              (memory.fill (i32.const 16) (i32.const 97) (i32.const {bytes}))
+              (i32.store (i32.const 0) (i32.const 16))
+              (i32.store (i32.const 4) (i32.const {bytes}))
+              (i32.const 0)))
+          (core instance $i (instantiate $m))
+          (func (export "f") (result string)
+            (canon lift (core func $i "f") (memory (core memory $i "memory")))))"#
+    )
+}
+
 #[test]
 fn answers_that_nobody_reads_have_a_bound() {
     // MAL-09: whoever asks for much and takes none of it loses what has waited longest; nobody else loses anything.
-    let home = reading();
-    home.file("docs/large.txt", "x".repeat(7 * 1024 * 1024));
+    let home = Home::new();
+    home.run(["tool", "add", &home.component("large", &returning(7 * 1024 * 1024))]).code(0);
     let (mine, other) = (token(&home, "mine", "agent:a", "call"), token(&home, "other", "agent:b", "call"));
     let server = Server::new(&home);
-    let large = read().replace("a.txt", "large.txt");
+    let large = json!({ "tool": "large" }).to_string();
     let call = server.ask("POST", "/v1/calls", Some(&mine), &large).is(200)["call"].clone();
     let path = format!("/v1/calls/{}", call.as_str().expect("an id"));
     let length = server.ask("GET", &path, Some(&mine), "").body.len();
+    assert!(length > 7 * 1024 * 1024, "{length}");
     let started = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
     let ask = |_| {
@@ -631,7 +648,12 @@ fn call_that_runs_keeps_its_tool() {
     home.run(["tool", "add", &home.component("spinner", SPINNER)]).code(0);
     let config = |path: &str| {
         let table = fs::read_to_string(home.path().join("ringfence.toml")).expect("a configuration");
+        let stored =
+            fs::read_dir(home.path().join("tools")).expect("the tools").map(|file| file.expect("a file").path());
+        let stored: Vec<_> = stored.filter(|file| file.is_file()).map(|file| (fs::read(&file), file)).collect();
         home.run(["tool", "add", "--replace", path]).code(0);
+        // The one that it takes the place of is still wanted.
+        stored.into_iter().for_each(|(bytes, file)| fs::write(file, bytes.expect("bytes")).expect("a file"));
         table
     };
     let limits = "[tools.spinner.grant.limits]\nwall-ms = 6000\n";

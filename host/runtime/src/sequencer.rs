@@ -280,7 +280,8 @@ impl Sequencer {
         if let Some(next) = next {
             *state = next;
         }
-        state.shown = state.published.clone();
+        let state = &mut *state;
+        state.shown.clone_from(&state.published);
         Ok(note)
     }
 
