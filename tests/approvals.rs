@@ -71,7 +71,10 @@ fn approver_sees_what_they_are_asked() {
         server.ask("GET", path, Some(&approver), "").is(404);
     }
     // Nor is it there for an approver whom the policy does not name, or for whoever asks.
+    let listed = |token: &str| server.ask("GET", "/v1/approvals", Some(token), "").is(200);
+    assert_eq!(listed(&approver)[0]["approval"], id);
     for other in [&stranger, &asker] {
+        assert_eq!(listed(other), json!([]));
         let absent = server.ask("GET", "/v1/approvals/apr_00000000000000000000000000000000", Some(other), "");
         assert_eq!(server.ask("GET", &path, Some(other), "").is(404), absent.is(404));
     }
@@ -132,8 +135,20 @@ fn question_is_the_answer_where_clients_come_back() {
     // Accepted before anybody has approved: it is held still, and nobody is asked a second time.
     assert_eq!(code(&ask(&call(&said("accept"), true))), "denied.approval");
     let before = home.entries().len();
-    assert_eq!(code(&ask(&call(&said("decline"), true))), "denied.approval");
-    assert_eq!(home.entries().len(), before, "it was made all the same");
+    let declined = ask(&call(&said("decline"), true));
+    assert_eq!(code(&declined), "denied.declined");
+    // The no is an entry, and nothing else has come of it: what was asked waits for whoever may answer.
+    let entries = home.entries().split_off(before);
+    assert_eq!((entries.len(), &entries[0]["kind"]), (1, &json!("refused")), "{entries:?}");
+    assert_eq!(
+        (&entries[0]["body"]["code"], &entries[0]["body"]["principal"]),
+        (&json!("denied.declined"), &json!("agent:a"))
+    );
+    assert_eq!(
+        (&entries[0]["body"]["tool"]["name"], &entries[0]["body"]["function"]),
+        (&json!("files"), &json!("read"))
+    );
+    assert_eq!(declined["_meta"]["ringfence/entry"], entries[0]["index"]);
     server.ask("POST", &format!("/v1/approvals/{id}/approve"), Some(&approver), "").is(200);
     let answered = ask(&call(&said("accept"), true));
     assert_eq!(answered["structuredContent"], json!({ "result": "hello" }), "{answered}");

@@ -304,11 +304,12 @@ fn defences_name_tests_that_carry_their_ids() {
 
 #[test]
 fn every_attack_has_a_place_in_the_text() {
-    // The groups of the catalogue that are about tools and what they are made of, and about the record: it counts on from
-    // 1 in each.
+    // The groups of the catalogue that are about tools and what they are made of, about the record, and about who calls and how
+    // much at a time: it counts on from 1 in each.
     let trust = read("docs/TRUST.md");
     let tools = [("ART", 11), ("CM", 11), ("FS", 27), ("HOST", 11), ("MAL", 10), ("NET", 28), ("OUT", 8), ("RES", 17)];
-    let groups = tools.into_iter().chain([("AUD", 24), ("CLK", 6), ("CR", 34), ("IDM", 14)]);
+    let record = [("AUD", 24), ("CLK", 6), ("CR", 34), ("IDM", 14)];
+    let groups = tools.into_iter().chain(record).chain([("AGT", 11), ("API", 15), ("CON", 10)]);
     let ids = groups.flat_map(|(group, count)| (1..=count).map(move |n| format!("{group}-{n:02}")));
     let missing: Vec<_> = ids.filter(|id| !has_id(&trust, id)).collect();
     assert!(missing.is_empty(), "neither held nor given up: {missing:?}");
@@ -381,6 +382,7 @@ fn reference_with_every_key_is_a_configuration() {
     let database = Database::new();
     let home = Home::made_with(&["--store", &database.url()]);
     let every_key = with_real_store(&home, &database, &with_real_tool(&home, &every_key));
+    put_files_of_a_server(&home);
     let policy = fs::read(ringfence_artifacts::HOSTILE_POLICY_ABSTAIN_ALWAYS).expect("a policy");
     let placeholder = format!("sha256:{}", "0".repeat(64));
     fs::create_dir(home.path().join("policies")).expect("a folder");
@@ -405,6 +407,24 @@ fn with_real_store(home: &Home, database: &Database, reference: &str) -> String 
     fs::write(&password, database.password().unwrap_or("none asked for")).expect("a file");
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).expect("a mode");
     reference.replace(shown, &database.url())
+}
+
+/// What the reference names of the server's own, and of a collector's.
+fn put_files_of_a_server(home: &Home) {
+    let authority = Authority::new();
+    let (certificate, key) = authority.pem_of("tools.example.com");
+    fs::create_dir(home.path().join("tls")).expect("a folder");
+    for (name, content) in [
+        ("tls/server.pem", certificate),
+        ("tls/server.key", key),
+        ("tls/clients.pem", authority.pem()),
+        ("keys/collector", "authorization: Bearer x\n".to_owned()),
+        ("collector.pem", authority.pem()),
+    ] {
+        let path = home.path().join(name);
+        fs::write(&path, content).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+    }
 }
 
 /// The reference with the pins of a tool that is really there: signed, and with a manifest beside it.

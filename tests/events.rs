@@ -71,7 +71,7 @@ fn log_is_followed_from_where_one_left() {
 
 #[test]
 fn stream_ends_with_its_token() {
-    // API-01
+    // AGT-11, API-01
     let home = reading();
     let (mine, other) = (token(&home, "mine", "agent:a", "audit"), token(&home, "other", "agent:b", "call"));
     let server = Server::new(&home);

@@ -66,7 +66,7 @@ fn nothing_starts_while_it_is_halted() {
 
 #[test]
 fn what_runs_is_stopped_and_recorded() {
-    // POL-17
+    // AGT-11, POL-17
     let home = Home::new();
     let child = running(&home);
     let started = Instant::now();

@@ -166,6 +166,7 @@ async fn approval_is_used_once_among_many() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cap_holds_among_calls_together() {
+    // AGT-08
     let host = host();
     let tool = tool(&host, SCRIBBLER).await;
     let cap = json!({ "is": "cap", "scope": "tool", "unit": "calls", "window": "hour", "at-most": 5 });

@@ -37,6 +37,7 @@ mod limit;
 mod log_head;
 mod mcp;
 mod mcp_http;
+mod memory;
 mod named;
 mod points;
 mod policy;

@@ -359,7 +359,9 @@ fn held_call_completes_by_elicitation() {
     for (is_approved, action, code) in [
         (true, "accept", Value::Null),
         (false, "accept", json!("denied.approval")),
-        (true, "decline", json!("denied.approval")),
+        (true, "decline", json!("denied.declined")),
+        (false, "decline", json!("denied.declined")),
+        (false, "cancel", json!("denied.declined")),
     ] {
         let mut raw = Raw::new(&home, &["--as", &format!("agent:{is_approved}-{action}")]);
         let info = json!({ "protocolVersion": "2025-06-18", "capabilities": { "elicitation": {} },
@@ -377,6 +379,8 @@ fn held_call_completes_by_elicitation() {
         let result = raw.hear()["result"].clone();
         assert_eq!(result["_meta"]["ringfence/error"]["code"], code, "{result}");
         assert_eq!(raw.leave(), 0);
+        let last = home.entries().pop().expect("an entry");
+        assert_eq!(last["body"]["code"] == "denied.declined", code == "denied.declined", "{last}");
     }
     // A question that is given up is taken back.
     let mut raw = Raw::new(&home, &["--as", "agent:patient"]);

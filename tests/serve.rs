@@ -578,6 +578,121 @@ fn full_host_says_when_to_come_again() {
     home.is_well();
 }
 
+/// A component with a function that returns so many letters.
+fn returning(bytes: usize) -> String {
+    format!(
+        r#"(component
+          (core module $m (memory (export "memory") 200)
+            (func (export "f") (result i32)
+              (memory.fill (i32.const 16) (i32.const 97) (i32.const {bytes}))
+              (i32.store (i32.const 0) (i32.const 16))
+              (i32.store (i32.const 4) (i32.const {bytes}))
+              (i32.const 0)))
+          (core instance $i (instantiate $m))
+          (func (export "f") (result string)
+            (canon lift (core func $i "f") (memory (core memory $i "memory")))))"#
+    )
+}
+
+#[test]
+fn answers_that_nobody_reads_have_a_bound() {
+    // MAL-09: whoever asks for much and takes none of it loses what has waited longest; nobody else loses anything.
+    let home = Home::new();
+    home.run(["tool", "add", &home.component("large", &returning(7 * 1024 * 1024))]).code(0);
+    let (mine, other) = (token(&home, "mine", "agent:a", "call"), token(&home, "other", "agent:b", "call"));
+    let server = Server::new(&home);
+    let large = json!({ "tool": "large" }).to_string();
+    let call = server.ask("POST", "/v1/calls", Some(&mine), &large).is(200)["call"].clone();
+    let path = format!("/v1/calls/{}", call.as_str().expect("an id"));
+    let length = server.ask("GET", &path, Some(&mine), "").body.len();
+    assert!(length > 7 * 1024 * 1024, "{length}");
+    let started = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+    let ask = |_| {
+        // The system keeps little of it for whoever takes nothing.
+        let connected = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.set_recv_buffer_size(64 * 1024)?;
+            socket.connect(server.address.parse().expect("an address")).await?.into_std()
+        });
+        let mut stream = connected.expect("a connection");
+        stream.set_nonblocking(false).expect("a stream that waits");
+        stream.write_all(head(&server, "GET", &path, Some(&mine), 0).as_bytes()).expect("written");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).expect("a status");
+        assert_eq!(&status, b"HTTP/1.1 200");
+        stream
+    };
+    let mut held: Vec<_> = (0..limits::HTTP_UNREAD_BYTES_PER_PRINCIPAL_MAX / length + 4).map(ask).collect();
+    server.ask("POST", "/v1/calls", Some(&other), &large).is(200);
+    assert!(started.elapsed() < Duration::from_millis(limits::HTTP_WRITE_MS_MAX), "{:?}", started.elapsed());
+    let taken = |mut stream: TcpStream| {
+        let mut said = Vec::new();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        // One whose rest is gone is hung up on.
+        let _ = stream.read_to_end(&mut said);
+        said.len()
+    };
+    let (newest, oldest) = (taken(held.pop().expect("a connection")), taken(held.remove(0)));
+    assert!(newest > length && oldest < length, "{oldest} and {newest} of {length}");
+    drop(held);
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn call_that_runs_keeps_its_tool() {
+    // CON-03: the tool is exchanged for another, and then taken out, while calls of it run.
+    let home = Home::new();
+    let other = SPINNER.replace("(loop", "(nop) (loop");
+    home.run(["tool", "add", &home.component("spinner", SPINNER)]).code(0);
+    let config = |path: &str| {
+        let table = fs::read_to_string(home.path().join("ringfence.toml")).expect("a configuration");
+        let stored =
+            fs::read_dir(home.path().join("tools")).expect("the tools").map(|file| file.expect("a file").path());
+        let stored: Vec<_> = stored.filter(|file| file.is_file()).map(|file| (fs::read(&file), file)).collect();
+        home.run(["tool", "add", "--replace", path]).code(0);
+        // The one that it takes the place of is still wanted.
+        stored.into_iter().for_each(|(bytes, file)| fs::write(file, bytes.expect("bytes")).expect("a file"));
+        table
+    };
+    let limits = "[tools.spinner.grant.limits]\nwall-ms = 6000\n";
+    let first = config(&home.component("spinner", &other)) + limits;
+    let second = fs::read_to_string(home.path().join("ringfence.toml")).expect("a configuration") + limits;
+    home.configure(&first);
+    let mine = token(&home, "mine", "agent:a", "call");
+    let server = Server::new(&home);
+    let body = json!({ "tool": "spinner" }).to_string();
+    let ask = || server.ask("POST", "/v1/calls", Some(&mine), &body);
+    let digest = |config: &str| {
+        let line = config.lines().find_map(|line| line.strip_prefix("digest = ")).expect("a digest");
+        line.trim_matches('"').to_owned()
+    };
+    let calls = std::thread::scope(|scope| {
+        let asking = [(&second, 0), (&String::new(), 404)].map(|(next, status)| {
+            let asking = scope.spawn(ask);
+            std::thread::sleep(Duration::from_millis(1_500));
+            home.configure(next);
+            let told = server.hang_up();
+            assert!(told.iter().any(|note| note.contains("policies and tools were read anew")), "{told:?}");
+            if status != 0 {
+                ask().is(status);
+            }
+            asking
+        });
+        asking.map(|asking| asking.join().expect("an answer").is(200))
+    });
+    assert_eq!(server.stop(), 0);
+    let entries = home.entries();
+    for (call, config) in calls.iter().zip([&first, &second]) {
+        assert_eq!(call["outcome"]["error"]["code"], "tool.limit.time", "{call}");
+        let begun = entries.iter().find(|entry| entry["kind"] == "begun" && entry["body"]["call"] == call["call"]);
+        assert_eq!(begun.expect("an entry")["body"]["tool"]["digest"], digest(config));
+    }
+    assert_ne!(digest(&first), digest(&second));
+    home.is_well();
+}
+
 #[test]
 fn stopped_server_settles_its_calls() {
     let home = Home::new();

@@ -157,6 +157,27 @@ fn approval_at_one_server_counts_at_the_other() {
 }
 
 #[test]
+fn checkpoint_of_one_leads_on_at_the_other() {
+    // AUD-24
+    let pair = Pair::new();
+    let [one, other] = pair.servers();
+    let size = |server: &Server| {
+        let note = server.ask("GET", "/v1/log/checkpoint", Some(&pair.auditor), "");
+        let line = String::from_utf8(note.body).expect("a note").lines().nth(1).map(str::to_owned);
+        line.and_then(|size| size.parse::<u64>().ok()).unwrap_or_default()
+    };
+    wait_for(|| size(&other) > 0);
+    let before = size(&other);
+    one.ask("POST", "/v1/calls", Some(&pair.agent), &write("more", "x").to_string()).is(200);
+    wait_for(|| size(&one) > before);
+    let path = format!("/v1/log/consistency?from={before}&to={}", size(&one));
+    for server in [&one, &other] {
+        eventually(200, || server.ask("GET", &path, Some(&pair.auditor), ""));
+    }
+    assert_eq!((one.stop(), other.stop()), (0, 0));
+}
+
+#[test]
 fn killed_server_leaves_its_calls_to_another() {
     // CR-31, IDM-05, IDM-06
     let pair = Pair::new();

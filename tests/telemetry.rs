@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -112,11 +114,18 @@ fn collector_is_told_of_calls() {
     }
     ask("", &json!({ "tool": "files", "function": "read", "input": { CANARY: 1 } }).to_string()).is(422);
     ask("", &json!({ "tool": "files", "function": CANARY }).to_string()).is(404);
-    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-        "name": "files_read", "arguments": { "path": format!("/docs/{CANARY}.txt") },
-        "_meta": { "traceparent": format!("00-{TRACE}-{SPAN}-01") } } });
+    let message = |name: &str| {
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+            "name": name, "arguments": { "path": format!("/docs/{CANARY}.txt") },
+            "_meta": { "traceparent": format!("00-{TRACE}-{SPAN}-01") } } })
+        .to_string()
+    };
     let headers = format!("host: {}\r\nauthorization: Bearer {mine}\r\n", server.address);
-    server.ask_with("POST", "/mcp", &headers, &message.to_string()).is(200);
+    server.ask_with("POST", "/mcp", &headers, &message("files_read")).is(200);
+    // What is not there at all, and a session that is not open.
+    server.ask_with("POST", "/mcp", &headers, &message(CANARY)).is(200);
+    ask("", &json!({ "tool": CANARY, "function": CANARY, "input": { CANARY: 1 } }).to_string()).is(404);
+    ask("ringfence-session: ses_00000000000000000000000000000000\r\n", &body("/docs/a.txt")).is(404);
     let shown = String::from_utf8(server.ask("GET", "/metrics", Some(&mine), "").body).expect("text");
     assert_eq!(server.stop(), 0);
 
@@ -158,6 +167,15 @@ fn collector_is_told_of_calls() {
     // What was asked for and is not there is told of without its name.
     let unknown = told.iter().find(|span| span["name"] == "execute_tool files").expect("a span");
     assert_eq!(attribute(unknown, "error.type"), Some(json!("caller.unknown-function")));
+    let nameless: Vec<_> = told.iter().filter(|span| span["name"] == "execute_tool").collect();
+    let code = |span: &&Value| attribute(span, "error.type").expect("a code");
+    let codes: Vec<_> = nameless.iter().map(code).collect();
+    assert_eq!(codes, ["caller.unknown-function", "caller.unknown-function", "denied.session"]);
+    assert_eq!((&nameless[0]["traceId"], &nameless[0]["parentSpanId"]), (&json!(TRACE), &json!(SPAN)));
+    for span in nameless {
+        assert_eq!((attribute(span, "gen_ai.tool.name"), attribute(span, "ringfence.tool.digest")), (None, None));
+        assert!(attribute(span, "ringfence.entry").is_some() && span["status"]["code"] == 2, "{span}");
+    }
     let ids: std::collections::BTreeSet<_> = told.iter().map(|span| span["spanId"].to_string()).collect();
     assert_eq!(ids.len(), told.len());
     // The numbers are those that are shown.
@@ -234,6 +252,35 @@ fn dead_collector_holds_up_nobody() {
         home.is_well();
     }
     assert!(refusing.connections() > 0 && silent.connections() > 0 && busy.connections() > 0);
+}
+
+#[test]
+fn what_is_not_taken_now_is_sent_again() {
+    let busy = AtomicUsize::new(2);
+    let web = Web::new(move |seen| {
+        let is_trace = seen.path() == "/otlp/v1/traces";
+        let counted = |left: usize| left.checked_sub(1).filter(|_| is_trace);
+        match busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted) {
+            Ok(_) => answer("503 Busy", "", ""),
+            Err(_) => taken(),
+        }
+    });
+    let home = telling(&format!("http://{}/otlp", web.address()), "service-name = 'claims-host'\n");
+    let mine = token(&home, "mine", "agent:a", "call,operate");
+    let server = Server::new(&home);
+    server.ask("POST", "/v1/calls", Some(&mine), &body("/docs/a.txt")).is(200);
+    eventually(200, || {
+        let mut metrics = server.ask("GET", "/metrics", Some(&mine), "");
+        let is_sent = String::from_utf8_lossy(&metrics.body).contains("telemetry_spans_total{fate=\"sent\"} 7\n");
+        metrics.status = if is_sent { 200 } else { 404 };
+        metrics
+    });
+    while !server.note().contains("the collector of telemetry takes nothing: it answers 503") {}
+    while !server.note().contains("takes what it is told again") {}
+    assert_eq!(server.stop(), 0);
+    let told = sent(&web, "/otlp/v1/traces");
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0] == told[1] && told[1] == told[2], "{told:?}");
 }
 
 #[test]

@@ -232,7 +232,9 @@ fn certificates_are_read_anew() {
         let before = fs::read_to_string(place.home.path().join(name)).expect("a file");
         put(&place.home, name, &content, mode);
         let told = server.hang_up();
-        let is_told = |note: &String| note.contains("certificates were not read anew, and stay") && note.contains(why);
+        let what = if name == "clients.pem" { "client authorities" } else { "certificates" };
+        let stays = format!("{what} were not read anew, and stay");
+        let is_told = |note: &String| note.contains(&stays) && note.contains(why);
         assert!(told.iter().any(is_told), "{name}: {told:?}");
         assert_eq!(place.get(&server, Some(&agent), None), Some(200), "{name}");
         assert_eq!(again(&mut kept, &server), 200, "{name}");
@@ -248,7 +250,7 @@ fn certificates_are_read_anew() {
     assert_eq!(place.get(&server, Some(&agent), None), None);
     let answer = ask(&server, others.visitor(Some(&agent)), "GET", "", "").expect("an answer");
     assert_eq!((answer.status, again(&mut kept, &server)), (200, 200));
-    // A name that is taken back is nobody's, over a connection that was there before as well.
+    // AGT-11: a name that is taken back is nobody's, over a connection that was there before as well.
     place.home.run(["token", "revoke", "agent"]).code(0);
     server.hang_up();
     assert_eq!(again(&mut kept, &server), 401);
@@ -263,6 +265,150 @@ fn certificates_are_read_anew() {
     let newer = others.client(&[AGENT]);
     assert_eq!(ask(&server, others.visitor(Some(&newer)), "GET", "", "").expect("an answer").status, 200);
     assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn authority_taken_out_is_out_whatever_else_is_wrong() {
+    // API-14: the server's own key, replaced in the same step, can't be used, and then the configuration can't be either.
+    let place = Place::new("");
+    place.know("agent", AGENT, "agent:a", "call");
+    let server = Server::new(&place.home);
+    let agent = place.clients.client(&[AGENT]);
+    let mut kept = call(&server.address, place.visitor(Some(&agent)));
+    assert_eq!(again(&mut kept, &server), 200);
+    let others = Authority::new();
+    let newer = others.client(&[AGENT]);
+    put(&place.home, "clients.pem", &others.pem(), 0o644);
+    put(&place.home, "server.key", &place.servers.pem_of("localhost").1, 0o600);
+    let told = server.hang_up();
+    assert!(told.iter().any(|note| note.contains("client authorities were read anew")), "{told:?}");
+    assert!(told.iter().any(|note| note.contains("certificates were not read anew, and stay")), "{told:?}");
+    assert_eq!(again(&mut kept, &server), 401);
+    assert_eq!(place.get(&server, Some(&agent), None), None);
+    // Under the certificate that was there before.
+    assert_eq!(place.get(&server, Some(&newer), None), Some(200));
+    let configuration = fs::read_to_string(place.home.path().join("ringfence.toml")).expect("a configuration");
+    place.home.configure("[[[");
+    put(&place.home, "clients.pem", &place.clients.pem(), 0o644);
+    server.hang_up();
+    assert_eq!(place.get(&server, Some(&newer), None), None);
+    assert_eq!(place.get(&server, Some(&agent), None), Some(200));
+    place.home.configure(&configuration);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn settings_of_tls_are_read_anew() {
+    let place = Place::new("");
+    place.know("agent", AGENT, "agent:a", "call");
+    let server = Server::new(&place.home);
+    let agent = place.clients.client(&[AGENT]);
+    assert_eq!(place.get(&server, Some(&agent), None), Some(200));
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let (certificate, key) = servers.pem_of("localhost");
+    put(&place.home, "server-2.pem", &certificate, 0o644);
+    put(&place.home, "server-2.key", &key, 0o600);
+    put(&place.home, "clients-2.pem", &clients.pem(), 0o644);
+    let before = fs::read_to_string(place.home.path().join("ringfence.toml")).expect("a configuration");
+    let after =
+        before.replace("server.", "server-2.").replace("[server-2.", "[server.").replace("clients.", "clients-2.");
+    place.home.configure(&(after + "clients = 'optional'\n"));
+    assert!(server.hang_up().iter().any(|note| note.contains("settings of TLS were read anew")));
+    let newer = clients.client(&[AGENT]);
+    assert_eq!(ask(&server, servers.visitor(Some(&newer)), "GET", "", "").expect("an answer").status, 200);
+    assert_eq!(ask(&server, servers.visitor(None), "GET", "", "").expect("an answer").status, 401);
+    for (authority, shown) in [(&servers, &agent), (&place.servers, &newer)] {
+        assert!(ask(&server, authority.visitor(Some(shown)), "GET", "", "").is_err());
+    }
+    // Whether it is spoken at all is settled at the start.
+    let plain = before.split("[server.tls]").next().expect("what comes before").to_owned();
+    place.home.configure(&plain);
+    let told = server.hang_up();
+    assert!(told.iter().any(|note| note.contains("`[server.tls]` was taken out, and TLS is spoken still")), "{told:?}");
+    assert_eq!(ask(&server, servers.visitor(Some(&newer)), "GET", "", "").expect("an answer").status, 200);
+    assert_eq!(server.stop(), 0);
+    let mine = token(&place.home, "mine", "agent:b", "call");
+    let server = Server::new(&place.home);
+    place.home.configure(&before);
+    let told = server.hang_up();
+    assert!(told.iter().any(|note| note.contains("`[server.tls]` is there, and no TLS is spoken")), "{told:?}");
+    server.ask("GET", "/v1/tools", Some(&mine), "").is(200);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn certificate_that_runs_out_opens_nothing_more() {
+    // API-14, API-01: over a connection that was made while it was good.
+    let place = Place::new("");
+    place.know("agent", AGENT, "agent:a", "call");
+    let server = Server::new(&place.home);
+    let (time, started) = (Duration::from_secs(5), Instant::now());
+    let (brief, good) = (place.clients.client_for(&[AGENT], time), place.clients.client(&[AGENT]));
+    let mut kept = [&brief, &good].map(|shown| call(&server.address, place.visitor(Some(shown))));
+    assert_eq!(kept.each_mut().map(|stream| again(stream, &server)), [200, 200]);
+    let [brief, good] = &mut kept;
+    while again(brief, &server) == 200 {
+        assert_eq!(again(good, &server), 200);
+        assert!(started.elapsed() < PATIENCE, "it is believed still");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let most = time + Duration::from_millis(limits::CERTIFICATE_BELIEVED_MS) + Duration::from_secs(5);
+    assert!(started.elapsed() < most, "{:?}", started.elapsed());
+    assert_eq!((again(brief, &server), again(good, &server)), (401, 200));
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn connections_are_not_resumed() {
+    // API-14: each proves itself anew, in either version of TLS.
+    let place = Place::new("");
+    place.know("agent", AGENT, "agent:a", "call");
+    let server = Server::new(&place.home);
+    let config = place.visitor(Some(&place.clients.client(&[AGENT])));
+    for _ in 0..3 {
+        // What is kept of a session is kept with the settings that it was agreed on under.
+        let mut stream = call(&server.address, config.clone());
+        assert_eq!(again(&mut stream, &server), 200);
+        assert_eq!(stream.conn.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    }
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn doctor_looks_at_tls() {
+    let place = Place::new("");
+    let doctor = |code| {
+        let ran = place.home.run(["doctor"]);
+        ran.code(code);
+        ran.text().lines().filter(|line| line.contains(" tls ")).collect::<String>()
+    };
+    let line = doctor(0);
+    assert!(line.starts_with("ok ") && line.contains("the certificate is good for "), "{line}");
+    assert!(line.contains("client authorities can be read"), "{line}");
+    let (certificate, key) = place.servers.expired_pem_of("localhost");
+    for (name, content, mode, why) in [
+        ("server.key", key.as_str(), 0o600, "the key is not that of the certificate"),
+        ("server.pem", certificate.as_str(), 0o644, "days ago"),
+        ("server.key", key.as_str(), 0o644, "others than its owner"),
+        ("clients.pem", "nonsense", 0o644, "it holds no certificate"),
+    ] {
+        let path = place.home.path().join(name);
+        let before = fs::read_to_string(&path).expect("a file");
+        put(&place.home, name, content, mode);
+        if why == "days ago" {
+            put(&place.home, "server.key", &key, 0o600);
+        }
+        let line = doctor(1);
+        assert!(line.starts_with("FAILED ") && line.contains(why) && line.contains(name), "{line}");
+        if why == "days ago" {
+            place.show(&place.servers);
+            continue;
+        }
+        put(&place.home, name, &before, if name.ends_with("key") { 0o600 } else { 0o644 });
+    }
+    assert!(doctor(0).starts_with("ok "));
+    place.home.configure("");
+    assert!(doctor(0).contains("HTTP in the clear"));
 }
 
 #[test]

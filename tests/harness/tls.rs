@@ -3,6 +3,8 @@
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -58,6 +60,15 @@ impl Authority {
         (pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der()))
     }
 
+    /// The same, of which the time has run out.
+    pub fn expired_pem_of(&self, name: &str) -> (String, String) {
+        let (key, mut params) = (key(), params(name));
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der()))
+    }
+
     /// A server with this name whose certificate has run out.
     pub fn expired_server(&self, name: &str) -> Identity {
         let mut params = params(name);
@@ -91,6 +102,15 @@ impl Authority {
         let mut params = named(names);
         params.not_before = rcgen::date_time_ymd(2001, 1, 1);
         params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        self.show(&params)
+    }
+
+    /// One whose time runs out soon.
+    #[expect(clippy::disallowed_methods, reason = "a certificate has the time of the machine that looks at it")]
+    pub fn client_for(&self, names: &[&str], time: Duration) -> Shown {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time");
+        let mut params = named(names);
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + since + time;
         self.show(&params)
     }
 

@@ -118,7 +118,7 @@ struct Served {
 
 impl Served {
     fn new(plan: &Plan, principals: usize) -> Result<Self, Failed> {
-        let home = home(plan)?;
+        let home = home(plan, "")?;
         let token = |number: usize| {
             let (name, principal) = (format!("t{number}"), format!("agent:a{number}"));
             let scopes = "call,audit,session";
@@ -165,7 +165,7 @@ impl Drop for Served {
     }
 }
 
-fn home(plan: &Plan) -> Result<tempfile::TempDir, Failed> {
+fn home(plan: &Plan, more: &str) -> Result<tempfile::TempDir, Failed> {
     let home = tempfile::tempdir()?;
     run(plan, home.path(), &["init", "--origin", "bench.example/log"])?;
     let tool = plan.tool.to_str().ok_or("the tool's path is no text")?;
@@ -176,7 +176,7 @@ fn home(plan: &Plan) -> Result<tempfile::TempDir, Failed> {
     let room = plan.listeners.map(room).unwrap_or_default();
     let path = home.path().join("home").join("ringfence.toml");
     let config = std::fs::read_to_string(&path)?;
-    std::fs::write(&path, config + &places + &room)?;
+    std::fs::write(&path, config + &places + &room + more)?;
     Ok(home)
 }
 
@@ -396,12 +396,22 @@ impl Lines {
     }
 }
 
+/// With the log where it is by default, and in memory.
 async fn over_lines(plan: &Plan) -> Result<(), Failed> {
-    let home = home(plan)?;
-    let mut ours = Lines::new(command(plan, home.path(), &["mcp"])).await?;
-    let mut bare = Command::new(std::env::current_exe()?);
-    bare.arg(ECHO);
-    let mut floor = Lines::new(bare).await?;
+    for (name, more) in [("mcp on lines", ""), ("mcp on lines, log in memory", "\n[log]\nstore = \"memory\"\n")] {
+        let home = home(plan, more)?;
+        let mut ours = Lines::new(command(plan, home.path(), &["mcp"])).await?;
+        let mut bare = Command::new(std::env::current_exe()?);
+        bare.arg(ECHO);
+        let mut floor = Lines::new(bare).await?;
+        let (ratio, least, measured) = in_turn(&mut floor, &mut ours, plan).await?;
+        println!("{name}: median {:?}, {ratio:.2} of {:?}", measured.median, least.median);
+    }
+    Ok(())
+}
+
+/// Times both in turn, several times: the turn with the median ratio.
+async fn in_turn(floor: &mut Lines, ours: &mut Lines, plan: &Plan) -> Result<(f64, Timing, Timing), Failed> {
     let wall = Duration::from_millis(plan.seconds * 100).max(Duration::from_millis(200));
     let mut ratios = Vec::new();
     for _ in 0..5 {
@@ -410,9 +420,8 @@ async fn over_lines(plan: &Plan) -> Result<(), Failed> {
         ratios.push((measured.median.as_secs_f64() / least.median.as_secs_f64(), least, measured));
     }
     ratios.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let (ratio, least, measured) = ratios.swap_remove(ratios.len() / 2);
-    println!("mcp on lines: median {:?}, {ratio:.2} of {:?}", measured.median, least.median);
-    Ok(())
+    let middle = ratios.len() / 2;
+    Ok(ratios.swap_remove(middle))
 }
 
 // --- Memory ---

@@ -236,8 +236,9 @@ pub struct InitArgs {
     /// The log's permanent name, as it stands in every checkpoint [default: a random one]
     #[arg(long, value_name = "NAME")]
     pub origin: Option<String>,
-    /// Keep the log in a database: `postgres://USER@HOST[:PORT]/DATABASE` [default: a file in the home]
-    #[arg(long, value_name = "URL")]
+    /// Keep the log in a database (`postgres://USER@HOST[:PORT]/DATABASE`), or in `memory`, where it ends with each process
+    /// [default: a file in the home]
+    #[arg(long, value_name = "PLACE")]
     pub store: Option<String>,
     /// The file that holds the password of the database; else it stands in `RINGFENCE_STORE_PASSWORD`
     #[arg(long, value_name = "FILE", requires = "store")]

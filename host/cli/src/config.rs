@@ -187,9 +187,9 @@ pub struct LogConfig {
     pub head_password_file: Option<PathBuf>,
     /// A file of certificates (PEM) that the server's of the head has to lead to, relative to the home.
     pub head_roots: Option<PathBuf>,
-    /// The database that holds the log. Missing: a file in the home.
+    /// What holds the log. Missing: a file in the home.
     #[serde(deserialize_with = "store")]
-    pub store: Option<Address>,
+    pub store: Option<StoreConfig>,
     /// What the database is told to let this host in, relative to the home.
     pub store_password_file: Option<PathBuf>,
     /// A file of certificates (PEM) that the server's has to lead to, relative to the home.
@@ -215,6 +215,57 @@ impl LogConfig {
         let line = |(key, value)| format!("{key} = {}\n", toml::Value::String(value));
         let lines: Vec<String> = store.into_iter().chain(head).chain(files).map(line).collect();
         if lines.is_empty() { String::new() } else { format!("\n[log]\n{}", lines.concat()) }
+    }
+}
+
+impl LogConfig {
+    /// What can't be had together: the key that is wrong, and why. What outlasts a process has nothing to tell of a log that
+    /// does not.
+    pub fn check(&self) -> Result<(), (String, String)> {
+        let Some(StoreConfig::Memory) = &self.store else { return Ok(()) };
+        let wrong = [
+            ("head", self.head.is_some(), "a log in memory has no head"),
+            ("head-password-file", self.head_password_file.is_some(), "a log in memory has no head"),
+            ("head-roots", self.head_roots.is_some(), "a log in memory has no head"),
+            ("retention", !self.retention.is_unbounded(), "a log in memory is kept as long as its process lives"),
+            ("store-password-file", self.store_password_file.is_some(), "memory asks for no password"),
+            ("store-roots", self.store_roots.is_some(), "memory shows no certificate"),
+            ("witnesses", !self.witnesses.is_empty(), "a log in memory has no witnesses"),
+        ];
+        match wrong.into_iter().find(|(_, is_set, _)| *is_set) {
+            Some((key, _, why)) => {
+                Err((key.to_owned(), format!("`{key}` can't be set beside `store = \"{MEMORY}\"`: {why}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is written for a log in memory.
+const MEMORY: &str = "memory";
+
+/// What holds a log, if it is no file in the home.
+#[derive(Clone, Debug)]
+pub enum StoreConfig {
+    Database(Address),
+    /// The process, as long as it lives.
+    Memory,
+}
+
+impl FromStr for StoreConfig {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text == MEMORY { Ok(Self::Memory) } else { text.parse().map(Self::Database) }
+    }
+}
+
+impl fmt::Display for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database(address) => address.fmt(f),
+            Self::Memory => f.write_str(MEMORY),
+        }
     }
 }
 
@@ -248,7 +299,7 @@ fn head<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Head
     String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-fn store<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
+fn store<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<StoreConfig>, D::Error> {
     String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
@@ -390,6 +441,7 @@ impl Config {
         self.check_signers()?;
         let folders = self.rings.values().map(|ring| &ring.folders).chain([&self.operator.folders]);
         check_folders(folders.flatten().flatten())?;
+        self.log.check()?;
         if let Some(tls) = &self.server.tls {
             tls.check().map_err(|why| ("[server.tls]".to_owned(), why))?;
         }
@@ -516,6 +568,11 @@ mod tests {
             ("[log]\nstore = 'postgres://a:hunter2@b/c'", 2, "it holds a password"),
             ("[log]\nstore = 'postgres://a@b/c?sslmode=prefer'", 2, "`sslmode=prefer` is refused"),
             ("[log]\nwitnesses = ['a+b']", 2, "not a verifier key"),
+            ("[log]\nstore = 'memory'\nhead = 'log.head'", 3, "`head` can't be set beside `store = \"memory\"`"),
+            ("[log]\nstore = 'memory'\nhead-roots = 'a'", 3, "a log in memory has no head"),
+            ("[log]\nstore = 'memory'\nstore-password-file = 'a'", 3, "memory asks for no password"),
+            ("[log]\nstore = 'memory'\n[log.retention]\nmax-bytes = 1", 3, "as long as its process lives"),
+            ("[log]\nstore = 'Memory'", 2, "it is not written as `postgres://"),
             ("\n[signers.a]\nkey = \"a+b+c\"", 3, "not a verifier key"),
         ] {
             let (at, why) = Config::parse(text).expect_err(text);

@@ -218,6 +218,21 @@ impl CommandError {
             .hint("[server.tls] names PEM files: the certificate first in its file, and the key that is its own")
     }
 
+    /// TLS that was configured, or taken out of the configuration, while the server runs.
+    pub fn tls_at_start(is_spoken: bool) -> Self {
+        let what = if is_spoken { "was taken out, and TLS is spoken still" } else { "is there, and no TLS is spoken" };
+        Self::environment(format!("`[server.tls]` {what}"))
+            .code("host.tls")
+            .hint("whether TLS is spoken is settled when the server starts: start it anew")
+    }
+
+    /// A certificate of the server's that nobody believes any more.
+    pub fn tls_expired(path: &Path, days: u64) -> Self {
+        Self::environment(format!("the certificate `{}` ran out {days} days ago", path.display()))
+            .code("host.tls")
+            .hint("put another one in its place, with its key; a server that runs reads both at SIGHUP")
+    }
+
     /// A file for TLS that can't be read, or that others can.
     pub fn tls_file(error: HomeError) -> Self {
         match &error {
@@ -511,6 +526,10 @@ impl From<HomeError> for CommandError {
             HomeError::HeadBesideLog(_) => Self::environment(message)
                 .code("host.config")
                 .hint("name a database for `[log] head` that nobody puts back together with the log's"),
+            HomeError::LogInMemory(_) => Self::environment(message).code("host.log-in-memory").hint(
+                "ask the server that has the log while it runs: `/v1/log/…`, `/v1/approvals`, `/v1/sessions`; or take `store = \"memory\"` \
+                 out of `[log]`, and what is done from then on is kept",
+            ),
             HomeError::HeadTaken(_) => Self::environment(message).code("host.log").hint(
                 "it is another log's: leave it where it is, and give the new one another `--origin` or another head",
             ),
@@ -976,6 +995,14 @@ pub fn grant_hints(name: &str, description: &Description, config: &Path) -> Vec<
         format!("review first, then grant what you mean to of what it asks for in `{config}`:")
     };
     [review].into_iter().chain(lines).collect()
+}
+
+/// What to do where a log in memory is not what was meant.
+pub fn memory_log_hints(config: &Path) -> Vec<String> {
+    vec![format!(
+        "take `store = \"memory\"` out of `[log]` in `{}` where what is called has to stay on record",
+        config.display()
+    )]
 }
 
 /// How a server gets something to offer.

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! ringfence.toml    the operator's configuration
-//! log.sqlite        the log (with -wal and -shm beside it while it is open); `[log] store` puts it into a database
-//! log.lock          locked while a process has this home, if the log is in a database
+//! log.sqlite        the log (with -wal and -shm beside it while it is open); `[log] store` puts it into a database, or leaves it
+//!                   aside for one in memory
+//! log.lock          locked while a process has this home, if the log is in a database or in memory
 //! log.head          the newest checkpoint, in a second place; `[log] head` puts it elsewhere, or into a database
 //! log.head.lock     held while the head is compared and replaced; it stands beside the head
 //! keys/log.key      signs checkpoints
@@ -55,7 +56,9 @@ use crate::commands;
 use crate::config::Config;
 use crate::config::ConfigError;
 use crate::config::LogConfig;
+use crate::config::StoreConfig;
 use crate::log_head;
+use crate::log_memory::MemoryLog;
 use crate::log_store::LogStore;
 use crate::log_store::wait_while_in_use;
 
@@ -101,6 +104,9 @@ pub enum HomeError {
     /// The head would be put back with the log.
     #[error("the head is in the database `{0}`, which holds the log as well")]
     HeadBesideLog(String),
+    /// What is wanted of the log outlasts the process that has it.
+    #[error("the log of `{0}` is in memory, and this process has none of an earlier one")]
+    LogInMemory(String),
     /// A new log has no head yet.
     #[error("`{0}` holds the head of a log of this name already")]
     HeadTaken(String),
@@ -120,6 +126,8 @@ pub enum HomeError {
 pub struct Home {
     folder: PathBuf,
     config: Config,
+    /// The log, if it is in memory.
+    memory_log: Option<Arc<MemoryLog>>,
 }
 
 /// The system's clock.
@@ -157,7 +165,7 @@ impl Home {
     /// Creates a home: keys, a log with its first entry, a configuration that says where the log is.
     pub fn init(folder: &Path, origin: Option<&str>, log: LogConfig) -> Result<Self, HomeError> {
         let config = Config { log, ..Config::default() };
-        let home = Self { folder: folder.to_owned(), config };
+        let home = Self { folder: folder.to_owned(), config, memory_log: None };
         if home.log_path().exists() || home.key_path("log").exists() {
             return Err(HomeError::AlreadyInitialised(folder.display().to_string()));
         }
@@ -182,12 +190,7 @@ impl Home {
         write_new(&home.config_path(), (CONFIG_TEMPLATE.to_owned() + &home.config.log.written()).as_bytes(), 0o600)?;
         write_new(&home.key_path("cache"), hex::encode(random_bytes::<64>()?).as_bytes(), 0o600)?;
         let signer = new_signer(&home.key_path("log"), &origin)?;
-        let opened = Opened {
-            host: format!("ringfence {} wasmtime 48.0.8", env!("CARGO_PKG_VERSION")),
-            key: signer.verifier().to_string(),
-            origin,
-        };
-        let ledger = Ledger::create(store.create()?, opened, Arc::new(SystemClock), Arc::new(SystemRandom))?;
+        let ledger = begin_log(store.create()?, signer.verifier())?;
         // With the first checkpoint there is a head from the start: a home without one has lost it.
         Sequencer::open(&ledger, Arc::new(signer), Some(head))?.publish(&ledger)?;
         Ok(home)
@@ -196,12 +199,36 @@ impl Home {
     /// Opens a home and reads its configuration.
     pub fn open(folder: &Path) -> Result<Self, HomeError> {
         let config = Config::default();
-        let mut home = Self { folder: folder.to_owned(), config };
+        let mut home = Self { folder: folder.to_owned(), config, memory_log: None };
         if !home.log_path().exists() && !home.key_path("log").exists() {
             return Err(HomeError::NotInitialised(folder.display().to_string()));
         }
         home.config = Config::read(&home.config_path())?;
+        if matches!(home.config.log.store, Some(StoreConfig::Memory)) {
+            home.memory_log = Some(Arc::new(MemoryLog::begin()?));
+        }
         Ok(home)
+    }
+
+    /// Opens a home whose log outlasts this process: for what makes no sense otherwise.
+    pub fn open_with_kept_log(folder: &Path) -> Result<Self, HomeError> {
+        let home = Self::open(folder)?;
+        if home.memory_log.is_some() {
+            return Err(HomeError::LogInMemory(folder.display().to_string()));
+        }
+        Ok(home)
+    }
+
+    /// The same home, with its configuration read anew. A log in memory goes on, for as long as it is wanted there.
+    pub fn read_anew(&self) -> Result<Self, HomeError> {
+        let home = Self::open(&self.folder)?;
+        let memory_log = home.memory_log.map(|new| self.memory_log.clone().unwrap_or(new));
+        Ok(Self { memory_log, ..home })
+    }
+
+    /// The log, if it is in memory.
+    pub fn memory_log(&self) -> Option<&MemoryLog> {
+        self.memory_log.as_deref()
     }
 
     pub fn folder(&self) -> &Path {
@@ -268,7 +295,7 @@ impl Home {
 
     /// Copies the log, as of one moment. It is held, and nobody else writes to this home, until what is returned is dropped.
     pub fn copy_log(&self, to: &Path) -> Result<Box<dyn Backend>, HomeError> {
-        let backend = if self.config.log.store.is_some() {
+        let backend = if LogStore::of(self)?.address().is_some() {
             let backend = LogStore::of(self)?.open_read_only()?;
             let mut copied = SqliteBackend::create(to).map_err(LedgerError::from)?;
             backend::copy(&*backend, &mut copied).map_err(LedgerError::from)?;
@@ -295,6 +322,9 @@ impl Home {
 
     /// What signs this home's checkpoints.
     pub fn signer(&self) -> Result<SoftwareSigner, HomeError> {
+        if let Some(log) = &self.memory_log {
+            return log.signer();
+        }
         read_signer(&self.key_path("log"))
     }
 
@@ -408,6 +438,16 @@ pub fn read_signer(path: &Path) -> Result<SoftwareSigner, HomeError> {
     let mut seed = [0; 32];
     hex::decode_to_slice(digits, &mut seed).map_err(|_| wrong())?;
     signer(path, name, &seed)
+}
+
+/// Begins a new log that this key signs: its first entry says so.
+pub fn begin_log(backend: Box<dyn Backend>, key: &Verifier) -> Result<Ledger, HomeError> {
+    let opened = Opened {
+        host: format!("ringfence {} wasmtime 48.0.8", env!("CARGO_PKG_VERSION")),
+        key: key.to_string(),
+        origin: key.name().to_owned(),
+    };
+    Ok(Ledger::create(backend, opened, Arc::new(SystemClock), Arc::new(SystemRandom))?)
 }
 
 fn signer(path: &Path, origin: &str, seed: &[u8; 32]) -> Result<SoftwareSigner, HomeError> {

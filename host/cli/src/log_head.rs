@@ -15,6 +15,7 @@ use ringfence_runtime::sequencer;
 use ringfence_runtime::sequencer::HeadPlace;
 
 use crate::config::HeadConfig;
+use crate::config::StoreConfig;
 use crate::error::CommandError;
 use crate::home::Home;
 use crate::home::HomeError;
@@ -32,7 +33,9 @@ pub fn place(home: &Home) -> Result<HeadPlace, HomeError> {
         Some(HeadConfig::File(path)) => return Ok(HeadPlace::File(home.folder().join(path))),
         Some(HeadConfig::Database(address)) => address,
     };
-    if table.store.as_ref().is_some_and(|store| is_one_database(store, address)) {
+    if let Some(StoreConfig::Database(store)) = &table.store
+        && is_one_database(store, address)
+    {
         return Err(HomeError::HeadBesideLog(address.to_string()));
     }
     let entrance = Entrance {

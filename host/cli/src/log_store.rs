@@ -1,6 +1,6 @@
-//! Where a home's log is: a file in the home, or a database on a server.
+//! Where a home's log is: a file in the home, a database on a server, or the memory of this process.
 //!
-//! Owns the choice between the two, and the password that the second may take: from a variable or a file that nobody
+//! Owns the choice among the three, and the password that the second may take: from a variable or a file that nobody
 //! else can read, for as long as a connection is made, and into nothing that is written or shown.
 
 use std::fs::File;
@@ -15,12 +15,15 @@ use std::time::Instant;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::backend::Backend;
 use ringfence_runtime::ledger::backend::BackendError;
+use ringfence_runtime::ledger::backend::MemoryBackend;
+use ringfence_runtime::ledger::backend::MemoryStore;
 use ringfence_runtime::ledger::backend::PostgresBackend;
 use ringfence_runtime::ledger::backend::SqliteBackend;
 use ringfence_runtime::ledger::backend::postgres::Access;
 use ringfence_runtime::ledger::backend::postgres::address::Address;
 use zeroize::Zeroizing;
 
+use crate::config::StoreConfig;
 use crate::egress;
 use crate::home::Home;
 use crate::home::HomeError;
@@ -42,20 +45,28 @@ pub enum LogStore {
     File(PathBuf),
     /// A database, which other homes may use, and a file that one process at a time locks, which has this home.
     Database(Box<Access>, PathBuf),
+    /// The memory of this process, and the same kind of file: the rest of the home is on disk, and others may use it.
+    Memory(MemoryStore, PathBuf),
 }
 
 impl LogStore {
     /// The store of a home.
     pub fn of(home: &Home) -> Result<Self, HomeError> {
         let table = &home.config().log;
-        let Some(address) = &table.store else { return Ok(Self::File(home.log_path())) };
+        let lock = home.folder().join("log.lock");
+        let address = match (&table.store, home.memory_log()) {
+            (Some(StoreConfig::Database(address)), _) => address,
+            (_, Some(log)) => return Ok(Self::Memory(log.store().clone(), lock)),
+            // A home that is being made has a log on disk, whatever is used beside it.
+            (_, None) => return Ok(Self::File(home.log_path())),
+        };
         let entrance = Entrance {
             address,
             password_file: table.store_password_file.as_deref(),
             password_variable: PASSWORD_VARIABLE,
             roots: table.store_roots.as_deref(),
         };
-        Ok(Self::Database(Box::new(access(home, &entrance)?), home.folder().join("log.lock")))
+        Ok(Self::Database(Box::new(access(home, &entrance)?), lock))
     }
 
     /// Makes a new log. One that was begun and holds no entry yet is taken for new.
@@ -63,6 +74,7 @@ impl LogStore {
         match self {
             Self::File(path) => opened(SqliteBackend::create(path)),
             Self::Database(access, _) => opened(PostgresBackend::create(Access::clone(access))),
+            Self::Memory(store, _) => opened(store.open()),
         }
     }
 
@@ -74,6 +86,7 @@ impl LogStore {
                 let lock = locked(path, File::try_lock)?;
                 boxed(PostgresBackend::open(Access::clone(access)).map(|backend| backend.with_lock(lock)))
             }
+            Self::Memory(store, path) => boxed(in_memory(store, locked(path, File::try_lock)?)),
         })
     }
 
@@ -85,16 +98,21 @@ impl LogStore {
                 let lock = locked_to_read(path)?;
                 boxed(PostgresBackend::open_read_only(Access::clone(access)).map(|backend| backend.with_lock(lock)))
             }
+            Self::Memory(store, path) => boxed(in_memory(store, locked_to_read(path)?)),
         })
     }
 
     /// The address of the database, if it is one.
     pub fn address(&self) -> Option<&Address> {
         match self {
-            Self::File(_) => None,
+            Self::File(_) | Self::Memory(..) => None,
             Self::Database(access, _) => Some(&access.address),
         }
     }
+}
+
+fn in_memory(store: &MemoryStore, lock: File) -> Result<MemoryBackend, BackendError> {
+    store.open().map(|backend| backend.with_lock(lock))
 }
 
 /// A home that nobody may write to can be read all the same.

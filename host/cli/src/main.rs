@@ -12,6 +12,7 @@ mod error;
 mod exit;
 mod home;
 mod log_head;
+mod log_memory;
 mod log_store;
 mod output;
 mod policies;

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use ringfence_server::http::tls::Believed;
 use ringfence_server::http::tls::Clients;
 use ringfence_server::http::tls::Demand;
 use ringfence_server::http::tls::Identity;
+use ringfence_server::http::tls::Shown;
 use ringfence_server::http::tls::TlsError;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -41,22 +43,35 @@ impl TlsTable {
     }
 }
 
-/// What the server shows for itself, read anew from its files.
+/// What the server shows for itself, and whom it believes.
 pub fn identity(home: &Home, table: &TlsTable) -> Result<Identity, CommandError> {
-    let at = |path: &PathBuf| home.folder().join(path);
-    let chain = certificates(&at(&table.certificate)).map_err(CommandError::tls_file)?;
-    let key = key(&at(&table.key)).map_err(CommandError::tls_file)?;
-    let roots = table.client_roots.as_ref().map(|path| certificates(&at(path))).transpose();
-    let roots = roots.map_err(CommandError::tls_file)?;
-    let clients = roots.map(|roots| Clients { roots, demand: table.clients.unwrap_or_default() });
-    Identity::new(chain, key, clients).map_err(|error| {
-        let path = match &error {
-            TlsError::Certificate(_) => &table.certificate,
-            TlsError::Clients(_) => table.client_roots.as_ref().unwrap_or(&table.certificate),
-            TlsError::OtherKey => &table.key,
-        };
-        CommandError::tls(&at(path), &error.to_string())
-    })
+    let identity = Identity::new(shown(home, table)?, believed(home, table)?);
+    identity.map_err(|error| refused(home, table, &error))
+}
+
+/// What the server shows for itself, read from its files.
+pub fn shown(home: &Home, table: &TlsTable) -> Result<Shown, CommandError> {
+    let chain = certificates(&home.folder().join(&table.certificate)).map_err(CommandError::tls_file)?;
+    let key = key(&home.folder().join(&table.key)).map_err(CommandError::tls_file)?;
+    Shown::new(chain, key).map_err(|error| refused(home, table, &error))
+}
+
+/// Whom the server believes, read from its file; nobody is asked for a certificate, if there is none.
+pub fn believed(home: &Home, table: &TlsTable) -> Result<Option<Believed>, CommandError> {
+    let Some(file) = &table.client_roots else { return Ok(None) };
+    let roots = certificates(&home.folder().join(file)).map_err(CommandError::tls_file)?;
+    let believed = Believed::new(Clients { roots, demand: table.clients.unwrap_or_default() });
+    believed.map(Some).map_err(|error| refused(home, table, &error))
+}
+
+/// What can't be used, by its file.
+pub fn refused(home: &Home, table: &TlsTable, error: &TlsError) -> CommandError {
+    let path = match error {
+        TlsError::Certificate(_) => &table.certificate,
+        TlsError::Clients(_) => table.client_roots.as_ref().unwrap_or(&table.certificate),
+        TlsError::OtherKey => &table.key,
+    };
+    CommandError::tls(&home.folder().join(path), &error.to_string())
 }
 
 fn key(path: &std::path::Path) -> Result<PrivateKeyDer<'static>, HomeError> {

@@ -383,6 +383,12 @@ pub const SESSIONS_PER_PRINCIPAL_MAX: usize = 64;
 pub const SESSION_CEILING_BYTES_MAX: u64 = 16 * 1024;
 /// Milliseconds after which a connection ends whose client takes nothing of what it is sent.
 pub const HTTP_WRITE_MS_MAX: u64 = 20_000;
+/// Bytes of answers that wait for their readers, for everybody together.
+pub const HTTP_UNREAD_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Bytes of answers to one principal that wait: more of them, and the oldest goes.
+pub const HTTP_UNREAD_BYTES_PER_PRINCIPAL_MAX: usize = HTTP_UNREAD_BYTES_MAX / 4;
+/// Bytes of an answer that are handed on at a time; one that is no larger is not counted.
+pub const HTTP_PIECE_BYTES: usize = 64 * 1024;
 /// Milliseconds that calls have to end in when a server is told to stop.
 pub const HTTP_STOP_MS_MAX: u64 = 20_000;
 /// Milliseconds that connections have to end in after the calls.
@@ -464,6 +470,10 @@ const _: () = {
     assert!(MESSAGE_BYTES_MAX <= HTTP_BODIES_BYTES_PER_PRINCIPAL_MAX, "the largest message has room");
     assert!(MESSAGE_BYTES_MAX + JSON_VALUES_MAX * JSON_VALUE_BYTES <= HTTP_VALUES_BYTES_PER_PRINCIPAL_MAX);
     assert!(HTTP_STREAMS_MAX < HTTP_CONNECTIONS_MAX, "there are connections beside streams");
+    assert!(
+        HTTP_REQUESTS_PER_PRINCIPAL_MAX * HTTP_PAGE_BYTES_MAX <= HTTP_UNREAD_BYTES_PER_PRINCIPAL_MAX,
+        "a page for each request"
+    );
     assert!(READY_RETRY_MS > LOG_LINGER_MS && EVENTS_POLL_MS > LOG_LINGER_MS, "others get at the log in between");
     assert!(SCHEMA_NODES_MAX < SCHEMA_WORK_MAX, "a small value can be checked against any schema");
 };

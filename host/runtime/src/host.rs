@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
+use ringfence_audit::extension::Extension;
 use ringfence_audit::receipt::Receipt;
 use ringfence_model::call::CallRequest;
 use ringfence_model::capability::Ceiling;
@@ -360,6 +361,12 @@ impl Host {
     /// The last checkpoint that was signed, as a signed note.
     pub fn checkpoint(&self) -> Option<String> {
         self.sequencer.checkpoint()
+    }
+
+    /// The proof that the log goes on from its first `from` entries, under the checkpoint over `to` entries, else the last:
+    /// none if the head has no such checkpoint. May take as long as the disk does.
+    pub fn extension(&self, from: u64, to: Option<u64>) -> Result<Option<Extension>, SequencerError> {
+        self.sequencer.extension(&self.parts.ledger, from, to)
     }
 
     /// How many entries the last checkpoint covers.

@@ -143,6 +143,8 @@ struct State {
     /// The tree as of the last checkpoint.
     tree: Tree,
     published: Option<Published>,
+    /// What is handed out: the last one that the head says, too.
+    shown: Option<Published>,
 }
 
 /// Puts entries into the tree and the tree under signed checkpoints. One of them to a log.
@@ -176,11 +178,22 @@ impl Sequencer {
             Some(published) => restored(ledger, &published.checkpoint)?,
             None => Tree::new(),
         };
-        let state = State { tree, published };
+        let mut state = State { tree, published, shown: None };
         let head = head.map(|place| Head::new(place, origin)).transpose()?;
+        let said = head.as_ref().map(Head::read).transpose()?.flatten();
+        let log = Log { ledger, keys: &keys };
         let head_at_open = match &head {
-            Some(head) => compare_head(Log { ledger, keys: &keys }, head, head.read()?.as_deref(), &state)?,
+            Some(head) => compare_head(log, head, said.as_deref(), &state)?,
             None => HeadState::Missing,
+        };
+        // Trust boundary: what is stored may not have got into the head, and then another copy of this log may put another of
+        // its size there (AUD-08, AUD-24). Hosts that share a log and have a file each are no copies, and not in step.
+        let is_theirs = matches!(head, Some(Head::File(_))) && ledger.is_shared();
+        state.shown = match (&head, head_at_open) {
+            (Some(_), _) if is_theirs => state.published.clone(),
+            (Some(_), HeadState::Missing) => None,
+            (Some(_), HeadState::Covers { size }) if !state.is_within(size) => log.said(said.as_deref()),
+            (Some(_), HeadState::Covers { .. }) | (None, _) => state.published.clone(),
         };
         Ok(Self { head_at_open, head, keys, signer, state: Mutex::new(state) })
     }
@@ -190,14 +203,45 @@ impl Sequencer {
         self.head_at_open
     }
 
-    /// The last checkpoint, as a signed note.
+    /// The last checkpoint, as a signed note: one that the head has.
     pub fn checkpoint(&self) -> Option<String> {
-        self.state().published.as_ref().map(|published| published.note.clone())
+        self.state().shown.as_ref().map(|shown| shown.note.clone())
     }
 
-    /// How many entries the last checkpoint covers.
+    /// How many entries the last checkpoint covers, of those that the head has.
     pub fn covered(&self) -> u64 {
-        self.state().published.as_ref().map_or(0, |published| published.checkpoint.size)
+        self.state().shown.as_ref().map_or(0, |shown| shown.checkpoint.size)
+    }
+
+    /// The same as [`prove_extension`], under no checkpoint that the head does not have.
+    pub fn extension(&self, ledger: &Ledger, from: u64, to: Option<u64>) -> Result<Option<Extension>, SequencerError> {
+        if to.is_none_or(|to| to > self.covered()) {
+            self.catch_up(ledger)?;
+        }
+        let covered = self.covered();
+        let to = to.unwrap_or(covered);
+        if to > covered { Ok(None) } else { prove_extension(ledger, from, Some(to)) }
+    }
+
+    /// Learns what other hosts of this log have put into the head.
+    fn catch_up(&self, ledger: &Ledger) -> Result<(), SequencerError> {
+        let Some(head) = self.head.as_ref().filter(|_| ledger.is_shared()) else { return Ok(()) };
+        let keys = keys(ledger)?;
+        let log = Log { ledger, keys: &keys };
+        let mut state = self.state();
+        let shown = match head {
+            Head::Database(..) => {
+                let said = head.read()?;
+                compare_head(log, head, said.as_deref(), &state)?;
+                log.said(said.as_deref())
+            }
+            Head::File(_) => latest(ledger, &keys)?,
+        };
+        let size = |published: &Option<Published>| published.as_ref().map(|published| published.checkpoint.size);
+        if size(&shown) > size(&state.shown) {
+            state.shown = shown;
+        }
+        Ok(())
     }
 
     /// Integrates every entry there is and publishes a checkpoint over them: the signed note. If nothing has been
@@ -236,6 +280,8 @@ impl Sequencer {
         if let Some(next) = next {
             *state = next;
         }
+        let state = &mut *state;
+        state.shown.clone_from(&state.published);
         Ok(note)
     }
 
@@ -276,9 +322,13 @@ impl Sequencer {
         ledger.commit_aside(Batch { checkpoint: stored, ..Batch::default() })?;
         if let Some(published) = state.published.as_mut().filter(|published| published.checkpoint == claimed) {
             published.note.clone_from(&merged);
-            let is_head = |held: &HeldHead<'_>| held.note().is_some_and(|note| self.keys.open(note) == Ok(claimed));
+            let says = |held: &HeldHead<'_>| held.note().and_then(|note| self.keys.open(note).ok());
+            let is_head = |held: &HeldHead<'_>| says(held).as_ref() == Some(&claimed);
             if let Some(held) = held.filter(is_head) {
                 held.swap(&merged)?;
+            }
+            if let Some(shown) = state.shown.as_mut().filter(|shown| shown.checkpoint == claimed) {
+                shown.note.clone_from(&merged);
             }
         }
         Ok(Some(merged))
@@ -286,8 +336,8 @@ impl Sequencer {
 
     /// The receipt of the entry at `index`: with its proof if a checkpoint covers it, else pending.
     pub fn receipt(&self, ledger: &Ledger, index: u64) -> Result<Receipt, SequencerError> {
-        let published = self.state().published.clone();
-        receipt(ledger, index, published.as_ref())
+        let shown = self.state().shown.clone();
+        receipt(ledger, index, shown.as_ref())
     }
 
     /// Nothing is signed by a key that another host has replaced. To be asked by whoever holds the pen.
@@ -315,7 +365,8 @@ impl Sequencer {
             let fresh = Fresh::new();
             check_extends(&TreeNodes { ledger, fresh: &fresh }, &before.checkpoint, &published.checkpoint)?;
         }
-        Ok(Some(State { tree: restored(ledger, &published.checkpoint)?, published: Some(published) }))
+        let (tree, shown) = (restored(ledger, &published.checkpoint)?, known.shown.clone());
+        Ok(Some(State { tree, published: Some(published), shown }))
     }
 
     /// The state after a checkpoint over `size` entries.
@@ -329,7 +380,7 @@ impl Sequencer {
         let note = signed.map_err(|error| SequencerError::Sign(error.to_string()))?;
         let stored = Some(StoredCheckpoint { size, note: note.clone() });
         ledger.commit_aside(Batch { nodes: listed(fresh), checkpoint: stored, ..Batch::default() })?;
-        Ok(State { tree, published: Some(Published { checkpoint, note }) })
+        Ok(State { tree, published: Some(Published { checkpoint, note }), shown: before.shown.clone() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -352,7 +403,8 @@ pub fn check_head(ledger: &Ledger, place: HeadPlace) -> Result<HeadState, Sequen
         None => Tree::new(),
     };
     let head = Head::new(place, &ledger.opened().origin)?;
-    compare_head(Log { ledger, keys: &keys }, &head, head.read()?.as_deref(), &State { tree, published })
+    let state = State { tree, published, shown: None };
+    compare_head(Log { ledger, keys: &keys }, &head, head.read()?.as_deref(), &state)
 }
 
 /// The receipt of the entry at `index` under the last checkpoint that is stored: for readers, who hold no key.
@@ -486,6 +538,21 @@ fn is_beyond(ledger: &Ledger, size: u64) -> Result<bool, SequencerError> {
 struct Log<'a> {
     ledger: &'a Ledger,
     keys: &'a KeyChain,
+}
+
+impl Log<'_> {
+    /// What a head says that was compared with the log.
+    fn said(self, note: Option<&str>) -> Option<Published> {
+        let checkpoint = opened(self, note?).ok()?;
+        Some(Published { checkpoint, note: note?.to_owned() })
+    }
+}
+
+impl State {
+    /// Whether what is stored covers no more entries than this.
+    fn is_within(&self, size: u64) -> bool {
+        self.published.as_ref().is_none_or(|published| published.checkpoint.size <= size)
+    }
 }
 
 /// The checkpoint in a signed note, if it is one of this log's: by its key of that size. Or why it is not.
@@ -949,6 +1016,29 @@ mod tests {
         let note = sequencer.publish(&ledger).expect("a checkpoint");
         assert_eq!(fs::read_to_string(scene.head()).expect("the head"), note);
         assert_proven(&sequencer.receipt(&ledger, 2).expect("a receipt"));
+    }
+
+    #[test]
+    fn stored_checkpoint_waits_for_its_head() {
+        // AUD-08, AUD-24: the host was cut off between the two.
+        for scene in Scene::of_each_place() {
+            let ledger = create(scene.disk.clone());
+            let first =
+                scene.sequencer(&ledger).and_then(|sequencer| sequencer.publish(&ledger)).expect("a checkpoint");
+            grow_by(&ledger, 2);
+            Sequencer::open(&ledger, signer(), None)
+                .and_then(|other| other.publish(&ledger))
+                .expect("one that is stored");
+            let sequencer = scene.sequencer(&ledger).expect("a sequencer");
+            assert_eq!((sequencer.checkpoint(), sequencer.covered()), (Some(first), 1));
+            assert!(sequencer.receipt(&ledger, 2).expect("a receipt").proof.is_none());
+            assert!(sequencer.extension(&ledger, 1, Some(3)).expect("an answer").is_none());
+            assert!(sequencer.extension(&ledger, 1, Some(1)).expect("an answer").is_some());
+            let note = sequencer.publish(&ledger).expect("a checkpoint");
+            assert_eq!((sequencer.checkpoint(), sequencer.covered()), (Some(note), 3));
+            assert_proven(&sequencer.receipt(&ledger, 2).expect("a receipt"));
+            assert!(sequencer.extension(&ledger, 1, Some(3)).expect("an answer").is_some());
+        }
     }
 
     #[test]

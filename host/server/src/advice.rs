@@ -100,6 +100,7 @@ fn of_denial(denial: &Denial, function: &Function) -> Vec<String> {
         Denial::Policy(_) | Denial::Obligation(_) => one(
             "nothing has run: a policy forbids this call as it is, and will again; make another, or ask the operator",
         ),
+        Denial::Unreached(Unreached::Declined) => one("nothing has run; don't make it again before a person says so"),
         Denial::Unreached(Unreached::Grant) => one("nothing has run; only the tool's operator can change that"),
         Denial::Unreached(Unreached::Session) => {
             one("nothing can be called in this session as it is; its operator can open another")

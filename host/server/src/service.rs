@@ -101,6 +101,8 @@ pub struct Missed {
     pub input: Input,
     /// What is let go when it has been written down: the room that its input takes.
     pub keeps: Option<Arc<dyn Kept>>,
+    /// Where it stands in a trace, as its caller says.
+    pub parent: Option<Parent>,
 }
 
 /// Something that is kept for as long as it is there.
@@ -328,18 +330,41 @@ impl Service {
             Reach::Nothing => Unreached::Session,
             Reach::Rings(_) => Unreached::Tool,
         };
-        let Missed { tool, function, input, keeps } = missed;
+        let Missed { tool, function, input, keeps, parent } = missed;
         let (principal, ring) = (seat.principal.clone(), seat.ring.unwrap_or(Ring::Sandbox));
         let attempt =
             Attempt { principal, ring, session: seat.session, tool: pipeline::named(&tool), function, input, why };
+        self.record(attempt, keeps, Begun::of_nothing(ring, parent)).await.map(drop)
+    }
+
+    /// Has it written down that whoever was asked about a call has said no to it: nothing is made.
+    pub async fn decline(self: &Arc<Self>, seat: &Seat, wish: Wish) -> Result<Response, ServiceError> {
+        let Wish { offer, input, keeps, parent, .. } = wish;
+        let begun = Begun::now(&offer, parent);
+        self.record(attempt(seat.clone(), &offer, input, Unreached::Declined), keeps, begun).await
+    }
+
+    /// Writes an attempt down, whatever becomes of whoever waits for that.
+    async fn record(
+        self: &Arc<Self>,
+        attempt: Attempt,
+        keeps: Option<Arc<dyn Kept>>,
+        begun: Begun,
+    ) -> Result<Response, ServiceError> {
         let (service, running) = (Arc::clone(self), Running::start(self));
         let written = tokio::spawn(async move {
             let (_running, _keeps) = (running, keeps);
-            let host = service.host().await?;
-            service.write_down(&host, attempt).await
+            let written = match service.host().await {
+                Ok(host) => service.write_down(&host, attempt).await,
+                Err(error) => Err(error),
+            };
+            if let Some(telemetry) = service.telemetry.get() {
+                telemetry.called(begun, &written);
+            }
+            written
         });
         // What is not on record is not answered as if it were; the operator has been told why.
-        written.await.unwrap_or(Err(ServiceError::Host)).map(drop)
+        written.await.unwrap_or(Err(ServiceError::Host))
     }
 
     /// Puts another catalogue in the place of the one there is. A call that has begun goes on.
@@ -383,16 +408,7 @@ impl Service {
             Ok(asked) => asked,
             Err(why) => {
                 self.note(&format!("warning: `{}` could not be called: {why}", offer.name()));
-                let attempt = Attempt {
-                    principal: seat.principal,
-                    ring: registered.ring,
-                    session: seat.session,
-                    tool: registered.tool.reference().clone(),
-                    function: offer.wanted(),
-                    input,
-                    why: Unreached::Grant,
-                };
-                return self.write_down(&host, attempt).await;
+                return self.write_down(&host, attempt(seat, &offer, input, Unreached::Grant)).await;
             }
         };
         let request = CallRequest {
@@ -438,6 +454,13 @@ impl Service {
     fn note(&self, text: &str) {
         (self.notes)(text);
     }
+}
+
+/// What somebody wanted of something that is offered, and could not try.
+fn attempt(seat: Seat, offer: &Offer, input: Input, why: Unreached) -> Attempt {
+    let registered = offer.registered();
+    let (tool, function) = (registered.tool.reference().clone(), offer.wanted());
+    Attempt { principal: seat.principal, ring: registered.ring, session: seat.session, tool, function, input, why }
 }
 
 /// How many entries the log has, whoever has written them: a host that shares it learns of those of others late. It may

@@ -43,6 +43,7 @@ use crate::commands::log::keys;
 use crate::commands::log::log_check;
 use crate::commands::log::verify_home;
 use crate::config::HeadConfig;
+use crate::config::StoreConfig;
 use crate::config::edit::Edit;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -237,7 +238,10 @@ fn settle_in(made: &Path) -> Result<Option<Address>, CommandError> {
     if store.is_some() {
         set_log(made, &[("store", None), ("store-password-file", None), ("store-roots", None)])?;
     }
-    Ok(store)
+    Ok(match store {
+        Some(StoreConfig::Database(address)) => Some(address),
+        Some(StoreConfig::Memory) | None => None,
+    })
 }
 
 fn set_log(made: &Path, keys: &[(&str, Option<String>)]) -> Result<(), CommandError> {

@@ -74,7 +74,8 @@ pub fn run(home: Option<&Path>, args: &DiffArgs, output: Output) -> Result<Exit,
 fn side(home: Option<&Path>, side: &Side, output: Output) -> Result<Bundle, CommandError> {
     match side {
         Side::Call(call) => {
-            let home = Home::open(&home.map_or_else(|| home::folder(None), |home| Ok(home.to_owned()))?)?;
+            let home = home.map_or_else(|| home::folder(None), |home| Ok(home.to_owned()))?;
+            let home = Home::open_with_kept_log(&home)?;
             commands::bundle::bundle(&home, Subject::Call(*call), output)
         }
         Side::File(path) => {

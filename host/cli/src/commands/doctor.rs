@@ -1,7 +1,10 @@
 //! `ringfence doctor`: does this home, and this machine, do its work?
 
 use std::path::Path;
+use std::time::Duration;
 
+use ringfence_model::outcome::one_line;
+use ringfence_model::time::Clock as _;
 use ringfence_runtime::engine::child;
 use ringfence_runtime::sequencer::HeadPlace;
 use rustix::fs::Mode;
@@ -14,10 +17,13 @@ use crate::commands::admit::to_look_at;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
+use crate::home::SystemClock;
 use crate::log_head;
 use crate::log_store::LogStore;
 use crate::output::Output;
 use crate::policies::Policies;
+use crate::telemetry::Reporting;
+use crate::tls;
 use crate::tools;
 use crate::tools::store::Store;
 
@@ -40,6 +46,8 @@ pub fn run(folder: &Path, output: Output) -> Result<Exit, CommandError> {
         Check { name: "head", result: head(&home) },
         Check { name: "log", result: log(&home, output) },
         Check { name: "disk", result: disk(&home) },
+        Check { name: "tls", result: tls(&home) },
+        Check { name: "telemetry", result: telemetry(&home) },
     ];
     let failed = checks.iter().filter(|check| check.result.is_err()).count();
     if output.is_json() {
@@ -117,14 +125,18 @@ fn tools(home: &Home) -> Result<String, CommandError> {
 fn store(home: &Home) -> Result<String, CommandError> {
     let store = LogStore::of(home)?;
     store.open_read_only()?;
-    Ok(match store.address() {
-        Some(address) => format!("{address}, {}", address.server.privacy()),
-        None => "a file in the home".to_owned(),
+    Ok(match (&store, store.address()) {
+        (_, Some(address)) => format!("{address}, {}", address.server.privacy()),
+        (LogStore::Memory(..), None) => "memory: empty at each start, and gone with each process".to_owned(),
+        (_, None) => "a file in the home".to_owned(),
     })
 }
 
 /// Reads the head, wherever it is. Whether the log has all that it covers is looked at next.
 fn head(home: &Home) -> Result<String, CommandError> {
+    if home.memory_log().is_some() {
+        return Ok("none: a log in memory has no head".to_owned());
+    }
     let place = log_head::place(home)?;
     if log_head::read(home)?.is_none() {
         return Err(CommandError::environment(format!("`{place}` holds no head of this log")).hint(
@@ -157,4 +169,36 @@ fn disk(home: &Home) -> Result<String, CommandError> {
             .hint("nothing runs that can't be written down: free space, or make the home writable")
     })?;
     Ok("a file was written and synced".to_owned())
+}
+
+/// Reads what the server would show for itself, and whom it would believe. Whether anybody believes it, a client has to say.
+fn tls(home: &Home) -> Result<String, CommandError> {
+    let Some(table) = &home.config().server.tls else {
+        return Ok("none: the server speaks HTTP in the clear".to_owned());
+    };
+    let (shown, believed) = (tls::shown(home, table)?, tls::believed(home, table)?);
+    let clients = if believed.is_some() { "client authorities can be read" } else { "no client is asked for one" };
+    let now = Duration::from_millis(SystemClock.now().as_millis());
+    let left = match shown.expires() {
+        Some(expires) if expires < now => {
+            let path = home.folder().join(&table.certificate);
+            return Err(CommandError::tls_expired(&path, days(now.saturating_sub(expires))));
+        }
+        Some(expires) => format!("good for {} days", days(expires.saturating_sub(now))),
+        None => "good until a time that can't be read".to_owned(),
+    };
+    Ok(format!("the certificate is {left}, and has its key; {clients}"))
+}
+
+fn days(time: Duration) -> u64 {
+    time.as_secs() / (24 * 60 * 60)
+}
+
+/// Puts together what a collector would be told with. Nobody is told of anything.
+fn telemetry(home: &Home) -> Result<String, CommandError> {
+    Reporting::of(home)?;
+    Ok(match &home.config().telemetry.endpoint {
+        Some(endpoint) => format!("goes to `{}`, which was not asked", one_line(endpoint)),
+        None => "none: nobody is told of calls".to_owned(),
+    })
 }

@@ -30,10 +30,14 @@ pub fn halt(folder: &Path, args: &HaltArgs, output: Output) -> Result<Exit, Comm
     raise(&file).map_err(|error| CommandError::file(&file, &error))?;
     output.note("halted: nothing starts, and what runs is being stopped");
     let home = Home::open(folder)?;
+    if home.memory_log().is_some() {
+        told("halted", None, output);
+        return Ok(Exit::Done);
+    }
     let (ledger, sequencer) = commands::open_log(&home, output)?;
     let index = ledger.halted(&by, &one_line(&args.reason))?;
     sequencer.publish(&ledger)?;
-    told("halted", index, output);
+    told("halted", Some(index), output);
     output.note("hint: `ringfence resume --reason …` lets calls run again");
     Ok(Exit::Done)
 }
@@ -42,13 +46,18 @@ pub fn resume(home: &Home, args: &HaltArgs, output: Output) -> Result<Exit, Comm
     if !home.halt().is_on() {
         return Err(CommandError::environment("the host is not halted").hint("`ringfence halt --reason …` halts it"));
     }
-    let by = commands::operator()?;
+    let (by, file) = (commands::operator()?, home::halt_path(home.folder()));
+    let lower = || lower(&file).map_err(|error| CommandError::file(&file, &error));
+    if home.memory_log().is_some() {
+        lower()?;
+        told("resumed", None, output);
+        return Ok(Exit::Done);
+    }
     let (ledger, sequencer) = commands::open_log(home, output)?;
     let index = ledger.resumed(&by, &one_line(&args.reason))?;
     sequencer.publish(&ledger)?;
-    let file = home::halt_path(home.folder());
-    lower(&file).map_err(|error| CommandError::file(&file, &error))?;
-    told("resumed", index, output);
+    lower()?;
+    told("resumed", Some(index), output);
     Ok(Exit::Done)
 }
 
@@ -69,10 +78,14 @@ fn sync_folder_of(file: &Path) -> io::Result<()> {
     file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-fn told(what: &str, index: u64, output: Output) {
+/// Without an entry where that would be gone with the process that writes it.
+fn told(what: &str, index: Option<u64>, output: Output) {
+    if index.is_none() {
+        output.note("note: the log is in memory, so this is on record nowhere");
+    }
     if output.is_json() {
         output.json(&json!({ "entry": index, "halted": what == "halted" }));
     } else {
-        output.line(&format!("{what}  entry {index}"));
+        output.line(&index.map_or_else(|| what.to_owned(), |index| format!("{what}  entry {index}")));
     }
 }

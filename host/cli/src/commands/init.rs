@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::args::InitArgs;
 use crate::config::HeadConfig;
 use crate::config::LogConfig;
+use crate::config::StoreConfig;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
@@ -18,12 +19,13 @@ use crate::output::Output;
 pub fn run(folder: &Path, args: &InitArgs, output: Output) -> Result<Exit, CommandError> {
     let store_password_file = args.store_password_file.as_deref().map(absolute).transpose()?;
     let store_roots = args.store_roots.as_deref().map(absolute).transpose()?;
-    let store = args.store.as_deref().map(address).transpose()?;
+    let store = args.store.as_deref().map(store).transpose()?;
     let head_password_file = args.head_password_file.as_deref().map(absolute).transpose()?;
     let head_roots = args.head_roots.as_deref().map(absolute).transpose()?;
     let head = args.head.as_deref().map(head_place).transpose()?;
     let store = LogConfig { store, store_password_file, store_roots, ..LogConfig::default() };
     let log = LogConfig { head, head_password_file, head_roots, ..store };
+    log.check().map_err(|(_, why)| CommandError::store_address(&why))?;
     let home = Home::init(folder, args.origin.as_deref(), log)?;
     let key = home.verifier()?.to_string();
     if output.is_json() {
@@ -37,9 +39,17 @@ pub fn run(folder: &Path, args: &InitArgs, output: Output) -> Result<Exit, Comma
             output.line(&format!("head  {head}"));
         }
         output.line(&format!("key   {key}"));
+        if let Some(StoreConfig::Memory) = &home.config().log.store {
+            output.note("note: what is called is in memory, under keys of its own; the home's log is there for when that line is taken out");
+        }
         output.note("hint: give the key to whoever will verify this log; it is public");
     }
     Ok(Exit::Done)
+}
+
+/// What holds the log, or why it is nothing that does.
+fn store(text: &str) -> Result<StoreConfig, CommandError> {
+    text.parse().map_err(|error: AddressError| CommandError::store_address(&error.to_string()))
 }
 
 /// The address, or why it is none. It is not repeated: somebody may have put a password into it.

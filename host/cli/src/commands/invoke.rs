@@ -146,7 +146,8 @@ pub(super) fn host(
         },
         policies,
         ledger,
-        ledger_blocks: true,
+        // Memory is waited for by nobody.
+        ledger_blocks: home.memory_log().is_none(),
         sequencer,
         egress,
         clock: Arc::new(SystemClock),

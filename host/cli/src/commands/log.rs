@@ -50,7 +50,7 @@ use crate::output::Output;
 const PAGE: usize = 1024;
 
 pub fn run(home: Option<&Path>, command: LogCommand, output: Output) -> Result<Exit, CommandError> {
-    let home = || Home::open(&home.map_or_else(|| home::folder(None), |folder| Ok(folder.to_owned()))?);
+    let home = || Home::open_with_kept_log(&home.map_or_else(|| home::folder(None), |folder| Ok(folder.to_owned()))?);
     match command {
         LogCommand::Show { from, limit } => show(&home()?, from, limit, output),
         LogCommand::Verify { proof: Some(proof), against, key, .. } => {

@@ -64,10 +64,12 @@ use crate::args::Command;
 use crate::args::DirArg;
 use crate::args::KeyCommand;
 use crate::error::CommandError;
+use crate::error::memory_log_hints;
 use crate::exit::Exit;
 use crate::home;
 use crate::home::Home;
 use crate::log_head;
+use crate::log_memory::MemoryLog;
 use crate::output::Output;
 
 pub use crate::commands::inspect::manifest_beside;
@@ -76,6 +78,7 @@ pub use crate::commands::sign::beside as signature_beside;
 /// Runs a command.
 pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
     let folder = || home::folder(args.home.as_deref());
+    let kept = || Home::open_with_kept_log(&folder()?);
     match args.command {
         Command::Init(init) => init::run(&folder()?, &init, output),
         Command::Doctor => doctor::run(&folder()?, output),
@@ -91,20 +94,20 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
         Command::Sign(sign) => sign::sign(&sign, output),
         Command::Push(push) => push::run(folder().ok().as_deref(), &push, output),
         Command::Key(KeyCommand::New { name, file }) => sign::key(&name, &file, output),
-        Command::Key(KeyCommand::Rotate) => rotate::run(&Home::open(&folder()?)?, output),
+        Command::Key(KeyCommand::Rotate) => rotate::run(&kept()?, output),
         Command::Policy(policy) => policy::run(folder().ok().as_deref(), policy, output),
-        Command::Session(session) => session::run(&Home::open(&folder()?)?, session, output),
-        Command::Approvals { all } => approval::list(&Home::open(&folder()?)?, all, output),
-        Command::Approve(answer) => approval::answer(&Home::open(&folder()?)?, &answer, true, output),
-        Command::Reject(answer) => approval::answer(&Home::open(&folder()?)?, &answer, false, output),
+        Command::Session(session) => session::run(&kept()?, session, output),
+        Command::Approvals { all } => approval::list(&kept()?, all, output),
+        Command::Approve(answer) => approval::answer(&kept()?, &answer, true, output),
+        Command::Reject(answer) => approval::answer(&kept()?, &answer, false, output),
         Command::Transcript(transcript) => transcript::run(&Home::open(&folder()?)?, transcript, output),
         Command::Halt(args) => halt::halt(&folder()?, &args, output),
         Command::Resume(args) => halt::resume(&Home::open(&folder()?)?, &args, output),
-        Command::Ledger(ledger) => ledger::run(&Home::open(&folder()?)?, &ledger, output),
+        Command::Ledger(ledger) => ledger::run(&kept()?, &ledger, output),
         Command::Log(log) => log::run(folder().ok().as_deref(), log, output),
         Command::Receipt(receipt) => receipt::run(folder().ok().as_deref(), receipt, output),
-        Command::Bundle(bundle) => bundle::run(&Home::open(&folder()?)?, &bundle, output),
-        Command::Backup(args) => backup::backup(&Home::open(&folder()?)?, &args, output),
+        Command::Bundle(bundle) => bundle::run(&kept()?, &bundle, output),
+        Command::Backup(args) => backup::backup(&kept()?, &args, output),
         Command::Restore(args) => backup::restore(&args, &folder()?, output),
         Command::Diff(diff) => diff::run(args.home.as_deref(), &diff, output),
         Command::Bench(bench) => bench::run(&bench, output),
@@ -254,9 +257,11 @@ fn log_to_prove(home: &Home, output: Output) -> Result<Ledger, CommandError> {
 fn open_log(home: &Home, output: Output) -> Result<(Ledger, Sequencer), CommandError> {
     let ledger = home.ledger()?;
     let signer = home.signer_of(sequencer::keys(&ledger)?.newest())?;
-    let head = log_head::place(home)?;
-    let sequencer = Sequencer::open(&ledger, Arc::new(signer), Some(head.clone()))?;
-    if sequencer.head_at_open() == HeadState::Missing {
+    tell_of_memory(home, output)?;
+    // A log in memory can't be put back behind its own back, and a head of it would outlive it.
+    let head = if home.memory_log().is_some() { None } else { Some(log_head::place(home)?) };
+    let sequencer = Sequencer::open(&ledger, Arc::new(signer), head.clone())?;
+    if let (Some(head), HeadState::Missing) = (head, sequencer.head_at_open()) {
         output.note("warning: the log's head is missing, so nothing would tell if the log had been rolled back");
         output.note(&format!("hint: if it was not you who removed `{head}`, look for it before you go on"));
     }
@@ -267,6 +272,18 @@ fn open_log(home: &Home, output: Output) -> Result<(Ledger, Sequencer), CommandE
         ));
     }
     Ok((ledger, sequencer))
+}
+
+/// Says of a log in memory that it is one: once in a process.
+fn tell_of_memory(home: &Home, output: Output) -> Result<(), CommandError> {
+    if home.memory_log().is_some_and(MemoryLog::is_news) {
+        let key = home.verifier()?;
+        output.note(&format!(
+            "warning: the log is in memory: it begins empty, its own key `{key}` signs it, and it is gone when this process ends"
+        ));
+        output.hints(&memory_log_hints(&home.config_path()));
+    }
+    Ok(())
 }
 
 /// Whoever runs this command operates the host; the system's own number for them can't be set like a variable.

@@ -29,14 +29,14 @@ pub fn run(home: Option<&Path>, command: ReceiptCommand, output: Output) -> Resu
         }
         ReceiptCommand::Complete { file, published: None, .. } => {
             let home = home.map_or_else(|| home::folder(None), |folder| Ok(folder.to_owned()))?;
-            complete::from_log(&Home::open(&home)?, read(&file)?.0, output)
+            complete::from_log(&Home::open_with_kept_log(&home)?, read(&file)?.0, output)
         }
     }
 }
 
 /// The home, if there is one: its key is what a receipt is checked by.
 fn opened(home: Option<&Path>) -> Result<Home, CommandError> {
-    home.and_then(|folder| Home::open(folder).ok()).ok_or_else(CommandError::no_key)
+    home.and_then(|folder| Home::open_with_kept_log(folder).ok()).ok_or_else(CommandError::no_key)
 }
 
 fn read(file: &Path) -> Result<(Receipt, Option<Value>), CommandError> {

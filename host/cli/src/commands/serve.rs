@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 
 use ringfence_server::http;
 use ringfence_server::http::Origins;
@@ -18,6 +20,7 @@ use crate::commands::serving;
 use crate::commands::serving::Reading;
 use crate::commands::serving::Serving;
 use crate::commands::serving::SharedLog;
+use crate::config::Config;
 use crate::config::ServerTable;
 use crate::error::CommandError;
 use crate::exit::Exit;
@@ -57,7 +60,7 @@ pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, Command
         let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());
         let sending = reporting.start(server.service(), server.metrics(), output);
-        let first = readings(&log, &server, table.tls);
+        let first = Readings::new(&log, &server, table.tls).all();
         let reloader = tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(server.service()), hang_up, first));
         // What came of it is told where it matters: to the operator, and to whoever asks whether the server is ready.
         let _ = server.service().host().await;
@@ -84,14 +87,74 @@ fn gets_in(credential: &Credential, table: &ServerTable) -> bool {
 
 /// What is read anew first of all, and whatever else is wrong: one that was taken back does not get in again, and a
 /// certificate that runs out is replaced.
-fn readings(log: &Arc<SharedLog>, server: &Arc<Server>, tls: Option<TlsTable>) -> Vec<Reading> {
-    let (known, tokened) = (Arc::clone(log), Arc::clone(server));
-    let tokens: Reading = ("tokens", Box::new(move || known.tokens().map(|tokens| tokened.put_tokens(tokens))));
-    let (known, shown) = (Arc::clone(log), Arc::clone(server));
-    let certificates = tls.map(|tls| -> Reading {
-        ("certificates", Box::new(move || known.identity(&tls).map(|identity| shown.put_identity(identity))))
-    });
-    std::iter::once(tokens).chain(certificates).collect()
+struct Readings {
+    log: Arc<SharedLog>,
+    server: Arc<Server>,
+    /// What stood under `[server.tls]` when the configuration could be read last.
+    tls: RwLock<Option<TlsTable>>,
+}
+
+impl Readings {
+    fn new(log: &Arc<SharedLog>, server: &Arc<Server>, tls: Option<TlsTable>) -> Arc<Self> {
+        Arc::new(Self { log: Arc::clone(log), server: Arc::clone(server), tls: RwLock::new(tls) })
+    }
+
+    /// Each by itself, in this order. Fail closed: an authority that was taken out is out of force also where the server's own
+    /// certificate, changed in the same step, can't be used. Both or neither would keep whoever was thrown out for the
+    /// sake of a typing mistake that has nothing to do with them.
+    fn all(self: Arc<Self>) -> Vec<Reading> {
+        let reading = |name, read: fn(&Self) -> Result<(), CommandError>| -> Reading {
+            let readings = Arc::clone(&self);
+            (name, Box::new(move || read(&readings)))
+        };
+        let tokens = reading("tokens", Self::tokens);
+        let settings = reading("settings of TLS", Self::settings);
+        if self.table().is_none() {
+            return vec![tokens, settings];
+        }
+        vec![
+            tokens,
+            settings,
+            reading("client authorities", Self::authorities),
+            reading("certificates", Self::certificates),
+        ]
+    }
+
+    fn tokens(&self) -> Result<(), CommandError> {
+        self.log.tokens().map(|tokens| self.server.put_tokens(tokens))
+    }
+
+    /// Which files these are. Whether TLS is spoken at all is no matter of a connection that is there already.
+    fn settings(&self) -> Result<(), CommandError> {
+        let path = self.log.with_home(Home::config_path);
+        let read = Config::read(&path)?.server.tls;
+        let mut known = self.tls.write().unwrap_or_else(PoisonError::into_inner);
+        if read.is_some() != known.is_some() {
+            return Err(CommandError::tls_at_start(known.is_some()));
+        }
+        *known = read;
+        Ok(())
+    }
+
+    fn authorities(&self) -> Result<(), CommandError> {
+        let Some(table) = self.table() else { return Ok(()) };
+        self.log.with_home(|home| {
+            let believed = tls::believed(home, &table)?;
+            self.server.believe(believed).map_err(|error| tls::refused(home, &table, &error))
+        })
+    }
+
+    fn certificates(&self) -> Result<(), CommandError> {
+        let Some(table) = self.table() else { return Ok(()) };
+        self.log.with_home(|home| {
+            let shown = tls::shown(home, &table)?;
+            self.server.show(shown).map_err(|error| tls::refused(home, &table, &error))
+        })
+    }
+
+    fn table(&self) -> Option<TlsTable> {
+        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// What `Host` and `Origin` may be: this machine's own names where the listener is on loopback, and what is configured.

@@ -23,7 +23,6 @@ use ringfence_runtime::sandbox::scratch;
 use ringfence_server::catalogue::Catalogue;
 use ringfence_server::catalogue::Grants;
 use ringfence_server::catalogue::Registered;
-use ringfence_server::http::tls::Identity;
 use ringfence_server::http::token::Tokens;
 use ringfence_server::service::Hosts;
 use ringfence_server::service::Service;
@@ -31,6 +30,7 @@ use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
+use crate::commands;
 use crate::commands::admit::admit;
 use crate::commands::invoke;
 use crate::config::tools::Name;
@@ -39,8 +39,6 @@ use crate::error::CommandError;
 use crate::home::Home;
 use crate::output::Output;
 use crate::policies;
-use crate::tls;
-use crate::tls::TlsTable;
 use crate::tokens;
 use crate::tools;
 
@@ -54,6 +52,7 @@ pub(super) struct Serving {
 /// do are offered, and the operator is told of the rest.
 pub(super) fn open(home: Home, named: &[Name], output: Output) -> Result<Serving, CommandError> {
     output.notes_never_wait();
+    commands::tell_of_memory(&home, output)?;
     let engine = home.engine()?;
     let (settings, catalogue) = read(home, &engine, Wanted { named, needed: named }, output)?;
     let settings = RwLock::new(Arc::new(settings));
@@ -238,7 +237,8 @@ impl Hosts for SharedLog {
             return Ok(Arc::clone(&open.host));
         }
         let host = Arc::new(self.open_host().map_err(|error| error.message)?);
-        *open = Some(Open { host: Arc::clone(&host), published: (Instant::now(), host.ledger().len()) });
+        // What was written and not signed, or did not get into the head, is due.
+        *open = Some(Open { host: Arc::clone(&host), published: (Instant::now(), host.covered()) });
         Ok(host)
     }
 }
@@ -263,14 +263,14 @@ impl SharedLog {
         tokens::known(&self.settings().home)
     }
 
-    /// Reads the files for TLS anew, and nothing else: a certificate that runs out is replaced whatever else is wrong.
-    pub(super) fn identity(&self, table: &TlsTable) -> Result<Identity, CommandError> {
-        tls::identity(&self.settings().home, table)
+    /// The home, as it was opened or read anew last.
+    pub(super) fn with_home<T>(&self, read: impl FnOnce(&Home) -> T) -> T {
+        read(&self.settings().home)
     }
 
     /// Reads policies and tools anew, and puts the policies in force: a call that has begun keeps those it has.
     pub(super) fn reload(&self) -> Result<Catalogue, CommandError> {
-        let home = Home::open(self.settings().home.folder())?;
+        let home = self.settings().home.read_anew()?;
         // One that does not load any more is not offered any more, whoever named it: it may have been revoked.
         let (settings, catalogue) = read(home, &self.engine, Wanted { named: &self.named, needed: &[] }, self.output)?;
         // The log is neither opened nor let go in between.

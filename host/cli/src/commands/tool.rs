@@ -87,7 +87,7 @@ fn add(home: &Home, args: &ToolAddArgs, output: Output) -> Result<Exit, CommandE
     let store = Store::open(home.tools_path())?;
     let lock = store.lock()?;
     // Another command may have registered something since this one began.
-    let home = Home::open(home.folder())?;
+    let home = home.read_anew()?;
     // Nor may it, or who signed it, have been revoked meanwhile.
     let revoked = home.config().revocation(&Digest::of(&candidate.artifact.component), &signers);
     if let Some(why) = revoked {
@@ -429,7 +429,7 @@ fn verify(home: &Home, only: Option<&Name>, output: Output) -> Result<Exit, Comm
 fn remove(home: &Home, name: &Name, output: Output) -> Result<Exit, CommandError> {
     let store = Store::open(home.tools_path())?;
     let lock = store.lock()?;
-    let home = Home::open(home.folder())?;
+    let home = home.read_anew()?;
     tools::table(&home, name)?;
     let mut edit = Edit::open(&home.config_path())?;
     edit.remove(name);

@@ -628,6 +628,7 @@ mod tests {
 
     #[test]
     fn those_behind_a_failure_fail_with_it() {
+        // CON-05
         for fault in [Fault::Failed(BackendError::DiskFull), Fault::FailedButPersisted] {
             let disk = FaultyBackend::new(MemoryBackend::new());
             let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
@@ -641,7 +642,7 @@ mod tests {
 
     #[test]
     fn panic_at_the_disk_stops_the_log() {
-        // CR-23: nobody waits for ever, and nothing is written after what may or may not be there.
+        // CON-04, CON-06, CR-23: nobody waits for ever, and nothing is written after what may or may not be there.
         let disk = FaultyBackend::new(MemoryBackend::new());
         let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
         disk.fail(0, Fault::Panicked);

@@ -729,7 +729,7 @@ fn only_steps_of_the_table_are_taken() {
 
 #[test]
 fn crash_gives_nobody_calls_for_free() {
-    // IDM-13, CR-05 to CR-12: what is cut off has been counted.
+    // IDM-13, AGT-09, CR-05 to CR-12: what is cut off has been counted.
     let cap = Cap { at_most: 3, scope: CountScope::Principal, unit: Unit::Calls, window: Window::Day };
     let capped = |number, reach| Intent { caps: vec![cap], ..intent(number, reach) };
     let disk = disk();

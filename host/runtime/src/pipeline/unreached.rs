@@ -1,7 +1,7 @@
 //! Unreached: what somebody wanted to call and could not try, written down like every other refusal.
 //!
-//! Somebody who is known asked for a tool that is not there for them, in a session that is not open, or for one whose
-//! grant can't be had. There is nothing to decide on, so no policy is asked; the attempt is an entry all the same (AUD-20).
+//! Somebody who is known asked for a tool that is not there for them, in a session that is not open, for one whose
+//! grant can't be had, or has said no themselves when they were asked about it. There is nothing to decide on, so no policy is asked; the attempt is an entry all the same (AUD-20).
 //! What is not there has no digest, and neither has what its caller may not know of: both are named as they were asked for.
 
 use ringfence_model::call::Input;
@@ -45,6 +45,8 @@ pub struct Attempt {
 /// Why a call could not be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreached {
+    /// Whoever sits at its caller was asked about it, and has said no.
+    Declined,
     /// What the tool is granted can't be had now.
     Grant,
     /// The session that was named is not open for whoever named it.
@@ -63,6 +65,7 @@ pub fn named(name: &str) -> ToolRef {
 impl Unreached {
     pub(super) fn code(self) -> &'static str {
         match self {
+            Self::Declined => "denied.declined",
             Self::Grant => "host.grant",
             Self::Session => "denied.session",
             Self::Tool => "caller.unknown-function",
@@ -72,6 +75,7 @@ impl Unreached {
     /// One line, which says nothing of what there is.
     pub(super) fn message(self) -> &'static str {
         match self {
+            Self::Declined => "whoever was asked about this call has declined",
             Self::Grant => "what the tool is granted can't be used now; its operator has been told",
             Self::Session => "the session is not open",
             Self::Tool => "there is no such function that can be called",
@@ -80,6 +84,7 @@ impl Unreached {
 
     fn stage(self) -> Stage {
         match self {
+            Self::Declined => Stage::Decide,
             Self::Grant => Stage::Narrow,
             Self::Session | Self::Tool => Stage::Admit,
         }

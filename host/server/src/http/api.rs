@@ -211,12 +211,12 @@ pub(super) async fn call(admitted: Admitted) -> Handled {
     };
     let Some(offer) = offer else {
         let seen = catalogue.of_tool(&tool).find(|offer| reach.covers(offer));
-        match seen.filter(|offer| offer.registered().tool.function(function.as_deref()).is_err()) {
+        if let Some(offer) = seen.filter(|offer| offer.registered().tool.function(function.as_deref()).is_err()) {
             // Of a tool that can be seen it is known which it is.
-            Some(offer) => {
-                drop(service.call(&seat, wish(offer.asking_for(function.as_deref()), input)).await);
-            }
-            None => service.refuse(&seat, reach, Missed { tool, function, input, keeps: kept(&admitted) }).await?,
+            drop(service.call(&seat, wish(offer.asking_for(function.as_deref()), input)).await);
+        } else {
+            let (keeps, parent) = (kept(&admitted), parent(&admitted));
+            service.refuse(&seat, reach, Missed { tool, function, input, keeps, parent }).await?;
         }
         return Err(Problem::unknown_function());
     };
@@ -397,11 +397,14 @@ fn is_seen(holder: &Holder, session: &Session) -> bool {
 
 // --- Approvals ---
 
+/// What waits for whoever asks: of what they can't answer nothing is listed, as nothing of it is shown (API-04).
 pub(super) async fn approvals(admitted: Admitted) -> Handled {
-    let listed = on_host(&admitted, |host| {
+    let by = held(&admitted)?.principal.clone();
+    let listed = on_host(&admitted, move |host| {
         let now = host.now();
         let mut found = host.ledger().approvals().map_err(|_| failed())?;
         found.retain(|approval| approval.state == ApprovalState::Pending && !approval.is_expired(now));
+        found.retain(|approval| approval.accepts(&by));
         let keyed = |approval: Approval| (in_order(approval.held, approval.approval), approval);
         let mut keyed: Vec<_> = found.into_iter().map(keyed).collect();
         keyed.sort_by(|(one, _), (other, _)| one.cmp(other));

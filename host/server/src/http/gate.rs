@@ -22,6 +22,7 @@ use http_body_util::Limited;
 use hyper::body::Body as _;
 use hyper::body::Incoming;
 use ringfence_model::limits;
+use ringfence_model::principal::Principal;
 
 use crate::http::Problem;
 use crate::http::Response;
@@ -47,7 +48,10 @@ pub(super) async fn answer(server: &Arc<Server>, peer: Option<&Arc<Peer>>, reque
         Found::Methods(_) | Found::Nothing => "none",
     };
     let response = match admitted(Sender { server, peer }, request, found).await {
-        Ok((run, wall_ms)) => within(wall_ms, run).await,
+        Ok(Begun { run, wall_ms, principal }) => within(wall_ms, run).await.map(|response| match principal {
+            Some(principal) => server.unread.count(principal, response),
+            None => response,
+        }),
         Err(problem) => Err(problem),
     };
     let response = response.unwrap_or_else(Problem::into_response);
@@ -56,6 +60,14 @@ pub(super) async fn answer(server: &Arc<Server>, peer: Option<&Arc<Peer>>, reque
 }
 
 type Run = std::pin::Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
+
+/// A handler that runs.
+struct Begun {
+    run: Run,
+    wall_ms: u64,
+    /// For whom.
+    principal: Option<Principal>,
+}
 
 async fn within(wall_ms: u64, run: Run) -> Result<Response, Problem> {
     let over = || Problem::new(StatusCode::GATEWAY_TIMEOUT, "host.timeout", "it took too long; what was begun goes on");
@@ -70,7 +82,7 @@ struct Sender<'s> {
 }
 
 /// Lets a request through to its handler, as far as starting it.
-async fn admitted(sender: Sender<'_>, request: Request<Incoming>, found: Found) -> Result<(Run, u64), Problem> {
+async fn admitted(sender: Sender<'_>, request: Request<Incoming>, found: Found) -> Result<Begun, Problem> {
     let server = sender.server;
     let (parts, body) = request.into_parts();
     check_origin(server, &parts)?;
@@ -93,8 +105,9 @@ async fn admitted(sender: Sender<'_>, request: Request<Incoming>, found: Found) 
         }
     };
     let (server, peer) = (Arc::clone(server), sender.peer.cloned());
+    let principal = holder.as_ref().map(|holder| holder.principal.clone());
     let admitted = Admitted { server, holder, peer, id, query, place, headers: parts.headers, body };
-    Ok(((route.handler)(admitted), route.wall_ms))
+    Ok(Begun { run: (route.handler)(admitted), wall_ms: route.wall_ms, principal })
 }
 
 /// Who may use a route, if that takes a token.

@@ -73,7 +73,7 @@ pub(super) async fn consistency(admitted: Admitted) -> Handled {
     let from = number_in(&admitted, FROM)?.ok_or_else(|| Problem::bad(format!("`{FROM}` is missing")))?;
     let to = number_in(&admitted, TO)?;
     on_host(&admitted, move |host| {
-        let proven = sequencer::prove_extension(host.ledger(), from, to).map_err(|_| failed())?;
+        let proven = host.extension(from, to).map_err(|_| failed())?;
         let wanted = to.map_or_else(|| format!("{from} entries"), |to| format!("exactly {to} entries"));
         Ok(answer(&proven.ok_or_else(|| not_covered(&wanted))?))
     })

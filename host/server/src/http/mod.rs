@@ -29,6 +29,7 @@ mod run;
 mod stream;
 pub mod tls;
 pub mod token;
+mod unread;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -49,9 +50,13 @@ use crate::http::metrics::Metrics;
 use crate::http::peer::Peer;
 pub use crate::http::problem::Problem;
 use crate::http::room::Room;
+use crate::http::tls::Believed;
 use crate::http::tls::Identity;
+use crate::http::tls::Shown;
+use crate::http::tls::TlsError;
 use crate::http::token::Holder;
 use crate::http::token::Tokens;
+use crate::http::unread::Unread;
 use crate::service::Service;
 
 pub use crate::http::listener::serve;
@@ -78,6 +83,7 @@ pub struct Server {
     origins: Origins,
     metrics: Arc<Metrics>,
     room: Arc<Room>,
+    unread: Arc<Unread>,
     streams_max: usize,
     underway: mcp::Underway,
 }
@@ -89,8 +95,8 @@ impl Server {
         let room = Arc::new(Room::new(limits::HTTP_STREAMS_MAX));
         let counted = Arc::clone(&metrics);
         service.tell(Box::new(move |outcome| counted.called(outcome)));
-        let (streams_max, underway) = (limits::HTTP_STREAMS_MAX, Mutex::default());
-        Self { service, tokens, identity: None, origins, metrics, room, streams_max, underway }
+        let (streams_max, underway, unread) = (limits::HTTP_STREAMS_MAX, Mutex::default(), Arc::default());
+        Self { service, tokens, identity: None, origins, metrics, room, unread, streams_max, underway }
     }
 
     /// The same, with room for so many streams, and for the connections that they take.
@@ -126,11 +132,21 @@ impl Server {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
     }
 
-    /// Shows something else for itself from now on, and believes whom that believes: also of those who are connected.
-    pub fn put_identity(&self, identity: Identity) {
-        if let Some(current) = &self.identity {
-            *current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
-        }
+    /// Shows something else for itself from now on.
+    pub fn show(&self, shown: Shown) -> Result<(), TlsError> {
+        self.change_identity(|current| current.showing(shown))
+    }
+
+    /// Believes others from now on, also of those who are connected.
+    pub fn believe(&self, clients: Option<Believed>) -> Result<(), TlsError> {
+        self.change_identity(|current| current.believing(clients))
+    }
+
+    fn change_identity(&self, change: impl FnOnce(&Identity) -> Result<Identity, TlsError>) -> Result<(), TlsError> {
+        let Some(current) = &self.identity else { return Ok(()) };
+        let mut current = current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(change(&current)?);
+        Ok(())
     }
 
     fn identity(&self) -> Option<Arc<Identity>> {

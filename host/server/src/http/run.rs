@@ -31,6 +31,7 @@ use crate::http::stream;
 use crate::http::stream::EVENTS;
 use crate::http::stream::Feed;
 use crate::http::stream::Gone;
+use crate::http::unread::Waits;
 use crate::service::Seat;
 use crate::service::ServiceError;
 use crate::service::Wish;
@@ -78,7 +79,8 @@ async fn tell(
     mut made: Made,
     offer: &Offer,
 ) -> Result<(), Gone> {
-    let mut response = None;
+    // The end of it, which may be large, waits for what comes before: nothing else of the call is kept meanwhile.
+    let mut last = None;
     let mut next = first;
     while let Some(sight) = next {
         let (name, shown) = shown(sight);
@@ -86,8 +88,8 @@ async fn tell(
         next = tokio::select! {
             biased;
             next = sights.next() => next,
-            made = &mut made, if response.is_none() => {
-                response = Some(made);
+            made = &mut made, if last.is_none() => {
+                last = Some(ending(feed, made, offer));
                 sights.next().await
             }
         };
@@ -96,14 +98,17 @@ async fn tell(
         let why = json!({ "detail": "this was read too slowly for all of it to be shown; the end has everything" });
         feed.send(None, "behind", &why.to_string()).await?;
     }
-    let response = match response {
-        Some(response) => response,
-        None => made.await,
+    let last = match last {
+        Some(last) => last,
+        None => ending(feed, made.await, offer),
     };
-    let came = response.map_err(Problem::from).and_then(|response| came_of(&response, offer));
-    match came {
-        Ok(shown) => feed.send(None, "finished", &end(&shown)).await,
-        Err(problem) => feed.send(None, "problem", &problem.fields().to_string()).await,
+    feed.write(last).await
+}
+
+fn ending(feed: &Feed, made: Result<CallResponse, ServiceError>, offer: &Offer) -> Waits {
+    match made.map_err(Problem::from).and_then(|response| came_of(&response, offer)) {
+        Ok(shown) => feed.later("finished", &end(&shown)),
+        Err(problem) => feed.later("problem", &problem.fields().to_string()),
     }
 }
 

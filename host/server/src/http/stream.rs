@@ -1,6 +1,6 @@
 //! Streams: answers that are sent as they come about (server-sent events).
 //!
-//! What waits for its reader is a few events, each of a bounded size; whoever takes nothing is hung up on by the listener.
+//! What waits for its reader is a few events, each of a bounded size, and counted where it is large ([`super::unread`]); whoever takes nothing is hung up on by the listener.
 //! A stream has a place of its own for as long as anything is done for it, for its request has been answered by then. It
 //! ends with its token and with its certificate, after an hour at most, and when the server stops, however slowly it is read.
 
@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
+use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,7 @@ use crate::http::peer::Peer;
 use crate::http::respond;
 use crate::http::room::StreamPlace;
 use crate::http::token::Holder;
+use crate::http::unread::Waits;
 
 /// The media type of a stream of events.
 pub(super) const EVENTS: &str = "text/event-stream";
@@ -40,7 +42,7 @@ pub(super) struct Gone;
 /// Where the events of a stream go.
 #[derive(Debug)]
 pub(super) struct Feed {
-    events: mpsc::Sender<Bytes>,
+    events: mpsc::Sender<Waits>,
     server: Arc<Server>,
     holder: Holder,
     peer: Option<Arc<Peer>>,
@@ -51,7 +53,9 @@ pub(super) struct Feed {
 /// The body of a stream.
 #[derive(Debug)]
 struct Frames {
-    events: mpsc::Receiver<Bytes>,
+    events: mpsc::Receiver<Waits>,
+    /// The event that is handed on.
+    current: Option<Waits>,
     _place: Arc<StreamPlace>,
 }
 
@@ -66,7 +70,7 @@ pub(super) fn open(
     let place = Arc::new(server.room.stream(&holder.principal).map_err(busy)?);
     let (feed, events) = mpsc::channel(limits::STREAM_EVENTS_QUEUED_MAX);
     let mut response = respond(StatusCode::OK, EVENTS, Bytes::new());
-    *response.body_mut() = Frames { events, _place: Arc::clone(&place) }.boxed_unsync();
+    *response.body_mut() = Frames { events, current: None, _place: Arc::clone(&place) }.boxed_unsync();
     // A proxy that collects an answer before it hands it on would collect this one for ever.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -104,19 +108,29 @@ impl Feed {
     /// Sends an event, as soon as there is room for it. `data` is one line.
     pub(super) async fn send(&self, id: Option<u64>, name: &str, data: &str) -> Result<(), Gone> {
         let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
-        self.write(format!("{id}event: {name}\ndata: {data}\n\n")).await
+        self.write(self.waits(format!("{id}event: {name}\ndata: {data}\n\n"))).await
+    }
+
+    /// An event that others come before: it is counted among what waits from now on.
+    pub(super) fn later(&self, name: &str, data: &str) -> Waits {
+        self.waits(format!("event: {name}\ndata: {data}\n\n"))
+    }
+
+    fn waits(&self, text: String) -> Waits {
+        self.server.unread.wait(&self.holder.principal, text.into())
     }
 
     /// Sends what says nothing, and finds out whether somebody is there.
     pub(super) async fn comment(&self) -> Result<(), Gone> {
-        self.write(":\n\n".to_owned()).await
+        self.write(self.waits(":\n\n".to_owned())).await
     }
 
-    async fn write(&self, text: String) -> Result<(), Gone> {
+    /// Sends what has waited for it.
+    pub(super) async fn write(&self, event: Waits) -> Result<(), Gone> {
         if !self.is_open() {
             return Err(Gone);
         }
-        let mut sent = std::pin::pin!(self.events.send(text.into()));
+        let mut sent = std::pin::pin!(self.events.send(event));
         loop {
             tokio::select! {
                 biased;
@@ -140,6 +154,14 @@ impl Body for Frames {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.events.poll_recv(context).map(|event| event.map(|event| Ok(Frame::data(event))))
+        loop {
+            match self.current.as_mut().map(Waits::next).transpose()? {
+                Some(Some(piece)) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
+                Some(None) => self.current = None,
+                None => {}
+            }
+            let Some(event) = ready!(self.events.poll_recv(context)) else { return Poll::Ready(None) };
+            self.current = Some(event);
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::ServerConfig;
@@ -19,12 +20,16 @@ use rustls::pki_types::UnixTime;
 use rustls::server::NoServerSessionStorage;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::CertifiedKey;
+use rustls::sign::SingleCertAndKey;
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use webpki::EndEntityCert;
+use webpki::KeyUsage;
 
 use crate::http::peer::Peer;
 
@@ -68,35 +73,75 @@ pub enum TlsError {
     OtherKey,
 }
 
+/// A certificate with its key.
+#[derive(Clone)]
+pub struct Shown(Arc<CertifiedKey>);
+
+impl Shown {
+    /// A certificate, its own first, and what leads from it to an authority.
+    pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
+        let certified = CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(unusable)?;
+        Ok(Self(Arc::new(certified)))
+    }
+
+    /// When its own certificate runs out, since 1970. Who it is for, and whether anybody believes it, is not looked at.
+    pub fn expires(&self) -> Option<Duration> {
+        // It has run out by then, and when it did is the first thing that is said of it.
+        let at_the_end = UnixTime::since_unix_epoch(Duration::MAX);
+        let own = EndEntityCert::try_from(self.0.cert.first()?).ok()?;
+        let verified = own.verify_for_usage(&[], &[], &[], at_the_end, KeyUsage::server_auth(), None, None);
+        match verified.err()? {
+            webpki::Error::CertExpired { not_after, .. } => Some(Duration::from_secs(not_after.as_secs())),
+            _ => None,
+        }
+    }
+}
+
+/// Whose certificates are believed.
+#[derive(Clone)]
+pub struct Believed(Arc<dyn ClientCertVerifier>);
+
+impl Believed {
+    /// Those that lead to one of these authorities.
+    pub fn new(clients: Clients) -> Result<Self, TlsError> {
+        verifier(clients).map(Self)
+    }
+}
+
 /// What the server shows for itself, and whom it believes.
 pub struct Identity {
     /// No other in this process has it.
     number: u64,
     acceptor: TlsAcceptor,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    shown: Shown,
+    clients: Option<Believed>,
 }
 
 impl Identity {
-    /// Shows a certificate, its own first, and what leads from it to an authority. Without `clients` nobody is asked for
-    /// a certificate.
-    pub fn new(
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-        clients: Option<Clients>,
-    ) -> Result<Self, TlsError> {
-        let clients = clients.map(verifier).transpose()?;
+    /// Shows a certificate. Without `clients` nobody is asked for one.
+    pub fn new(shown: Shown, clients: Option<Believed>) -> Result<Self, TlsError> {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().map_err(unusable)?;
         let builder = match &clients {
-            Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients)),
+            Some(Believed(clients)) => builder.with_client_cert_verifier(Arc::clone(clients)),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&shown.0))));
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { number, acceptor: Arc::new(config).into(), clients })
+        Ok(Self { number, acceptor: Arc::new(config).into(), shown, clients })
+    }
+
+    /// Believes whom this one does, and shows something else for itself.
+    pub(super) fn showing(&self, shown: Shown) -> Result<Self, TlsError> {
+        Self::new(shown, self.clients.clone())
+    }
+
+    /// Shows what this one does, and believes others.
+    pub(super) fn believing(&self, clients: Option<Believed>) -> Result<Self, TlsError> {
+        Self::new(self.shown.clone(), clients)
     }
 
     /// Agrees with whoever is at the other end, and finds out who they are if they show a certificate.
@@ -115,7 +160,7 @@ impl Identity {
 
     /// Whether somebody's certificate leads to an authority that is believed now.
     pub(super) fn believes(&self, peer: &Peer) -> bool {
-        let Some(clients) = &self.clients else { return false };
+        let Some(Believed(clients)) = &self.clients else { return false };
         peer.is_believed(self.number, || {
             clients.verify_client_cert(&peer.certificate, &peer.intermediates, UnixTime::now()).is_ok()
         })
@@ -147,5 +192,17 @@ fn unusable(error: rustls::Error) -> TlsError {
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shown").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Believed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Believed").finish_non_exhaustive()
     }
 }

@@ -66,12 +66,6 @@ pub(super) fn bad_arguments(why: &str) -> CallToolResult {
     stopped("caller.bad-input", why, "nothing has run: correct the arguments, then call it again")
 }
 
-/// The result of a call that somebody has said no to when they were asked about it.
-pub(super) fn declined() -> CallToolResult {
-    let why = "whoever was asked about this call has declined";
-    stopped("denied.approval", why, "nothing has run; don't make it again before a person says so")
-}
-
 fn stopped(code: &str, message: &str, advice: &str) -> CallToolResult {
     let message = one_line(message);
     let mut meta = MetaObject::new();

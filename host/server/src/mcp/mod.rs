@@ -22,6 +22,7 @@ use ringfence_runtime::pipeline::Response;
 use ringfence_runtime::sandbox::Contact;
 use ringfence_runtime::sandbox::Interrupt;
 use ringfence_runtime::sandbox::interrupt;
+use ringfence_runtime::toolbox::Function;
 use rmcp::Peer;
 use rmcp::RoleServer;
 use rmcp::ServerHandler;
@@ -54,9 +55,10 @@ use tokio::io::AsyncWrite;
 
 use crate::catalogue::Offer;
 use crate::mcp::describe::Form;
+use crate::mcp::hold::Said;
 use crate::mcp::lines::Lines;
+use crate::once;
 use crate::once::Once;
-use crate::once::Said;
 use crate::once::text;
 use crate::service::Changes;
 use crate::service::Kept;
@@ -155,30 +157,33 @@ impl Agent {
         mut params: CallToolRequestParams,
         context: &Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        if hold::is_declined(&params) {
-            return Ok(answer::declined().into());
-        }
-        let key = once(context)?.key(&offer);
+        let key = asked_once(context)?.key(&offer);
         let Some(function) = offer.function() else { return Err(unknown(&params.name)) };
         let form = Form::of(&offer, function);
         let input = match form.input(params.arguments.take().unwrap_or_default()) {
             Ok(input) => input,
             Err(why) => return Ok(answer::bad_arguments(&why).into()),
         };
+        if hold::is_declined(&params) {
+            let declined = self.decline(&offer, input, context).await;
+            return Ok(answered(&declined, function, form));
+        }
         let mut response = self.make(&offer, (input.clone(), key.clone()), context).await;
         if let Ok(held @ Response { denial: Some(Denial::Held(approval)), .. }) = &response {
             if let Some(question) = hold::as_answer(context, &params, approval) {
                 return Ok(question.with_meta(answer::recorded(held)).into());
             }
             // Over HTTP nothing ties what a client says to the request that it was asked in: each message stands for itself.
-            if self.interrupt.is_none() && hold::is_approved(context, approval).await && self.is_offered_still(&offer) {
-                response = self.make(&offer, (input, key), context).await;
+            let said = if self.interrupt.is_none() { hold::ask(context, approval).await } else { Said::Nothing };
+            match said {
+                Said::No => response = self.decline(&offer, input, context).await,
+                Said::Yes if self.is_offered_still(&offer) => {
+                    response = self.make(&offer, (input, key), context).await;
+                }
+                Said::Nothing | Said::Yes => {}
             }
         }
-        Ok(match response {
-            Ok(response) => answer::result(&response, function, form).into(),
-            Err(error) => answer::not_made(error).into(),
-        })
+        Ok(answered(&response, function, form))
     }
 }
 
@@ -212,11 +217,18 @@ impl Agent {
         }
     }
 
+    /// Has it written down that whoever was asked about a call has said no.
+    async fn decline(&self, offer: &Offer, input: Input, context: &Context) -> Result<Response, ServiceError> {
+        let (keeps, parent) = (self.keeps.clone(), self.parent(context));
+        let wish = Wish { offer: offer.clone(), input, key: None, contact: Contact::none(), keeps, parent };
+        self.service.decline(&self.seat, wish).await
+    }
+
     /// Has it written down that something was asked for which is not there for who sits here.
-    async fn refuse(&self, reach: Reach, params: CallToolRequestParams) -> Result<(), ServiceError> {
+    async fn refuse(&self, reach: Reach, params: CallToolRequestParams, context: &Context) -> Result<(), ServiceError> {
         let input = Input { value: params.arguments.map(Value::Object), ..Input::default() };
-        let (tool, keeps) = (params.name.into_owned(), self.keeps.clone());
-        self.service.refuse(&self.seat, reach, Missed { tool, function: None, input, keeps }).await
+        let (tool, keeps, parent) = (params.name.into_owned(), self.keeps.clone(), self.parent(context));
+        self.service.refuse(&self.seat, reach, Missed { tool, function: None, input, keeps, parent }).await
     }
 
     /// Where a call stands in a trace. What can't be read is as if it were not there (API-15).
@@ -284,7 +296,7 @@ impl ServerHandler for Agent {
         let offer = catalogue.offer(&request.name).filter(|offer| reach.covers(offer)).cloned();
         let Some(offer) = offer else {
             let error = unknown(&request.name);
-            return match self.refuse(reach, request).await {
+            return match self.refuse(reach, request, &context).await {
                 Ok(()) => Err(error),
                 Err(failed) => Ok(answer::not_made(failed).into()),
             };
@@ -331,6 +343,13 @@ impl ServerHandler for Agent {
     }
 }
 
+fn answered(response: &Result<Response, ServiceError>, function: &Function, form: Form) -> CallToolResponse {
+    match response {
+        Ok(response) => answer::result(response, function, form).into(),
+        Err(error) => answer::not_made(*error).into(),
+    }
+}
+
 fn no_method(method: &str) -> ErrorData {
     ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("there is no method `{method}`"), None)
 }
@@ -356,11 +375,11 @@ fn cursor(text: String) -> Result<String, ErrorData> {
     if fits { Ok(text) } else { Err(ErrorData::invalid_params("`cursor` is none that was given out", None)) }
 }
 
-fn once(context: &Context) -> Result<Once, ErrorData> {
+fn asked_once(context: &Context) -> Result<Once, ErrorData> {
     let said = |name: &'static str| text(name, context.meta.get(name)).map(|text| (name, text));
     let read = || {
         let (key, task) = (said("ringfence/idempotency-key")?, said("ringfence/task")?);
-        Once::read(&Said { key, task, step: said("ringfence/step")? })
+        Once::read(&once::Said { key, task, step: said("ringfence/step")? })
     };
     read().map_err(|why| ErrorData::invalid_params(why, None))
 }

@@ -1,7 +1,9 @@
 //! Spans: what is told of one call. Everything that leaves about a call is made in [`Called::spans`].
 //!
 //! A call is `execute_tool NAME`, after the conventions for generative AI; below it stand the steps of the pipeline that
-//! take time. What a caller or a tool has written is in none of them: a name is one of the catalogue's, a code one of ours.
+//! take time. What could not be tried, and is on record as that, is one without steps; where it is of nothing that there
+//! is, it has no name either. What a caller or a tool has written is in none of them: a name is one of the catalogue's, a
+//! code one of ours.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -25,11 +27,14 @@ use crate::telemetry::otlp::Span;
 use crate::telemetry::otlp::Status;
 use crate::telemetry::trace::Parent;
 
+/// What a call is, by the conventions.
+const OPERATION: &str = "execute_tool";
+
 /// A call that has begun, as far as it is told of.
 #[derive(Clone, Debug)]
 pub struct Begun {
-    tool: String,
-    digest: Digest,
+    /// None, if nothing was called that there is for whoever calls.
+    tool: Option<(String, Digest)>,
     ring: Ring,
     parent: Option<Parent>,
     at: SystemTime,
@@ -58,9 +63,14 @@ struct Made {
 impl Begun {
     /// A call that begins now, of something that is offered.
     pub(crate) fn now(offer: &Offer, parent: Option<Parent>) -> Self {
-        let (tool, registered) = (offer.known_name().to_owned(), offer.registered());
-        let (digest, ring) = (registered.tool.reference().digest, registered.ring);
-        Self { tool, digest, ring, parent, at: now(), since: Instant::now() }
+        let (name, registered) = (offer.known_name().to_owned(), offer.registered());
+        let tool = Some((name, registered.tool.reference().digest));
+        Self { tool, ..Self::of_nothing(registered.ring, parent) }
+    }
+
+    /// An attempt at something that is not there for whoever makes it, now.
+    pub(crate) fn of_nothing(ring: Ring, parent: Option<Parent>) -> Self {
+        Self { tool: None, ring, parent, at: now(), since: Instant::now() }
     }
 
     pub(super) fn ended(self, made: &Result<Response, ServiceError>) -> Called {
@@ -108,7 +118,9 @@ impl Called {
                 status: Status::default(),
             }
         };
-        let mut whole = drawn(parent, format!("execute_tool {}", self.begun.tool), self.begun.since, self.took);
+        let tool = self.begun.tool.as_ref();
+        let name = tool.map_or_else(|| OPERATION.to_owned(), |(name, _)| format!("{OPERATION} {name}"));
+        let mut whole = drawn(parent, name, self.begun.since, self.took);
         whole.attributes = self.attributes();
         whole.status = if self.error.is_some() { Status::WRONG } else { Status::default() };
         let own = whole.span_id.clone();
@@ -121,13 +133,13 @@ impl Called {
     }
 
     fn attributes(&self) -> Vec<Attribute> {
-        let Begun { tool, digest, ring, .. } = &self.begun;
-        let mut attributes = vec![
-            Attribute::text("gen_ai.operation.name", "execute_tool"),
-            Attribute::text("gen_ai.tool.name", tool),
-            Attribute::text("ringfence.tool.digest", digest.to_string()),
-            Attribute::number("ringfence.ring", u64::from(ring.number())),
-        ];
+        let Begun { tool, ring, .. } = &self.begun;
+        let mut attributes = vec![Attribute::text("gen_ai.operation.name", OPERATION)];
+        if let Some((name, digest)) = tool {
+            attributes.push(Attribute::text("gen_ai.tool.name", name));
+            attributes.push(Attribute::text("ringfence.tool.digest", digest.to_string()));
+        }
+        attributes.push(Attribute::number("ringfence.ring", u64::from(ring.number())));
         if let Some(Made { call, entry, kind }) = &self.made {
             attributes.push(Attribute::text("gen_ai.tool.call.id", call.to_string()));
             attributes.push(Attribute::number("ringfence.entry", *entry));
@@ -142,7 +154,6 @@ impl Called {
 impl Begun {
     /// One of nothing that there is.
     pub(super) fn sample() -> Self {
-        let (at, since) = (now(), Instant::now());
-        Self { tool: "sample".to_owned(), digest: Digest::ZERO, ring: Ring::Sandbox, parent: None, at, since }
+        Self { tool: Some(("sample".to_owned(), Digest::ZERO)), ..Self::of_nothing(Ring::Sandbox, None) }
     }
 }

@@ -87,10 +87,12 @@ impl Record {
     /// The log that was named, a home or an export; else that of this home.
     pub(super) fn open(named: Option<&Path>, home: Option<Home>) -> Result<Self, CommandError> {
         match named {
-            Some(path) if path.is_dir() => Ok(Self { home: Some(Home::open(path)?), export: None }),
+            Some(path) if path.is_dir() => Ok(Self { home: Some(Home::open_with_kept_log(path)?), export: None }),
             Some(path) => Ok(Self { home, export: Some(path.to_owned()) }),
-            None if home.is_some() => Ok(Self { home, export: None }),
-            None => Err(CommandError::no_record()),
+            None => match home {
+                Some(home) => Ok(Self { home: Some(Home::open_with_kept_log(home.folder())?), export: None }),
+                None => Err(CommandError::no_record()),
+            },
         }
     }
 

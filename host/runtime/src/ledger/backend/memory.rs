@@ -1,11 +1,17 @@
 //! A backend that forgets: the same contract as the others, but for the power cut.
 //!
 //! For tests, for measuring what the rest costs, and for hosts that want no record on disk. It moves what it is given
-//! and copies only what it is asked for.
+//! and copies only what it is asked for. A [`MemoryStore`] keeps it between one use and the next, as a disk would, for as
+//! long as its process lives.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::fs::File;
+use std::mem;
 use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use ringfence_audit::tree::Node;
 use ringfence_model::digest::Commitment;
@@ -41,12 +47,56 @@ pub struct MemoryBackend {
     nodes: HashMap<(u32, u64), Digest>,
     checkpoints: BTreeMap<u64, String>,
     facts: BTreeMap<(FactKind, String), Vec<u8>>,
+    /// Where it goes when whoever has it is done; none if nobody wants it again.
+    store: Option<MemoryStore>,
+    /// Ownership: released when it is back in its store.
+    lock: Option<File>,
+}
+
+/// A log in memory, between one use of it and the next. One at a time has it, as with every log.
+#[derive(Clone, Debug)]
+pub struct MemoryStore(Arc<Mutex<Option<MemoryBackend>>>);
+
+impl MemoryStore {
+    /// One that holds an empty log.
+    #[expect(clippy::new_without_default, reason = "it is made on purpose, by whoever wants a log to be gone")]
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Some(MemoryBackend::new()))))
+    }
+
+    /// Hands the log out, until it is dropped.
+    pub fn open(&self) -> Result<MemoryBackend, BackendError> {
+        let mut backend = self.place().take().ok_or(BackendError::InUse)?;
+        backend.store = Some(self.clone());
+        Ok(backend)
+    }
+
+    fn place(&self) -> std::sync::MutexGuard<'_, Option<MemoryBackend>> {
+        // Invariant: a log is in its place as a whole, or not at all.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for MemoryBackend {
+    fn drop(&mut self) {
+        let Some(store) = self.store.take() else { return };
+        let lock = self.lock.take();
+        *store.place() = Some(mem::take(self));
+        drop(lock);
+    }
 }
 
 impl MemoryBackend {
     /// One that holds nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, with a lock that is released when it is back in its store.
+    #[must_use]
+    pub fn with_lock(mut self, lock: File) -> Self {
+        self.lock = Some(lock);
+        self
     }
 
     fn put_call(&mut self, row: CallRow) {
@@ -174,5 +224,23 @@ impl Backend for MemoryBackend {
     fn checkpoint_covering(&self, size: u64) -> Result<Option<StoredCheckpoint>, BackendError> {
         let covering = self.checkpoints.range(size..).next();
         Ok(covering.map(|(size, note)| StoredCheckpoint { size: *size, note: note.clone() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_has_a_log_in_memory() {
+        let store = MemoryStore::new();
+        let mut first = store.open().expect("a log");
+        assert!(matches!(store.clone().open(), Err(BackendError::InUse)));
+        let checkpoint = Some(StoredCheckpoint { size: 0, note: "kept".to_owned() });
+        first.commit(Batch { checkpoint, ..Batch::default() }).expect("a commit");
+        drop(first);
+        let again = store.open().expect("a log");
+        assert_eq!(again.latest_checkpoint().expect("a checkpoint").expect("one").note, "kept");
+        assert!(MemoryStore::new().open().expect("a log").latest_checkpoint().expect("none").is_none());
     }
 }

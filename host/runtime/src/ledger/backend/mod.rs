@@ -33,6 +33,7 @@ pub(crate) mod faulty;
 
 pub use copying::copy;
 pub use memory::MemoryBackend;
+pub use memory::MemoryStore;
 pub use postgres::PostgresBackend;
 pub use sqlite::SqliteBackend;
 
