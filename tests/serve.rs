@@ -653,7 +653,9 @@ fn call_that_runs_keeps_its_tool() {
         let stored: Vec<_> = stored.filter(|file| file.is_file()).map(|file| (fs::read(&file), file)).collect();
         home.run(["tool", "add", "--replace", path]).code(0);
         // The one that it takes the place of is still wanted.
-        stored.into_iter().for_each(|(bytes, file)| fs::write(file, bytes.expect("bytes")).expect("a file"));
+        for (bytes, file) in stored {
+            fs::write(file, bytes.expect("bytes")).expect("a file");
+        }
         table
     };
     let limits = "[tools.spinner.grant.limits]\nwall-ms = 6000\n";
