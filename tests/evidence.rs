@@ -44,7 +44,7 @@ fn pay(home: &Home, value: &str) -> Ran {
 }
 
 /// The verifier key that the log's first entry names.
-fn key(home: &Home) -> String {
+pub fn key(home: &Home) -> String {
     home.entries()[0]["body"]["key"].as_str().expect("a key").to_owned()
 }
 
