@@ -10,6 +10,10 @@ use ringfence_artifacts::TOOL_ECHO;
 use crate::evidence::plant;
 use crate::harness::Home;
 use crate::harness::Ran;
+use crate::harness::fault::Fault;
+use crate::harness::fault::Place;
+use crate::harness::fault::Threads;
+use crate::harness::fault::strike;
 use crate::harness::postgres::Database;
 use crate::harness::ringfence;
 use crate::record::effect;
@@ -107,6 +111,57 @@ fn backup_is_taken_while_others_write() {
     });
     println!("{sizes:?}");
     assert!(sizes.is_sorted() && sizes.first() < sizes.last(), "{sizes:?}");
+}
+
+#[test]
+fn restore_that_is_cut_off_begins_anew() {
+    // AUD-13, CR-26: wherever it ends, the database holds a log that a home uses, or none that anybody takes for one.
+    let home = Home::new();
+    home.run(CALL).code(0);
+    let places = places(&home);
+    home.run(["backup".as_ref(), places.backup.as_os_str()]).code(0);
+    let backup = places.backup.to_str().expect("text");
+    let talks = |home: &Home, url: &str| home.configure(&format!("[log]\nstore = \"{url}\"\n"));
+    let (mut cut, mut refused) = (0, 0);
+    for (calls, fault, step) in [
+        ("sendto,sendmsg", Fault::Kill, 9),
+        ("?rename,?renameat,?renameat2", Fault::Error("EIO"), 1),
+        ("?rename,?renameat,?renameat2,?unlink,?unlinkat,fsync,syncfs", Fault::Kill, 2),
+    ] {
+        for nth in (1..).step_by(step) {
+            let database = Database::new();
+            let args = ["restore", backup, "--store", &database.url()];
+            let place = Place { calls, file: None, nth, threads: Threads::All };
+            let struck = strike(&places.restored, args, &place, fault);
+            if struck.hit.is_none() {
+                struck.ran.code(0);
+                fs::remove_dir_all(&places.restored).expect("the home");
+                break;
+            }
+            cut += 1;
+            let begun = database.sql("SELECT to_regclass('ringfence.head') IS NOT NULL") == "t";
+            let is_whole = begun && database.sql("SELECT version > 0 AND length > 0 FROM ringfence.head") == "t";
+            if begun && !is_whole && database.sql("SELECT version < 0 FROM ringfence.head") == "t" {
+                let stranger = Home::new();
+                talks(&stranger, &database.url());
+                for args in [&["log", "show"][..], &CALL] {
+                    stranger.run(args).code(1).fails_well().says("restore it again");
+                }
+                refused += 1;
+            }
+            if !is_whole && places.restored.exists() {
+                fs::remove_dir_all(&places.restored).expect("the home");
+            }
+            if !is_whole {
+                restore(&places, &["--store", &database.url()]).code(0);
+            }
+            assert_eq!(entries(&places.restored), entries(&home.path()), "{:?}", struck.hit);
+            assert_eq!(ringfence(&places.restored, CALL, b"").code(0).text(), "hi\n");
+            ringfence(&places.restored, ["log", "verify"], b"").code(0);
+            fs::remove_dir_all(&places.restored).expect("the home");
+        }
+    }
+    assert!(cut > 10 && refused > 3, "{cut} were cut off, {refused} of them in the middle");
 }
 
 #[test]

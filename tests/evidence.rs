@@ -44,7 +44,7 @@ fn pay(home: &Home, value: &str) -> Ran {
 }
 
 /// The verifier key that the log's first entry names.
-fn key(home: &Home) -> String {
+pub fn key(home: &Home) -> String {
     home.entries()[0]["body"]["key"].as_str().expect("a key").to_owned()
 }
 
@@ -579,6 +579,39 @@ fn differences_of_two_calls_are_named() {
     assert!(home.refuses(["diff", a, bad.to_str().expect("text")], 5).contains("is no whole bundle"));
 }
 
+#[test]
+fn differences_of_two_sessions_are_named() {
+    let home = Home::new();
+    let session = |name: &str, values: &[&str]| {
+        let opened = home.run(["session", "open", name, "--format", "json"]).code(0).json();
+        let id = opened["session"].as_str().expect("a session").to_owned();
+        for value in values {
+            let input = serde_json::json!({ "value": value }).to_string();
+            home.run(["run", TOOL_ECHO, "string", "--input", &input, "--session", &id]).code(0);
+        }
+        id
+    };
+    let sessions = [session("a", &["one", "two"]), session("b", &["one", "2"]), session("c", &["one", "two", "three"])];
+    // How many fields differ of each call; a call that has no counterpart is named.
+    let pairs = |a: &str, b: &str| -> Vec<Vec<String>> {
+        let report = home.run(["diff", a, b, "--format", "json"]).code(0).json();
+        let fields = |pair: &Value| {
+            let differences = pair["differences"].as_array().expect("differences").iter();
+            let fields = differences.map(|difference| difference["field"].as_str().expect("a field").to_owned());
+            fields.filter(|field| !field.starts_with("cost") && field != "session").collect()
+        };
+        report["calls"].as_array().expect("calls").iter().map(fields).collect()
+    };
+    assert_eq!(pairs(&sessions[0], &sessions[0]), [Vec::<String>::new(), Vec::new()]);
+    let found = pairs(&sessions[0], &sessions[1]);
+    assert!(found[0].is_empty() && found[1].contains(&"output/value".to_owned()), "{found:?}");
+    let found = pairs(&sessions[0], &sessions[2]);
+    assert!(found.len() == 3 && found[..2].iter().all(Vec::is_empty) && !found[2].is_empty(), "{found:?}");
+    // The bundle of a session is that session.
+    let (bundle, _) = bundled(&home, &["--session", &sessions[1]]);
+    assert_eq!(pairs(&sessions[0], bundle.to_str().expect("text")), pairs(&sessions[0], &sessions[1]));
+}
+
 // --- Backups ---
 
 /// Every file below a folder, by its path from there, with its mode.
@@ -628,6 +661,33 @@ fn restored_home_goes_on_where_it_was() {
     // Nothing is overwritten.
     home.refuses(["backup".as_ref(), backup.as_os_str()], 1);
     assert!(home.refuses(["restore".as_ref(), backup.as_os_str()], 1).contains("is there already"));
+    home.is_well();
+}
+
+#[test]
+fn head_without_end_is_not_read() {
+    // MAL-04, FS-14: whoever can write the head must not decide how much memory a command takes, or that it never ends.
+    let home = home_with_calls();
+    let head = home.path().join("log.head");
+    let whole = std::fs::read(&head).expect("the head");
+    let huge = || std::fs::File::create(&head).and_then(|file| file.set_len(1 << 40)).expect("a file");
+    let pipe = || assert!(Command::new("mkfifo").arg(&head).status().expect("mkfifo").success());
+    let folder = home.folder("out");
+    let backup = folder.join("backup").display().to_string();
+    let export = folder.join("log").display().to_string();
+    for (name, put) in [("huge", &huge as &dyn Fn()), ("a pipe", &pipe)] {
+        std::fs::remove_file(&head).expect("the head");
+        put();
+        let verified = home.run(["--format=json", "log", "verify"]);
+        assert!(failures(&verified).iter().any(|(kind, _)| kind == "malformed-checkpoint"), "{name}: {verified:?}");
+        let called = home.run(["run", TOOL_ECHO, "nothing"]);
+        called.code(1).fails_well().says("log.head");
+        for ran in [verified, called, home.run(["log", "export", "--output", &export]), home.run(["backup", &backup])] {
+            assert!(ran.peak_kib < 256 * 1024, "{name}: {} KiB", ran.peak_kib);
+        }
+    }
+    std::fs::remove_file(&head).expect("a pipe");
+    std::fs::write(&head, whole).expect("the head");
     home.is_well();
 }
 

@@ -25,6 +25,7 @@ mod engines;
 mod entry_points;
 mod events;
 mod evidence;
+mod fetched;
 mod filesystem;
 mod fuzz;
 mod guards;

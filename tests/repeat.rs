@@ -242,7 +242,32 @@ fn key_that_is_passed_on_stays_the_same() {
     shop.run(&shop.order("reserve", "a", "tea", &["--idempotency-key", "k", "--as", "agent:b"])).0.code(0);
     let keys = keys(shop.asked("PUT"));
     assert_eq!((keys.len(), keys.iter().collect::<BTreeSet<_>>().len()), (4, 3), "{keys:?}");
-    // Without a key there is nothing to pass on.
+    shop.home.is_well();
+}
+
+#[test]
+fn call_made_again_waits_for_nobody() {
+    // IDM-07: what was cut off and what was made again are one call to whom the tool asks, so there is nothing to settle.
+    let shop = Shop::new();
+    let args = shop.order("reserve", "a", "tea", &["--idempotency-key", "k"]);
+    let listed = |more: &[&str]| {
+        let ran = shop.home.run([&["--format", "json", "ledger", "list"], more].concat());
+        ran.code(0).json().as_array().expect("a list").clone()
+    };
+    shop.cut_off(Mood::Silent, &args);
+    let waiting = listed(&["--unknown"]);
+    assert_eq!((waiting.len(), &waiting[0]["again"]), (1, &Value::Null));
+    // Made again and cut off again, both wait.
+    shop.cut_off(Mood::Silent, &args);
+    assert_eq!(listed(&["--unknown"]).len(), 2);
+    let (_, value) = shop.run(&args);
+    assert_eq!(listed(&["--unknown"]), Vec::<Value>::new());
+    let again: Vec<_> = listed(&[]).iter().map(|one| one["again"].clone()).collect();
+    assert_eq!(again, [value["call"].clone(), value["call"].clone()]);
+    assert!(shop.home.run(["ledger", "list"]).code(0).text().contains("made again with the same key, and done: call_"));
+    // A call that nobody makes again goes on waiting.
+    shop.cut_off(Mood::Silent, &shop.order("reserve", "b", "tea", &["--idempotency-key", "l"]));
+    assert_eq!(listed(&["--unknown"]).len(), 1);
     shop.home.is_well();
 }
 

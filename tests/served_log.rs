@@ -14,7 +14,7 @@ use crate::harness::server::token;
 use crate::publish::files;
 
 /// A home whose log has more entries than one tile holds.
-fn long() -> Home {
+pub fn long() -> Home {
     let home = reading();
     let mine = token(&home, "mine", "agent:a", "call");
     let server = Server::new(&home);

@@ -12,13 +12,13 @@ use crate::harness::Home;
 use crate::harness::Ran;
 
 /// A witness as anybody could run one: it signs what it is shown, at a time that it says.
-struct Watcher {
+pub struct Watcher {
     signer: SoftwareSigner,
-    witness: Witness,
+    pub witness: Witness,
 }
 
 impl Watcher {
-    fn new(name: &str, seed: u8) -> Self {
+    pub fn new(name: &str, seed: u8) -> Self {
         let signer = SoftwareSigner::from_seed(name, &[seed; 32]).expect("a signer");
         let key = signer.verifier().to_string();
         let key = STANDARD.decode(key.splitn(3, '+').nth(2).expect("a key")).expect("base64");
@@ -27,7 +27,7 @@ impl Watcher {
     }
 
     /// The line that it signs a checkpoint with.
-    fn line(&self, note: &str) -> String {
+    pub fn line(&self, note: &str) -> String {
         let time = 1_795_218_613_u64;
         let text = note.rsplit_once("\n\n").expect("a note").0;
         let message = format!("cosignature/v1\ntime {time}\n{text}\n");

@@ -1,7 +1,8 @@
 //! Faults of the system below the real binary: it is killed at a system call, or the call fails, by `strace`.
 //!
 //! `strace` counts the calls of each thread by itself. So a fault is at the n-th call of whichever thread gets that far
-//! first, and one file's calls can be counted alone; what was hit is read from the trace and not guessed.
+//! first; one file's calls can be counted alone, and those of the first thread, which another may be ahead of. What was hit
+//! is read from the trace and not guessed.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -26,6 +27,13 @@ pub enum Fault {
     Kill,
 }
 
+/// Whose calls count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    All,
+    First,
+}
+
 /// Where a fault is put.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -35,9 +43,10 @@ pub struct Place {
     pub file: Option<PathBuf>,
     /// Which of them, from 1.
     pub nth: usize,
+    pub threads: Threads,
 }
 
-/// A system call, by its name, the kind of file it was on and how many of those came before it.
+/// A system call, by its name, the kind of file it was on and by which thread, and how many of those it made until then.
 pub type Operation = (String, String, usize);
 
 /// What came of a run with a fault in it.
@@ -56,8 +65,10 @@ pub fn strike<S: AsRef<OsStr>>(home: &Path, args: impl IntoIterator<Item = S>, p
         Fault::Kill => format!("signal=KILL:when={}", place.nth),
     };
     let inject = format!("inject={}:{what}", place.calls);
-    let more: Vec<_> = place.file.iter().flat_map(|file| [OsStr::new("-P"), file.as_os_str()]).collect();
-    let (ran, trace) = trace(home, args, place.calls, &[&[OsStr::new("-e"), OsStr::new(&inject)], &more[..]].concat());
+    let mut more = vec![OsStr::new("-e"), OsStr::new(&inject)];
+    more.extend(place.file.iter().flat_map(|file| [OsStr::new("-P"), file.as_os_str()]));
+    more.extend((place.threads == Threads::All).then_some(OsStr::new("-f")));
+    let (ran, trace) = trace(home, args, place.calls, &more);
     let (_, hit) = read(&trace, home, Some(fault));
     // Whoever is killed by a signal has no code; `strace` ends as the command did.
     let hit = hit.filter(|_| fault != Fault::Kill || ran.code == -1);
@@ -66,7 +77,7 @@ pub fn strike<S: AsRef<OsStr>>(home: &Path, args: impl IntoIterator<Item = S>, p
 
 /// Every call of these names that a run makes which nothing happens to.
 pub fn operations<S: AsRef<OsStr>>(home: &Path, args: impl IntoIterator<Item = S>, calls: &str) -> BTreeSet<Operation> {
-    let (ran, trace) = trace(home, args, calls, &[]);
+    let (ran, trace) = trace(home, args, calls, &[OsStr::new("-f")]);
     ran.code(0);
     read(&trace, home, None).0
 }
@@ -81,7 +92,11 @@ fn trace<S: AsRef<OsStr>>(
     let file = tempfile::NamedTempFile::new().expect("a file");
     let binary = command(home, args);
     let mut traced = Command::new("strace");
-    traced.args(["-f", "-qq", "-y", "-s", "0", "-e"]).arg(format!("trace={calls}")).arg("-o").arg(file.path());
+    traced
+        .args(["-qq", "-y", "-s", "0", "--decode-pids=comm", "-e"])
+        .arg(format!("trace={calls}"))
+        .arg("-o")
+        .arg(file.path());
     traced.args(more).arg("--").arg(binary.get_program()).args(binary.get_args()).env_clear();
     traced.envs(binary.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let ran = finish(traced, b"");
@@ -96,29 +111,39 @@ fn can_trace() -> bool {
     })
 }
 
-/// The calls in a trace, and the first that was hit by a fault.
+/// The calls in a trace, and the one that was hit by a fault.
 fn read(trace: &str, home: &Path, fault: Option<Fault>) -> (BTreeSet<Operation>, Option<Operation>) {
-    let (mut counts, mut made, mut hit) = (BTreeMap::new(), BTreeSet::new(), None);
+    let (mut counts, mut last) = (BTreeMap::new(), BTreeMap::new());
+    let (mut made, mut hit) = (BTreeSet::new(), None);
     for line in trace.lines() {
-        let Some((_, said)) = line.split_once(' ') else { continue };
-        let said = said.trim_start();
-        let Some((name, arguments)) = said.split_once('(').filter(|(name, _)| is_name(name)) else { continue };
-        let key = (name.to_owned(), kind(arguments, home));
-        let count = counts.entry(key.clone()).or_insert(0);
-        *count += 1;
-        let operation = (key.0, key.1, *count);
+        let (thread, said) = thread(line);
+        if let Some((name, arguments)) = said.split_once('(').filter(|(name, _)| is_name(name)) {
+            let key = (name.to_owned(), format!("{} by {thread}", kind(arguments, home)));
+            let count = counts.entry(key.clone()).or_insert(0);
+            *count += 1;
+            last.insert(thread.to_owned(), (key.0.clone(), key.1.clone(), *count));
+            made.insert((key.0, key.1, *count));
+        }
         let is_hit = match fault {
-            // A call that its process did not survive comes to no result.
+            // A call that its process did not survive comes to no result; one that was interrupted in the trace may.
             Some(Fault::Kill) => said.ends_with("= ?") || said.ends_with("...>"),
-            Some(Fault::Error(_) | Fault::ErrorFromThen(_)) => said.ends_with("(INJECTED)"),
+            Some(Fault::Error(_) | Fault::ErrorFromThen(_)) => said.ends_with("(INJECTED)") && hit.is_none(),
             None => false,
         };
         if is_hit {
-            hit.get_or_insert_with(|| operation.clone());
+            hit = last.get(thread).cloned();
         }
-        made.insert(operation);
     }
     (made, hit)
+}
+
+/// The name of the thread that a line is about, and the rest. Where only the first thread is traced, lines don't say.
+fn thread(line: &str) -> (&str, &str) {
+    let named = line.split_once("> ").and_then(|(thread, said)| {
+        let (pid, name) = thread.split_once('<')?;
+        pid.bytes().all(|byte| byte.is_ascii_digit()).then_some((name, said.trim_start()))
+    });
+    named.filter(|_| line.starts_with(|c: char| c.is_ascii_digit())).unwrap_or(("ringfence", line))
 }
 
 fn is_name(text: &str) -> bool {

@@ -44,7 +44,7 @@ impl Extension {
 
     /// Reads an extension, strictly; it is not verified by that.
     pub fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > limits::RECEIPT_BYTES_MAX) {
+        if bytes.len() > limits::EXTENSION_BYTES_MAX {
             return Err(ReceiptError::TooLarge);
         }
         let extension: Self = serde_json::from_value(json::parse(bytes)?)?;

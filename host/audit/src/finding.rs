@@ -233,6 +233,12 @@ impl Report {
         lines
     }
 
+    /// Adds what was found besides.
+    pub fn push(&mut self, mut finding: Finding) {
+        cut(&mut finding.text);
+        self.findings.push(finding);
+    }
+
     /// The failures.
     pub fn failures(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.severity == Severity::Failure)
@@ -265,11 +271,7 @@ impl Findings {
     }
 
     fn add(&mut self, mut finding: Finding) {
-        // Names and errors repeat what was found, which is as long as whoever made it liked.
-        if finding.text.len() > FINDING_TEXT_BYTES_MAX {
-            finding.text.truncate(finding.text.floor_char_boundary(FINDING_TEXT_BYTES_MAX));
-            finding.text.push('…');
-        }
+        cut(&mut finding.text);
         let is_failure = finding.severity == Severity::Failure;
         let kept = if is_failure { self.failures } else { self.kept.len() - self.failures };
         if kept >= FINDINGS_MAX {
@@ -278,6 +280,14 @@ impl Findings {
         }
         self.failures += usize::from(is_failure);
         self.kept.push(finding);
+    }
+}
+
+/// Names and errors repeat what was found, which is as long as whoever made it liked.
+fn cut(text: &mut String) {
+    if text.len() > FINDING_TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(FINDING_TEXT_BYTES_MAX));
+        text.push('…');
     }
 }
 

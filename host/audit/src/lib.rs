@@ -4,8 +4,8 @@
 //! belongs to a root; a [`checkpoint`] states size and root, and a [`signer`] puts it under a signed [`note`];
 //! by a [`rotation`] one key hands over to the next. A
 //! [`receipt`] carries one entry with its proof, a [`bundle`] everything about a call or a session; an [`extension`] shows
-//! that a log goes on from what it was; [`tiles`] are tree and entries as files for any web server; [`verify`] reads a
-//! whole log and says what is wrong with it, and where.
+//! that a log goes on from what it was; [`tiles`] are tree and entries as files for any web server, and [`published`] checks
+//! them; [`verify`] reads a whole log and says what is wrong with it, and where.
 //!
 //! Deliberately absent: files, sockets, clocks and randomness. Whoever checks a log brings its bytes and the keys to
 //! trust; the answer depends on nothing else.
@@ -33,6 +33,7 @@ pub mod extension;
 pub mod hash;
 pub mod note;
 pub mod proof;
+pub mod published;
 pub mod receipt;
 pub mod rotation;
 pub mod signer;

@@ -11,6 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ringfence_model::digest::Digest;
 
+use crate::finding::Finding;
+use crate::finding::Kind;
+use crate::finding::Report;
+use crate::finding::Severity;
 use crate::note::KeyError;
 use crate::note::Note;
 use crate::note::NoteError;
@@ -107,6 +111,21 @@ impl FromStr for Witness {
             return Err(KeyError::Id { name: name.to_owned(), wanted, found: id.to_owned() });
         }
         Ok(witness)
+    }
+}
+
+/// Demands that each of these has cosigned the checkpoint that a report rests on: what is missing becomes a finding of it.
+pub fn demand(note: &str, witnesses: &[Witness], report: &mut Report) {
+    for witness in witnesses {
+        let name = witness.name();
+        let missing = || (Kind::Unwitnessed, format!("witness `{name}` has not cosigned the checkpoint"));
+        let (kind, text) = match Note::parse(note).and_then(|note| witness.cosigned(&note)) {
+            Ok(Some(_)) => continue,
+            Ok(None) => missing(),
+            Err(error) => (Kind::from(&error), format!("the checkpoint: {error}")),
+        };
+        report.push(Finding { severity: Severity::Failure, kind, index: None, text });
+        report.vouched = 0;
     }
 }
 

@@ -972,7 +972,7 @@ pub struct BackupArgs {
 
 #[derive(ClapArgs, Debug)]
 pub struct DiffArgs {
-    /// A call of this home, or a bundle
+    /// A call or a session of this home, or a bundle
     #[arg(value_name = "ID|FILE")]
     pub a: Side,
 
@@ -986,13 +986,16 @@ pub struct DiffArgs {
 pub enum Side {
     Call(CallId),
     File(PathBuf),
+    Session(SessionId),
 }
 
 impl FromStr for Side {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(text.parse().map_or_else(|_| Self::File(text.into()), Self::Call))
+        let call = || text.parse().map(Self::Call).ok();
+        let session = || text.parse().map(Self::Session).ok();
+        Ok(call().or_else(session).unwrap_or_else(|| Self::File(text.into())))
     }
 }
 

@@ -47,6 +47,7 @@ use crate::config::tools::SignerTable;
 use crate::config::tools::ToolTable;
 use crate::egress::EgressTable;
 use crate::egress::SecretTable;
+use crate::files;
 use crate::telemetry::TelemetryTable;
 use crate::tls::TlsTable;
 use crate::tools::signature::NOBODY;
@@ -383,10 +384,7 @@ impl Config {
     /// Reads the configuration of a home. A home without one has every default.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |why: String| ConfigError::Unreadable { path: path.display().to_string(), why };
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) if text.len() as u64 > limits::CONFIG_BYTES_MAX => {
-                return Err(unreadable(format!("it is larger than {} bytes", limits::CONFIG_BYTES_MAX)));
-            }
+        let text = match files::read_text(path, limits::CONFIG_BYTES_MAX) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(unreadable(error.to_string())),

@@ -3,7 +3,6 @@
 //! Files are read when a command needs them and no sooner; a secret that a call does not use is never in memory.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -17,6 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::files;
 use crate::home::Home;
 use crate::home::HomeError;
 use crate::home::file_error;
@@ -105,11 +105,7 @@ fn secrets(home: &Home, names: &[String]) -> Result<BTreeMap<String, Secret>, Ho
 /// The certificates in a file: at least one, and each can be trusted.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, HomeError> {
     let refuse = |why: String| HomeError::File { path: path.display().to_string(), why };
-    let bytes = fs::metadata(path).map_err(|error| file_error(path, &error))?.len();
-    if bytes > ROOTS_BYTES_MAX {
-        return Err(refuse(format!("it is larger than {ROOTS_BYTES_MAX} bytes")));
-    }
-    let pem = fs::read(path).map_err(|error| file_error(path, &error))?;
+    let pem = files::read(path, ROOTS_BYTES_MAX).map_err(|error| file_error(path, &error))?;
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let line = line_of_certificate(&pem, certificates.len());

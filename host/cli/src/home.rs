@@ -34,6 +34,7 @@ use ringfence_audit::note::Verifier;
 use ringfence_audit::signer::Signer;
 use ringfence_audit::signer::SoftwareSigner;
 use ringfence_model::entry::Opened;
+use ringfence_model::limits;
 use ringfence_model::time::Clock;
 use ringfence_model::time::Timestamp;
 use ringfence_runtime::engine::Engine;
@@ -45,6 +46,7 @@ use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::SystemRandom;
 use ringfence_runtime::ledger::backend;
 use ringfence_runtime::ledger::backend::Backend;
+use ringfence_runtime::ledger::backend::PostgresBackend;
 use ringfence_runtime::ledger::backend::sqlite::SqliteBackend;
 use ringfence_runtime::sequencer;
 use ringfence_runtime::sequencer::HeadPlace;
@@ -57,6 +59,7 @@ use crate::config::Config;
 use crate::config::ConfigError;
 use crate::config::LogConfig;
 use crate::config::StoreConfig;
+use crate::files;
 use crate::log_head;
 use crate::log_memory::MemoryLog;
 use crate::log_store::LogStore;
@@ -310,14 +313,17 @@ impl Home {
         Ok(backend)
     }
 
-    /// Moves the log from its file into the database that the configuration names, which must hold none.
-    pub fn move_log(&self) -> Result<(), HomeError> {
+    /// Moves the log from its file into the database that the configuration names, which must hold none; nothing, if it
+    /// names none. What is there is no log before [`PostgresBackend::finish_filling`].
+    pub fn move_log(&self) -> Result<Option<PostgresBackend>, HomeError> {
+        let LogStore::Database(access, _) = LogStore::of(self)? else { return Ok(None) };
         let path = self.log_path();
         let from = SqliteBackend::open_read_only(&path).map_err(LedgerError::from)?;
-        let mut to = LogStore::of(self)?.create()?;
-        backend::copy(&from, &mut *to).map_err(LedgerError::from)?;
+        let mut to = PostgresBackend::fill(*access).map_err(LedgerError::from)?;
+        backend::copy(&from, &mut to).map_err(LedgerError::from)?;
         drop(from);
-        fs::remove_file(&path).map_err(|error| file_error(&path, &error))
+        fs::remove_file(&path).map_err(|error| file_error(&path, &error))?;
+        Ok(Some(to))
     }
 
     /// What signs this home's checkpoints.
@@ -467,7 +473,7 @@ pub fn read_key(path: &Path) -> Result<String, HomeError> {
     if metadata.permissions().mode() & 0o077 != 0 {
         return Err(HomeError::Exposed(path.display().to_string()));
     }
-    fs::read_to_string(path).map_err(|error| file_error(path, &error))
+    files::read_text(path, limits::KEY_FILE_BYTES_MAX).map_err(|error| file_error(path, &error))
 }
 
 fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), HomeError> {

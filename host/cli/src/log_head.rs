@@ -3,11 +3,11 @@
 //! Owns that choice, and how commands that only look read the head. They read it before they open the log: what others
 //! append meanwhile makes the log longer than its head, and never the other way round.
 
-use std::fs;
 use std::io;
 
 use ringfence_model::encoding;
 use ringfence_model::entry::Body;
+use ringfence_model::limits;
 use ringfence_runtime::ledger::LedgerError;
 use ringfence_runtime::ledger::backend::postgres::address::Address;
 use ringfence_runtime::ledger::backend::postgres::address::Server;
@@ -17,6 +17,7 @@ use ringfence_runtime::sequencer::HeadPlace;
 use crate::config::HeadConfig;
 use crate::config::StoreConfig;
 use crate::error::CommandError;
+use crate::files;
 use crate::home::Home;
 use crate::home::HomeError;
 use crate::log_store;
@@ -24,6 +25,9 @@ use crate::log_store::Entrance;
 
 /// The variable that the password of the head's server may stand in.
 const PASSWORD_VARIABLE: &str = "RINGFENCE_HEAD_PASSWORD";
+
+/// Of a longer one no more is read than shows that it is no checkpoint.
+const HEAD_BYTES_MAX: u64 = limits::CHECKPOINT_BYTES_MAX as u64;
 
 /// Where the newest checkpoint of a home's log is kept a second time.
 pub fn place(home: &Home) -> Result<HeadPlace, HomeError> {
@@ -62,7 +66,7 @@ fn is_one_database(one: &Address, other: &Address) -> bool {
 /// The newest checkpoint as the second place has it; none if there is none.
 pub fn read(home: &Home) -> Result<Option<Vec<u8>>, CommandError> {
     match place(home)? {
-        HeadPlace::File(path) => match fs::read(&path) {
+        HeadPlace::File(path) => match files::read_start(&path, HEAD_BYTES_MAX) {
             Ok(head) => Ok(Some(head)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(CommandError::file(&path, &error)),

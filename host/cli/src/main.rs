@@ -10,6 +10,7 @@ mod config;
 mod egress;
 mod error;
 mod exit;
+mod files;
 mod home;
 mod log_head;
 mod log_memory;

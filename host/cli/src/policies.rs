@@ -9,6 +9,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use ringfence_model::digest::Digest;
+use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
 use ringfence_runtime::engine::Engine;
 use ringfence_runtime::policy::Policy;
@@ -23,6 +24,7 @@ use crate::config::policies::PolicyTable;
 use crate::config::policies::line_of;
 use crate::config::policies::no_settings;
 use crate::error::CommandError;
+use crate::files;
 use crate::home::Home;
 
 /// The policy that is in force where nothing is configured.
@@ -194,7 +196,7 @@ impl Policies {
 
     /// An error with the line of the configuration that it is about.
     fn placed(&self, keys: &[String], mut error: CommandError) -> CommandError {
-        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+        let text = files::read_text(&self.path, limits::CONFIG_BYTES_MAX).unwrap_or_default();
         if let Some(line) = line_of(&text, keys) {
             error.message =
                 format!("{} (`{}`, line {line})", error.message, one_line(&self.path.display().to_string()));

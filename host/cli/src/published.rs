@@ -7,9 +7,7 @@ use std::fmt;
 use std::fs;
 use std::fs::File;
 use std::io;
-use std::io::Read as _;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -20,8 +18,9 @@ use ringfence_audit::tiles::HASHES_BYTES_MAX;
 use ringfence_audit::tiles::Tile;
 use ringfence_audit::tiles::Tiles;
 use ringfence_model::limits::CHECKPOINT_BYTES_MAX;
-use rustix::fs::OFlags;
 use thiserror::Error;
+
+use crate::files;
 
 /// A web server reads what is published, whoever it runs as.
 const FILE_MODE: u32 = 0o644;
@@ -122,19 +121,12 @@ impl Tiles for Published<'_> {
     }
 }
 
-/// Reads a file of at most so many bytes; none if there is no such file. A pipe that somebody put there is not waited for.
+/// Reads a file of at most so many bytes; none if there is no such file.
 fn read(path: &Path, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    let mut bytes = Vec::new();
-    file.take(u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() > bytes_max {
-        return Err(io::Error::other(format!("it is larger than {bytes_max} bytes")));
+    match files::read(path, u64::try_from(bytes_max).unwrap_or(u64::MAX)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
     }
-    Ok(Some(bytes))
 }
 
 /// Writes a file under another name first: under its own it is whole, or not there.

@@ -50,6 +50,8 @@ pub const COMPILED_BYTES_MAX: u64 = 512 * MIB;
 pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024;
 /// Bytes of the WIT doc comments that a component brings along.
 pub const DOCS_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a file that holds a key, a password, or what tokens are known by.
+pub const KEY_FILE_BYTES_MAX: u64 = 4 * MIB;
 /// Bytes of the operator's configuration.
 pub const CONFIG_BYTES_MAX: u64 = MIB;
 /// Bytes of the name that a tool is registered by.
@@ -406,6 +408,8 @@ pub const ENTRY_BYTES_MAX: usize = u16::MAX as usize;
 pub const CHECKPOINT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a receipt.
 pub const RECEIPT_BYTES_MAX: u64 = MIB;
+/// Bytes of a proof that a log goes on: a checkpoint, and the hashes of one proof.
+pub const EXTENSION_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a bundle.
 pub const BUNDLE_BYTES_MAX: u64 = 256 * MIB;
 /// Entries of a bundle.

@@ -38,7 +38,7 @@ impl Timestamp {
     /// This much later, or the last time there is.
     #[must_use]
     pub const fn plus_millis(self, millis: u64) -> Self {
-        Self(self.0.saturating_add(millis))
+        Self::from_millis(self.0.saturating_add(millis))
     }
 }
 
@@ -100,6 +100,7 @@ mod tests {
     #[test]
     fn far_times_stay_printable() {
         assert_eq!(Timestamp::from_millis(u64::MAX).to_string(), "9999-12-30T21:59:59.999Z");
+        assert_eq!(Timestamp::from_millis(u64::MAX).plus_millis(1).to_string(), "9999-12-30T21:59:59.999Z");
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
     }
 }

@@ -1,13 +1,14 @@
 //! `ringfence-verify`: is this the evidence it claims to be?
 //!
-//! Reads a bundle, a receipt or an exported log, and checks it against keys that its user trusts. Works offline and from
-//! the file alone: it links the vocabulary and the audit crate, and neither the runtime nor a network. It writes nothing
-//! but its answer, and a page if it is asked for one.
+//! Reads a bundle, a receipt, an exported or a published log, a proof or a checkpoint, and checks it against keys that its
+//! user trusts. Works offline and from the files alone: it links the vocabulary and the audit crate, and neither the runtime
+//! nor a network. It writes nothing but its answer, and a page if it is asked for one.
 
 #![forbid(unsafe_code)]
 
 mod args;
 mod evidence;
+mod folder;
 mod page;
 mod print;
 
@@ -20,6 +21,7 @@ use crate::args::Args;
 use crate::args::Asked;
 use crate::args::Format;
 use crate::evidence::Evidence;
+use crate::evidence::Form;
 use crate::evidence::Unanswered;
 
 /// The question was answered: it is intact.
@@ -74,7 +76,20 @@ fn verify(args: &Args) -> u8 {
     match args.format {
         Format::Human => print::answer(&print::human(&evidence), exit),
         Format::Json => print::answer(&print::json(&evidence), exit),
+        Format::Tiles => print_tiles(&evidence, exit),
     }
+}
+
+/// Prints what to fetch next, and nothing of what does not verify: its size would be whatever somebody wrote.
+fn print_tiles(evidence: &Evidence, exit: u8) -> u8 {
+    if evidence.form != Form::Checkpoint {
+        print::error(
+            "`--tiles` is of a checkpoint: this is none",
+            "the checkpoint lies beside `tile/` where a log is published",
+        );
+        return COMMAND_LINE;
+    }
+    if exit == INTACT { print::tiles(evidence.report.vouched) } else { print::refusal(evidence, exit) }
 }
 
 /// Writes the page for its owner alone: it shows inputs and outputs.

@@ -3,6 +3,7 @@
 use std::io;
 use std::io::Write as _;
 
+use ringfence_audit::tiles;
 use ringfence_audit::verify::Report;
 use ringfence_model::json;
 use ringfence_model::outcome::is_unprintable;
@@ -40,6 +41,20 @@ pub(crate) fn answer(text: &str, exit: u8) -> u8 {
         Err(_) if exit == crate::INTACT => UNREADABLE,
         _ => exit,
     }
+}
+
+/// A line for each tile of a published log of so many entries.
+pub(crate) fn tiles(entries: u64) -> u8 {
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    let written = tiles::between(0, entries).try_for_each(|tile| writeln!(stdout, "{tile}"));
+    if written.and_then(|()| stdout.flush()).is_ok() { crate::INTACT } else { UNREADABLE }
+}
+
+/// What was found, for whoever waits for something else on standard output.
+pub(crate) fn refusal(evidence: &Evidence, exit: u8) -> u8 {
+    // Nobody is left to tell if this fails.
+    let _ = io::stderr().write_all(human(evidence).as_bytes());
+    exit
 }
 
 /// Says what went wrong, and the way out.

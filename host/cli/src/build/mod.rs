@@ -16,10 +16,12 @@ use std::process::Command;
 use std::process::Stdio;
 
 use ringfence_guest_build::GuestBuildError;
+use ringfence_model::limits;
 use thiserror::Error;
 
 pub use crate::build::wit::Kind;
 use crate::build::wit::Wit;
+use crate::files;
 
 /// The file that a project in Python begins with.
 const PYTHON: &str = "app.py";
@@ -204,5 +206,5 @@ fn built(write: impl FnOnce(&Path) -> Result<(), BuildError>) -> Result<Vec<u8>,
     let folder = tempfile::tempdir().map_err(BuildError::file(Path::new("a temporary folder")))?;
     let path = folder.path().join("built.wasm");
     write(&path)?;
-    std::fs::read(&path).map_err(BuildError::file(&path))
+    files::read(&path, limits::COMPONENT_BYTES_MAX).map_err(BuildError::file(&path))
 }

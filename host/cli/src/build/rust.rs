@@ -13,6 +13,7 @@ use std::time::SystemTime;
 
 use ringfence_guest_build::Toolchain;
 use ringfence_guest_build::cargo_build;
+use ringfence_model::limits;
 use serde_json::Value;
 
 use crate::build::BuildError;
@@ -21,6 +22,7 @@ use crate::build::Needed;
 use crate::build::Project;
 use crate::build::RUST;
 use crate::build::Wasi;
+use crate::files;
 
 /// A standard library without any import.
 const POLICY_TARGET: &str = "wasm32-unknown-unknown";
@@ -38,7 +40,7 @@ const PREPARED: &str = "RINGFENCE_GUEST_TOOLCHAIN";
 const PREPARED_FOLDER: &str = "ringfence-guest-toolchain";
 
 pub(super) fn package_name(manifest: &Path) -> Result<String, BuildError> {
-    let text = fs::read_to_string(manifest).map_err(BuildError::file(manifest))?;
+    let text = files::read_text(manifest, limits::CONFIG_BYTES_MAX).map_err(BuildError::file(manifest))?;
     let wrong = |why: String| BuildError::Project { path: manifest.to_owned(), why };
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
     let name = table.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str);
@@ -77,7 +79,7 @@ pub(super) fn build(project: &Project, wasi: Wasi) -> Result<Vec<u8>, BuildError
     }
     command.current_dir(&project.folder).arg("--message-format=json-render-diagnostics");
     let path = only_component(&messages(&mut command)?, &project.folder.join(RUST))?;
-    fs::read(&path).map_err(BuildError::file(&path))
+    files::read(&path, limits::COMPONENT_BYTES_MAX).map_err(BuildError::file(&path))
 }
 
 /// Has the linker put the stubs in. Where they lie is among the flags, and other flags mean that everything is compiled
@@ -166,7 +168,7 @@ fn prepared_folder() -> Option<PathBuf> {
 
 fn read(settings: &Path) -> io::Result<Option<(SystemTime, Toolchain)>> {
     let time = fs::metadata(settings)?.modified()?;
-    let toolchain = Toolchain::parse(&fs::read_to_string(settings)?);
+    let toolchain = Toolchain::parse(&files::read_text(settings, limits::CONFIG_BYTES_MAX)?);
     let version = |rustc: &str| Command::new(rustc).arg("-V").output().map(|output| output.stdout);
     let is_current = match (toolchain.one("RUSTC"), toolchain.one("RUSTC_VERSION")) {
         (Ok(rustc), Ok(known)) => version(rustc)?.trim_ascii_end() == known.as_bytes(),

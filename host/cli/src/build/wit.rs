@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 
+use ringfence_model::limits;
+
 use crate::build::BuildError;
+use crate::files;
 
 /// The package whose world a policy is built for.
 const POLICY_PACKAGE: &str = "ringfence:policy";
@@ -35,7 +38,7 @@ impl Wit {
             for entry in std::fs::read_dir(folder).map_err(BuildError::file(folder))? {
                 let path = entry.map_err(BuildError::file(folder))?.path();
                 if path.extension().is_some_and(|extension| extension == "wit") {
-                    wit.add(&std::fs::read_to_string(&path).map_err(BuildError::file(&path))?);
+                    wit.add(&files::read_text(&path, limits::CONFIG_BYTES_MAX).map_err(BuildError::file(&path))?);
                 }
             }
         }

@@ -22,10 +22,13 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use ringfence_audit::note::Verifier;
+use ringfence_audit::verify::Report;
 use ringfence_model::digest::Digest;
 use ringfence_model::digest::Hasher;
 use ringfence_model::json;
 use ringfence_model::limits;
+use ringfence_runtime::ledger::LedgerError;
+use ringfence_runtime::ledger::backend::Backend;
 use ringfence_runtime::ledger::backend::postgres::address::Address;
 use ringfence_runtime::sequencer;
 use rustix::fs::Mode;
@@ -41,12 +44,14 @@ use crate::commands::init;
 use crate::commands::log::head_missing;
 use crate::commands::log::keys;
 use crate::commands::log::log_check;
+use crate::commands::log::verify_backend;
 use crate::commands::log::verify_home;
 use crate::config::HeadConfig;
 use crate::config::StoreConfig;
 use crate::config::edit::Edit;
 use crate::error::CommandError;
 use crate::exit::Exit;
+use crate::files;
 use crate::home::Home;
 use crate::log_head;
 use crate::output::Output;
@@ -188,17 +193,25 @@ pub fn restore(args: &RestoreArgs, home: &Path, output: Output) -> Result<Exit, 
         set_mode(&made.path().join(&file.path), file.mode)?;
     }
     let before = settle_in(made.path())?;
-    check_apart((from, &keys), made.path(), list.keys, output)?;
+    let verified = check_apart((from, &keys), made.path(), list.keys, output)?;
+    let mut moved = None;
     if args.store.is_some() {
         set_log(made.path(), &store)?;
-        Home::open(made.path())?.move_log()?;
-        check_apart((from, &keys), made.path(), list.keys, output)?;
+        moved = Home::open(made.path())?.move_log()?;
+        moved.iter().try_for_each(|moved| check_copy((from, &keys), &verified, moved, output))?;
     }
     sync(made.path())?;
     // `rename` takes the place of an empty folder at most.
     fs::rename(made.path(), home).map_err(|error| CommandError::file(home, &error))?;
     let _ = made.keep();
     sync(beside)?;
+    if let Some(moved) = &mut moved {
+        // Until here nobody takes what is in the database for a log, and whoever restores again begins anew there.
+        moved.finish_filling().map_err(LedgerError::from).inspect_err(|_| {
+            // Ownership: the home is the one put there above.
+            let _ = fs::remove_dir_all(home);
+        })?;
+    }
     output.line(&format!("restored: {}, files: {}", home.display(), list.files.len()));
     if let Some(HeadConfig::Database(head)) = &Home::open(home)?.config().log.head {
         output.note(&format!(
@@ -292,19 +305,25 @@ fn check_apart(
     made: &Path,
     has_keys: bool,
     output: Output,
-) -> Result<(), CommandError> {
+) -> Result<Report, CommandError> {
     if !matches!(Home::open(made)?.config().log.head, Some(HeadConfig::Database(_))) {
         return check((from, keys), made, has_keys, output);
     }
     let path = made.join(CONFIG);
-    let as_it_was = fs::read(&path).map_err(|error| CommandError::file(&path, &error))?;
+    let as_it_was = files::read(&path, limits::CONFIG_BYTES_MAX).map_err(|error| CommandError::file(&path, &error))?;
     set_log(made, &[("head", None), ("head-password-file", None), ("head-roots", None)])?;
-    check((from, keys), made, has_keys, output)?;
-    super::write(&path, &as_it_was)
+    let report = check((from, keys), made, has_keys, output)?;
+    super::write(&path, &as_it_was)?;
+    Ok(report)
 }
 
 /// Whether what was put together is the home of a log that verifies: by these keys, or by the one that it names itself.
-fn check((from, keys): (&Path, &[Verifier]), made: &Path, has_keys: bool, output: Output) -> Result<(), CommandError> {
+fn check(
+    (from, keys): (&Path, &[Verifier]),
+    made: &Path,
+    has_keys: bool,
+    output: Output,
+) -> Result<Report, CommandError> {
     let damaged = |why: String| CommandError::damaged_backup(from, &why);
     let home = Home::open(made)?;
     let (head, kept) = (log_head::place(&home)?, made.join(HEAD));
@@ -329,7 +348,23 @@ fn check((from, keys): (&Path, &[Verifier]), made: &Path, has_keys: bool, output
     if is_gone {
         output.note(&format!("note: the head belongs to `{head}` and is not there: move the home's `{HEAD}` to it"));
     }
-    Ok(())
+    Ok(report)
+}
+
+/// Whether what was copied into a database is what was verified.
+fn check_copy(
+    (from, keys): (&Path, &[Verifier]),
+    verified: &Report,
+    copy: &dyn Backend,
+    output: Output,
+) -> Result<(), CommandError> {
+    let report = verify_backend(copy, log_check(keys.to_vec(), Vec::new()), output)?;
+    let is_it = (report.entries, report.head) == (verified.entries, verified.head);
+    match report.failures().next() {
+        None if is_it => Ok(()),
+        Some(finding) => Err(CommandError::damaged_backup(from, &format!("its log does not verify: {finding}"))),
+        None => Err(CommandError::damaged_backup(from, "its log is not what was copied")),
+    }
 }
 
 fn make_folder(path: &Path) -> Result<(), CommandError> {

@@ -1,4 +1,4 @@
-//! `ringfence diff`: what is different between two calls.
+//! `ringfence diff`: what is different between two calls, or between the calls of two sessions or bundles, one by one.
 //!
 //! Commitments hide what they commit to, so two of them never tell whether two contents are the same. Contents that are
 //! there are compared; of those that are not, it is said.
@@ -70,14 +70,15 @@ pub fn run(home: Option<&Path>, args: &DiffArgs, output: Output) -> Result<Exit,
     Ok(Exit::Done)
 }
 
-/// A call of this home, or a bundle in a file.
+/// A call or a session of this home, or a bundle in a file.
 fn side(home: Option<&Path>, side: &Side, output: Output) -> Result<Bundle, CommandError> {
+    let recorded = |subject| {
+        let home = Home::open_with_kept_log(&home.map_or_else(|| home::folder(None), |home| Ok(home.to_owned()))?)?;
+        commands::bundle::bundle(&home, subject, output)
+    };
     match side {
-        Side::Call(call) => {
-            let home = home.map_or_else(|| home::folder(None), |home| Ok(home.to_owned()))?;
-            let home = Home::open_with_kept_log(&home)?;
-            commands::bundle::bundle(&home, Subject::Call(*call), output)
-        }
+        Side::Call(call) => recorded(Subject::Call(*call)),
+        Side::Session(session) => recorded(Subject::Session(*session)),
         Side::File(path) => {
             let bytes = commands::read_bundle(path)?;
             // The key that the bundle names is enough to know that it is whole; whom to trust is no question here.

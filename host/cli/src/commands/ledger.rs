@@ -22,7 +22,7 @@ pub fn run(home: &Home, command: &LedgerCommand, output: Output) -> Result<Exit,
 
 fn list(home: &Home, only_unknown: bool, output: Output) -> Result<Exit, CommandError> {
     let mut found = home.ledger_read_only()?.doubtful()?;
-    found.retain(|doubtful| !only_unknown || doubtful.settlement.is_none());
+    found.retain(|doubtful| !only_unknown || (doubtful.settlement.is_none() && doubtful.again.is_none()));
     if output.is_json() {
         output.json(&found);
     } else {
@@ -34,7 +34,7 @@ fn list(home: &Home, only_unknown: bool, output: Output) -> Result<Exit, Command
 }
 
 fn print(doubtful: &Doubtful, output: Output) {
-    let Doubtful { call, function, has_key, principal, settlement, time, tool, .. } = doubtful;
+    let Doubtful { again, call, function, has_key, principal, settlement, time, tool, .. } = doubtful;
     let state = match settlement {
         None => "unknown",
         Some(settlement) => settlement.how.as_str(),
@@ -43,6 +43,9 @@ fn print(doubtful: &Doubtful, output: Output) {
     output.line(&format!("{call}  {state}  {} {}  {principal}  {time}  {key}", tool.name, one_line(function)));
     if let Some(settlement) = settlement {
         output.line(&format!("      settled by {} on {}, entry {}", settlement.by, settlement.time, settlement.index));
+    }
+    if let Some(again) = again {
+        output.line(&format!("      made again with the same key, and done: {again}"));
     }
 }
 

@@ -26,6 +26,7 @@ use ringfence_model::entry::Removed;
 use ringfence_model::outcome::one_line;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::LedgerError;
+use ringfence_runtime::ledger::backend::Backend;
 use ringfence_runtime::ledger::backend::StoredEntry;
 use ringfence_runtime::sequencer;
 use ringfence_runtime::sequencer::HeadPlace;
@@ -227,14 +228,27 @@ pub(super) fn verify_home(
     // The head in its second place is what tells that the end of the log, or all of it, has been taken back.
     let head = log_head::read(home)?;
     let backend = home.backend_read_only()?;
-    if let Some(checkpoint) = backend.latest_checkpoint().map_err(LedgerError::from)? {
-        check.checkpoint(&checkpoint.note);
-    }
     if let Some(head) = &head {
         check.checkpoint(&String::from_utf8_lossy(head));
     }
     for path in checkpoints {
         check.checkpoint(&String::from_utf8_lossy(&commands::read(path)?));
+    }
+    let mut report = verify_backend(&*backend, check, output)?;
+    if head.is_none() {
+        report.push(head_missing(home)?);
+    }
+    Ok(report)
+}
+
+/// Verifies what a store holds, also by the checkpoint that it has itself.
+pub(super) fn verify_backend(
+    backend: &dyn Backend,
+    mut check: LogCheck,
+    output: Output,
+) -> Result<Report, CommandError> {
+    if let Some(checkpoint) = backend.latest_checkpoint().map_err(LedgerError::from)? {
+        check.checkpoint(&checkpoint.note);
     }
     let mut next = 0;
     loop {
@@ -250,11 +264,7 @@ pub(super) fn verify_home(
             output.note(&format!("{next} entries checked"));
         }
     }
-    let mut report = check.finish();
-    if head.is_none() {
-        report.findings.push(head_missing(home)?);
-    }
-    Ok(report)
+    Ok(check.finish())
 }
 
 /// A home has a head from `init` on, so one without has lost it, and with it what tells of a rollback.

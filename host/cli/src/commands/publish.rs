@@ -7,18 +7,13 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use ringfence_audit::checkpoint::Checkpoint;
-use ringfence_audit::hash;
-use ringfence_audit::note::Note;
+use ringfence_audit::published;
 use ringfence_audit::tiles;
-use ringfence_audit::tiles::Content;
 use ringfence_audit::tiles::Tile;
 use ringfence_audit::tiles::TileNodes;
 use ringfence_audit::tree::Tree;
-use ringfence_audit::verify::Finding;
-use ringfence_audit::verify::Kind;
 use ringfence_audit::verify::LogCheck;
 use ringfence_audit::verify::Report;
-use ringfence_audit::verify::Severity;
 use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::sequencer;
 use ringfence_runtime::sequencer::SequencerError;
@@ -85,35 +80,8 @@ fn add_tiles(published: &Published<'_>, ledger: &Ledger, old: u64, new: &Checkpo
 pub(super) fn verify(folder: &Path, checkpoints: &[PathBuf], mut check: LogCheck) -> Result<Report, CommandError> {
     let published = Published::new(folder);
     let note = published.checkpoint()?.ok_or_else(|| CommandError::no_checkpoint(folder))?;
-    check.checkpoint(&note);
     for path in checkpoints {
         check.checkpoint(&String::from_utf8_lossy(&commands::read(path)?));
     }
-    // The size is a claim until the report says otherwise; a false one ends at the first bundle that is not there.
-    let size = Note::parse(&note).ok().and_then(|note| note.untrusted_text().parse::<Checkpoint>().ok());
-    let size = size.map_or(0, |checkpoint| checkpoint.size);
-    let read = read_entries(&published, size, &mut check);
-    let whole = read.and_then(|()| tiles::check(&published, size).map_err(|error| (0, error.to_string())));
-    let mut report = check.finish();
-    let finding =
-        |(index, text)| Finding { severity: Severity::Failure, kind: Kind::WrongTile, index: Some(index), text };
-    report.findings.extend(whole.err().map(finding));
-    Ok(report)
-}
-
-/// Reads every entry, as far as there are tiles; an error is of the first that does not fit, at an index.
-fn read_entries(published: &Published<'_>, size: u64, check: &mut LogCheck) -> Result<(), (u64, String)> {
-    let mut result = Ok(());
-    for bundle in tiles::between(0, size).take_while(|tile| tile.content() == Content::Entries) {
-        let wrong = |why: String| (bundle.start(), why);
-        let entries = tiles::entries(published, &bundle).map_err(|error| wrong(error.to_string()))?;
-        let leaves = tiles::hashes(published, &bundle.leaves()).map_err(|error| wrong(error.to_string()))?;
-        if !entries.iter().map(|entry| hash::leaf(entry)).eq(leaves) && result.is_ok() {
-            result = Err(wrong(format!("the hashes beside `{bundle}` are not those of its entries")));
-        }
-        for entry in &entries {
-            check.entry(entry);
-        }
-    }
-    result
+    Ok(published::check(&published, &note, check))
 }

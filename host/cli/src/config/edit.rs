@@ -18,6 +18,7 @@ use toml_edit::Table;
 use crate::config::Config;
 use crate::config::ConfigError;
 use crate::config::tools::Name;
+use crate::files;
 
 /// A configuration that is being edited.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Edit {
         // Checked by its own reader first: that one is strict, and names lines.
         Config::read(path)?;
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let before = match fs::read_to_string(&path) {
+        let before = match files::read_text(&path, limits::CONFIG_BYTES_MAX) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(unusable(&path, &error.to_string())),
@@ -106,7 +107,7 @@ impl Edit {
             line,
             why,
         })?;
-        if fs::read_to_string(&self.path).ok() != self.before {
+        if files::read_text(&self.path, limits::CONFIG_BYTES_MAX).ok() != self.before {
             return Err(unusable(&self.path, "somebody else has changed it meanwhile"));
         }
         replace(&self.path, text.as_bytes()).map_err(|error| unusable(&self.path, &error.to_string()))?;

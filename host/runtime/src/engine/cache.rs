@@ -13,6 +13,7 @@ use std::fs;
 use std::hash::Hash;
 use std::hash::Hasher;
 use std::io;
+use std::io::Read as _;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use hmac::Hmac;
 use hmac::KeyInit;
 use hmac::Mac;
 use ringfence_model::digest::Digest;
+use ringfence_model::limits;
 use sha2::Sha256;
 use wasmtime::component::Component;
 
@@ -43,7 +45,7 @@ impl Cache {
 
     /// The compiled component, if a file for it is there and its MAC is right.
     pub(super) fn load(&self, engine: &wasmtime::Engine, digest: &Digest) -> Option<Component> {
-        let file = fs::read(self.path(engine, digest)).ok()?;
+        let file = read(&self.path(engine, digest)).ok()?;
         let (mac, code) = file.split_at_checked(MAC_BYTES)?;
         self.mac(engine, digest, code).verify_slice(mac).ok()?;
         super::deserialize(engine, code)
@@ -92,6 +94,14 @@ fn compatibility(engine: &wasmtime::Engine) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.finish()
+}
+
+/// Of a file that is larger than any that is kept no more is read than its MAC can't fit.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = Vec::new();
+    let bytes_max = limits::COMPILED_BYTES_MAX.saturating_add(MAC_BYTES as u64);
+    fs::File::open(path)?.take(bytes_max).read_to_end(&mut file)?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ impl Ledger {
         let [output, trace] = self.contents([ending.outcome, ending.trace])?;
         let (decision, request) = self.decision_if(ending.decision)?;
         let call = row.call;
-        let index = self.queue.append(self.clock.now(), |page| {
+        let index = self.queue.append(|page| {
             let by = Principal::host();
             let said = Settled { by, call: doubted, finished, how, reason: reason.commitment };
             let (settled, _) = page.entry_with(Body::Settled(said), [reason])?;

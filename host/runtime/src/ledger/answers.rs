@@ -101,7 +101,7 @@ impl Ledger {
         let (decision, request) = self.decision(decision)?;
         let [input] = self.contents([input])?;
         let opening = input.opening();
-        self.queue.append(self.clock.now(), |page| {
+        self.queue.append(|page| {
             let commitment = input.commitment;
             let caller = principal.clone();
             let body = Answered { answer, call, decision, function, input: commitment, principal, ring, session, tool };

@@ -214,7 +214,7 @@ impl Ledger {
         let (decision, request) = self.decision(decision)?;
         let input = input.map(|input| self.contents([input])).transpose()?.map(|[input]| input);
         let opening = input.as_ref().map(StoredContent::opening);
-        self.queue.append(self.clock.now(), |page| {
+        self.queue.append(|page| {
             let body = Held {
                 approval,
                 binding,
@@ -287,7 +287,7 @@ impl Ledger {
         let reason = reason.map(|text| self.contents([text.as_bytes().to_vec()])).transpose()?.map(|[reason]| reason);
         let answer =
             ApprovalAnswer { approval: id, by, held: approval.held, reason: reason.as_ref().map(|r| r.commitment) };
-        let index = self.queue.append(self.clock.now(), |page| {
+        let index = self.queue.append(|page| {
             let body = if is_yes { Body::Approved(answer) } else { Body::Rejected(answer) };
             let (index, _) = page.entry_with(body, reason)?;
             page.facts(approval.facts());

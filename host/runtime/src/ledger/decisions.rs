@@ -40,7 +40,7 @@ impl Ledger {
         let DecidedDraft { decision, point, principal, redacted, ring, session, tool } = draft;
         let _pen = self.pen()?;
         let (decision, request) = self.decision(decision)?;
-        self.queue.append(self.clock.now(), |page| {
+        self.queue.append(|page| {
             let body = Decided { decision, point, principal, redacted, ring, session, tool };
             let (index, _) = page.entry_with(Body::Decided(Box::new(body)), request)?;
             Ok(index)
@@ -52,7 +52,7 @@ impl Ledger {
         let _pen = self.pen()?;
         let (_hold, mut session) = self.held_session(session)?;
         session.messages = messages;
-        self.queue.append(self.clock.now(), |page| {
+        self.queue.append(|page| {
             page.facts([session_fact(&session)]);
             Ok(())
         })?;

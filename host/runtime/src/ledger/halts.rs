@@ -41,7 +41,7 @@ impl Ledger {
         let [reason] = self.contents([reason.as_bytes().to_vec()])?;
         let _pen = self.pen()?;
         let change = HaltChange { by: by.clone(), reason: reason.commitment };
-        let index = self.queue.append(self.clock.now(), |page| {
+        let index = self.queue.append(|page| {
             let (index, _) = page.entry_with(body(change), [reason])?;
             Ok(index)
         })?;

@@ -32,6 +32,7 @@ use ringfence_model::entry::Body;
 use ringfence_model::lifecycle::Phase;
 use ringfence_model::lifecycle::Step;
 use ringfence_model::limits;
+use ringfence_model::time::Clock;
 use ringfence_model::time::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::SetOnce;
@@ -193,9 +194,11 @@ impl Line {
 
     fn add<T>(
         &mut self,
-        time: Timestamp,
+        clock: &dyn Clock,
         write: impl FnOnce(&mut Page) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
+        // While nobody else adds anything: else an entry could be older than the one before.
+        let time = clock.now();
         let mut page = Page { head: self.head, time, batch: Batch::default(), held: Vec::new() };
         let written = write(&mut page)?;
         let Page { head, batch, held, .. } = page;
@@ -368,6 +371,7 @@ impl Drop for Moving<'_> {
 
 /// The queue.
 pub(super) struct Queue {
+    clock: Arc<dyn Clock>,
     line: Mutex<Line>,
     turned: Condvar,
     door: Mutex<Door>,
@@ -384,9 +388,10 @@ impl fmt::Debug for Queue {
 
 impl Queue {
     /// A queue before a backend whose chain ends at `head`.
-    pub(super) fn new(backend: Box<dyn Backend>, head: Head) -> Self {
+    pub(super) fn new(backend: Box<dyn Backend>, head: Head, clock: Arc<dyn Clock>) -> Self {
         let is_shared = backend.is_shared();
         Self {
+            clock,
             line: Mutex::new(Line::of(head)),
             turned: Condvar::new(),
             door: Mutex::new(Door { backend, is_shared, is_stale: false, stopped: None }),
@@ -491,11 +496,10 @@ impl Queue {
     /// Adds what `write` puts on its page, and returns when that is durable. If `write` fails, nothing is added.
     pub(super) fn append<T>(
         self: &Arc<Self>,
-        time: Timestamp,
         write: impl FnOnce(&mut Page) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
         let mut line = lock(&self.line);
-        let written = line.add(time, write)?;
+        let written = line.add(self.clock.as_ref(), write)?;
         let round = Arc::clone(&line.round);
         self.wait(line, &round)?;
         Ok(written)
@@ -504,12 +508,11 @@ impl Queue {
     /// The same without waiting; outside of a runtime, where nobody would commit it otherwise, it waits.
     pub(super) fn file<T>(
         self: &Arc<Self>,
-        time: Timestamp,
         write: impl FnOnce(&mut Page) -> Result<T, LedgerError>,
     ) -> Result<Filed<T>, LedgerError> {
-        let Ok(runtime) = Handle::try_current() else { return self.append(time, write).map(Filed::at_once) };
+        let Ok(runtime) = Handle::try_current() else { return self.append(write).map(Filed::at_once) };
         let mut line = lock(&self.line);
-        let written = line.add(time, write)?;
+        let written = line.add(self.clock.as_ref(), write)?;
         line.runtime = Some(runtime);
         let round = Some(Arc::clone(&line.round));
         self.call_driver(line);
@@ -572,10 +575,13 @@ fn end_of(backend: &dyn Backend, seen: Head) -> Result<Head, LedgerError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering::SeqCst;
     use std::sync::mpsc;
     use std::thread;
     use std::time::Duration;
 
+    use ringfence_model::encoding;
     use ringfence_model::entry::Opened;
 
     use super::*;
@@ -583,12 +589,47 @@ mod tests {
     use crate::ledger::backend::faulty::Fault;
     use crate::ledger::backend::faulty::FaultyBackend;
 
+    /// A clock that stands still.
+    #[derive(Debug)]
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(0)
+        }
+    }
+
+    /// A clock that is a millisecond on whenever somebody looks.
+    #[derive(Debug, Default)]
+    struct Ticking(AtomicU64);
+
+    impl Clock for Ticking {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.fetch_add(1, SeqCst))
+        }
+    }
+
+    #[test]
+    fn no_entry_is_older_than_the_last() {
+        // CLK-01
+        let disk = FaultyBackend::new(MemoryBackend::new());
+        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty(), Arc::new(Ticking::default())));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..100).for_each(|number| drop(append(&queue, number))));
+            }
+        });
+        let entries = queue.read(|backend| backend.entries(0, 400)).expect("entries");
+        let times = entries.iter().map(|entry| encoding::decode(&entry.bytes).expect("an entry").time);
+        assert!(times.clone().is_sorted() && times.count() == 400);
+    }
+
     fn body(number: u64) -> Body {
         Body::Opened(Opened { host: number.to_string(), key: String::new(), origin: String::new() })
     }
 
     fn append(queue: &Arc<Queue>, number: u64) -> Result<u64, LedgerError> {
-        queue.append(Timestamp::from_millis(0), |page| Ok(page.entry(body(number))?.0))
+        queue.append(|page| Ok(page.entry(body(number))?.0))
     }
 
     /// Fills the queue while the disk is busy with the first entry, and then lets it go: what each writer was told.
@@ -618,7 +659,7 @@ mod tests {
     #[test]
     fn those_who_wait_share_one_commit() {
         let disk = FaultyBackend::new(MemoryBackend::new());
-        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
+        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty(), Arc::new(Stopped)));
         let mut told: Vec<_> = crowd(&disk, &queue, 15).into_iter().map(|told| told.expect("an index")).collect();
         told.sort_unstable();
         assert_eq!(told, (0..16).collect::<Vec<_>>());
@@ -631,7 +672,7 @@ mod tests {
         // CON-05
         for fault in [Fault::Failed(BackendError::DiskFull), Fault::FailedButPersisted] {
             let disk = FaultyBackend::new(MemoryBackend::new());
-            let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
+            let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty(), Arc::new(Stopped)));
             disk.fail(0, fault.clone());
             assert!(crowd(&disk, &queue, 7).iter().all(Result::is_err));
             assert_eq!((disk.counts().0, queue.durable().next_index), (1, 0));
@@ -644,7 +685,7 @@ mod tests {
     fn panic_at_the_disk_stops_the_log() {
         // CON-04, CON-06, CR-23: nobody waits for ever, and nothing is written after what may or may not be there.
         let disk = FaultyBackend::new(MemoryBackend::new());
-        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
+        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty(), Arc::new(Stopped)));
         disk.fail(0, Fault::Panicked);
         let told = try_crowd(&disk, &queue, 7);
         assert!(told[0].is_none(), "the first writer was at the disk");
@@ -661,7 +702,7 @@ mod tests {
     #[test]
     fn panic_aside_stops_the_log() {
         let disk = FaultyBackend::new(MemoryBackend::new());
-        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
+        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty(), Arc::new(Stopped)));
         disk.fail(0, Fault::Panicked);
         let aside = thread::scope(|scope| scope.spawn(|| queue.commit_aside(Batch::default())).join());
         assert!(aside.is_err());
@@ -671,7 +712,7 @@ mod tests {
 
     /// An entry, filed, that keeps `held` until it is durable.
     fn file(queue: &Arc<Queue>, held: Arc<()>) -> Filed<u64> {
-        let filed = queue.file(Timestamp::from_millis(0), |page| {
+        let filed = queue.file(|page| {
             page.hold(held);
             Ok(page.entry(body(0))?.0)
         });
@@ -681,7 +722,7 @@ mod tests {
     #[tokio::test]
     async fn tasks_that_wait_share_one_commit() {
         let disk = FaultyBackend::new(MemoryBackend::new());
-        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
+        let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty(), Arc::new(Stopped)));
         let (release, until) = mpsc::channel::<()>();
         disk.hold(until);
         let first = file(&queue, Arc::default());
@@ -708,12 +749,12 @@ mod tests {
 
     #[tokio::test]
     async fn filed_is_committed_though_nobody_waits() {
-        let queue = Arc::new(Queue::new(Box::new(MemoryBackend::new()), Head::empty()));
+        let queue = Arc::new(Queue::new(Box::new(MemoryBackend::new()), Head::empty(), Arc::new(Stopped)));
         let held = Arc::new(());
         let (release, until) = mpsc::channel::<()>();
         let disk = FaultyBackend::new(MemoryBackend::new());
         disk.hold(until);
-        let slow = Arc::new(Queue::new(Box::new(disk), Head::empty()));
+        let slow = Arc::new(Queue::new(Box::new(disk), Head::empty(), Arc::new(Stopped)));
         drop(file(&queue, Arc::default()));
         drop(file(&slow, Arc::clone(&held)));
         assert_eq!(Arc::strong_count(&held), 2, "what is not durable keeps what it holds");
@@ -731,7 +772,7 @@ mod tests {
     async fn tasks_behind_a_failure_fail_with_it() {
         for fault in [Fault::Failed(BackendError::DiskFull), Fault::FailedButPersisted, Fault::Panicked] {
             let disk = FaultyBackend::new(MemoryBackend::new());
-            let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty()));
+            let queue = Arc::new(Queue::new(Box::new(disk.clone()), Head::empty(), Arc::new(Stopped)));
             disk.fail(0, fault.clone());
             let (release, until) = mpsc::channel::<()>();
             disk.hold(until);
@@ -751,7 +792,7 @@ mod tests {
 
     #[test]
     fn runtime_that_ends_leaves_nobody_waiting() {
-        let queue = Arc::new(Queue::new(Box::new(MemoryBackend::new()), Head::empty()));
+        let queue = Arc::new(Queue::new(Box::new(MemoryBackend::new()), Head::empty(), Arc::new(Stopped)));
         let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let gone = runtime();
         let handle = gone.handle().clone();
@@ -767,7 +808,7 @@ mod tests {
 
     #[test]
     fn entry_never_goes_past_the_chain() {
-        let queue = Arc::new(Queue::new(Box::new(MemoryBackend::new()), Head::empty()));
+        let queue = Arc::new(Queue::new(Box::new(MemoryBackend::new()), Head::empty(), Arc::new(Stopped)));
         let stray = StoredEntry { index: 0, hash: Digest::ZERO, bytes: Vec::new() };
         let batch = Batch { entries: vec![stray], ..Batch::default() };
         assert!(matches!(queue.commit_aside(batch), Err(LedgerError::Misuse(_))));

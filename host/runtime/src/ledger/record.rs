@@ -32,7 +32,6 @@ use ringfence_model::lifecycle::Phase;
 use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 use ringfence_model::time::Clock;
-use ringfence_model::time::Timestamp;
 
 use crate::lease::HostLease;
 use crate::ledger::backend::Backend;
@@ -76,8 +75,8 @@ type Write<'a, T> = Box<dyn FnOnce(&mut Page) -> Result<T, LedgerError> + 'a>;
 enum Prepared<'a> {
     /// Nothing has to be written for it.
     Done(Begin),
-    /// This, at that time.
-    Write(Timestamp, Write<'a, Begin>),
+    /// This has.
+    Write(Write<'a, Begin>),
 }
 
 /// The durable record of calls. Share it by reference: every method takes `&self` and may wait for the disk.
@@ -107,12 +106,12 @@ impl Ledger {
         if backend.head()?.is_some() {
             return Err(LedgerError::NotNew);
         }
-        let queue = Arc::new(Queue::new(backend, Head::empty()));
+        let queue = Arc::new(Queue::new(backend, Head::empty(), Arc::clone(&clock)));
         let pen = queue.pen(|| {})?;
         if queue.durable().next_index > 0 {
             return Err(LedgerError::NotNew);
         }
-        queue.append(clock.now(), |page| page.entry(Body::Opened(opened.clone())))?;
+        queue.append(|page| page.entry(Body::Opened(opened.clone())))?;
         drop(pen);
         let opened_len = queue.durable().next_index;
         Ok(Self::of(queue, opened, opened_len, clock, random))
@@ -137,7 +136,7 @@ impl Ledger {
             check_link(&entry, backend.entry(before)?)?;
         }
         let opened_len = index.saturating_add(1);
-        let queue = Arc::new(Queue::new(backend, Head { next_index: opened_len, hash }));
+        let queue = Arc::new(Queue::new(backend, Head { next_index: opened_len, hash }, Arc::clone(&clock)));
         Ok(Self::of(queue, opened, opened_len, clock, random))
     }
 
@@ -180,7 +179,7 @@ impl Ledger {
         let _pen = self.pen()?;
         match self.prepare(intent)? {
             Prepared::Done(begin) => Ok(begin),
-            Prepared::Write(now, write) => self.queue.append(now, write),
+            Prepared::Write(write) => self.queue.append(write),
         }
     }
 
@@ -195,7 +194,7 @@ impl Ledger {
     pub(crate) fn file_begin(&self, intent: Intent) -> Result<Filed<Begin>, LedgerError> {
         match self.prepare(intent)? {
             Prepared::Done(begin) => Ok(Filed::at_once(begin)),
-            Prepared::Write(now, write) => self.queue.file(now, write),
+            Prepared::Write(write) => self.queue.file(write),
         }
     }
 
@@ -244,7 +243,7 @@ impl Ledger {
             page.call(Phase::Intended, CallRow { state: CallState::Begun { begun: index }, ..row.clone() })?;
             Ok(begun(row, Written::At(index), counted, approval))
         };
-        Ok(Prepared::Write(now, Box::new(write)))
+        Ok(Prepared::Write(Box::new(write)))
     }
 
     /// Writes how a call ended: the commit point. If this fails, the call stays open and recovery settles it.
@@ -254,17 +253,17 @@ impl Ledger {
     }
 
     pub(in crate::ledger) fn finish_with_pen(&self, begun: Begun, ending: Ending) -> Result<Recorded, LedgerError> {
-        let (now, write) = self.ending(begun, ending)?;
-        self.queue.append(now, write)
+        let write = self.ending(begun, ending)?;
+        self.queue.append(write)
     }
 
     /// The same for whoever waits as a task, in a log that is not shared, of a call that this process began.
     pub(crate) fn file_ending(&self, begun: Begun, ending: Ending) -> Result<Filed<Recorded>, LedgerError> {
-        let (now, write) = self.ending(begun, ending)?;
-        self.queue.file(now, write)
+        let write = self.ending(begun, ending)?;
+        self.queue.file(write)
     }
 
-    fn ending(&self, begun: Begun, ending: Ending) -> Result<(Timestamp, Write<'_, Recorded>), LedgerError> {
+    fn ending(&self, begun: Begun, ending: Ending) -> Result<Write<'_, Recorded>, LedgerError> {
         let Unfinished { mut row, input, written, claim, counted, approval, keep } = *begun.0;
         let [output, trace] = self.contents([ending.outcome, ending.trace])?;
         let opening = output.opening();
@@ -313,23 +312,23 @@ impl Ledger {
             page.hold((claim, approval));
             Ok(Recorded { call, index, hash, input, output: Some(opening) })
         };
-        Ok((now, Box::new(write)))
+        Ok(Box::new(write))
     }
 
     /// Writes that a call did not run.
     pub fn refuse(&self, refusal: RefusalDraft) -> Result<Recorded, LedgerError> {
         let _pen = self.pen()?;
-        let (now, write) = self.refusal(refusal)?;
-        self.queue.append(now, write)
+        let write = self.refusal(refusal)?;
+        self.queue.append(write)
     }
 
     /// The same for whoever waits as a task, in a log that is not shared.
     pub(crate) fn file_refusal(&self, refusal: RefusalDraft) -> Result<Filed<Recorded>, LedgerError> {
-        let (now, write) = self.refusal(refusal)?;
-        self.queue.file(now, write)
+        let write = self.refusal(refusal)?;
+        self.queue.file(write)
     }
 
-    fn refusal(&self, refusal: RefusalDraft) -> Result<(Timestamp, Write<'_, Recorded>), LedgerError> {
+    fn refusal(&self, refusal: RefusalDraft) -> Result<Write<'_, Recorded>, LedgerError> {
         let RefusalDraft { admission, call, code, decision, function, input, layer, .. } = refusal;
         let RefusalDraft { principal, ring, session, stage, tool, .. } = refusal;
         let (admission, component) = self.decision_if(admission)?;
@@ -358,7 +357,7 @@ impl Ledger {
             page.call(Phase::Intended, CallRow { call, principal, key, reach: Reach::Nothing, state })?;
             Ok(Recorded { call, index, hash, input: Some(opening), output: None })
         };
-        Ok((self.clock.now(), Box::new(write)))
+        Ok(Box::new(write))
     }
 
     /// Writes that the key of the log is replaced. `check` is asked while nobody else writes; `sign` gets the end of the log
@@ -370,7 +369,7 @@ impl Ledger {
     ) -> Result<(Head, Rotated), LedgerError> {
         let _pen = self.pen()?;
         check(self)?;
-        self.queue.append(self.clock.now(), |page| {
+        self.queue.append(|page| {
             let end = *page.head();
             let rotated = sign(&end)?;
             page.entry(Body::Rotated(Box::new(rotated.clone())))?;
@@ -395,7 +394,7 @@ impl Ledger {
             let contents: Vec<_> = part.iter().map(|(content, _)| *content).collect();
             let (by, reason, principal) = (by.clone(), reason.clone(), principal.clone());
             let body = Removed { by, contents: contents.clone(), principal, reason };
-            let index = self.queue.append(self.clock.now(), |page| {
+            let index = self.queue.append(|page| {
                 page.removals(part.iter().map(|(_, key)| *key));
                 Ok(page.entry(Body::Removed(Box::new(body)))?.0)
             })?;

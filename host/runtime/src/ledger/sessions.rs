@@ -137,7 +137,7 @@ impl Ledger {
             ring,
             session: SessionId::from_random(bytes),
         };
-        self.queue.append(now, |page| {
+        self.queue.append(|page| {
             page.entry(Body::SessionOpened(SessionOpened {
                 by: by.clone(),
                 ceiling: (!ceiling.is_open()).then(|| Box::new(ceiling)),
@@ -158,7 +158,7 @@ impl Ledger {
         let (_hold, mut session) = self.held_session(id)?;
         let now = self.clock.now();
         session.closed = Some(now);
-        self.queue.append(now, |page| {
+        self.queue.append(|page| {
             page.entry(Body::SessionClosed(SessionClosed { by: by.clone(), session: id }))?;
             page.facts([session_fact(&session)]);
             Ok(())
@@ -184,7 +184,7 @@ impl Ledger {
         let until = now.plus_millis(duration_ms);
         session.elevated = Some(Elevation { ring: to, until });
         let (decision, request) = self.decision(decision)?;
-        self.queue.append(now, |page| {
+        self.queue.append(|page| {
             let body = Elevated {
                 approval: approval.map(|(approval, _)| approval),
                 decision,

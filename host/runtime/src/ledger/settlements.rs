@@ -30,6 +30,9 @@ const PAGE: usize = 256;
 /// A call whose effect was found to be unknown, and what has been said of it since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Doubtful {
+    /// The same call, made again under the same key for whoever its tool asks, if that one ran to its end: then what both
+    /// were to do is done, once.
+    pub again: Option<CallId>,
     /// Index of the entry that began it.
     pub begun: u64,
     /// The call.
@@ -109,7 +112,7 @@ impl Ledger {
         self.check_unknown(call, finished)?;
         let [reason] = self.contents([reason.as_bytes().to_vec()])?;
         let body = Settled { by: by.clone(), call, finished, how, reason: reason.commitment };
-        let index = self.queue.append(self.clock.now(), |page| {
+        let index = self.queue.append(|page| {
             let (settled, _) = page.entry_with(Body::Settled(body), [reason])?;
             let state = CallState::Settled { begun, finished, settled, how };
             page.call(row.state.phase(), CallRow { state, ..row })?;
@@ -158,7 +161,12 @@ impl Ledger {
             return Err(LedgerError::Corrupt { index: begun, why: "it does not begin a call".to_owned() });
         };
         let settlement = settled.map(|settled| self.settlement(row.call, settled)).transpose()?;
+        let again = match (&settlement, finished) {
+            (None, Some(_)) => self.made_again(row)?,
+            _ => None,
+        };
         Ok(Some(Doubtful {
+            again,
             begun,
             call: row.call,
             finished,
@@ -169,6 +177,19 @@ impl Ledger {
             time,
             tool: entry.tool,
         }))
+    }
+
+    /// The later call that a key stands for by now, if it ran to its end. A key of a call of unknown effect that nobody has
+    /// settled is used again by none but calls whose tool passes a key on.
+    fn made_again(&self, row: &CallRow) -> Result<Option<CallId>, LedgerError> {
+        let Some(key) = &row.key else { return Ok(None) };
+        let later = self.read(|backend| backend.call_by_key(&row.principal, &key.key))?;
+        let Some(CallRow { call, state: CallState::Finished { finished, .. }, .. }) = later else { return Ok(None) };
+        // Trust boundary: as of a settlement, the entry tells and not the row.
+        match self.checked_entry(finished)?.body {
+            Body::Finished(entry) if entry.call == call && entry.effect == EffectState::Committed => Ok(Some(call)),
+            _ => Ok(None),
+        }
     }
 
     fn settlement(&self, call: CallId, index: u64) -> Result<SettlementEntry, LedgerError> {

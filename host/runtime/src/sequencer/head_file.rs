@@ -2,6 +2,7 @@
 //!
 //! Owns how it is read, locked and replaced: whoever replaces it has the lock beside it.
 
+use std::fs;
 use std::fs::File;
 use std::fs::TryLockError;
 use std::io;
@@ -86,10 +87,15 @@ fn lock(path: &Path) -> io::Result<File> {
 }
 
 fn read(path: &Path) -> io::Result<Option<String>> {
-    let file = match File::open(path) {
+    let found = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
+        found => found?,
     };
+    if !found.is_file() {
+        // A pipe would keep every command waiting.
+        return Err(io::Error::other("it is no plain file"));
+    }
+    let file = File::open(path)?;
     let mut note = String::new();
     let bytes_max = u64::try_from(CHECKPOINT_BYTES_MAX).unwrap_or(u64::MAX);
     if file.take(bytes_max.saturating_add(1)).read_to_string(&mut note)? > CHECKPOINT_BYTES_MAX {

@@ -87,6 +87,25 @@ impl PostgresBackend {
         Self::open_for(access, Purpose::Create)
     }
 
+    /// Makes a new log to copy another one into. Until [`Self::finish_filling`] it is opened by nobody, and whoever makes a
+    /// log in its place begins anew.
+    pub fn fill(access: Access) -> Result<Self, BackendError> {
+        let mut backend = Self::create(access)?;
+        backend.take_pen()?;
+        backend.rows(sql::BEGIN_TO_FILL, Vec::new())?;
+        backend.give_pen()?;
+        Ok(backend)
+    }
+
+    /// Makes a log of what was copied, all at once.
+    pub fn finish_filling(&mut self) -> Result<(), BackendError> {
+        // Somebody else may have begun anew meanwhile: what is there then is theirs.
+        if self.take_pen()? || self.rows(sql::FINISH_FILLING, Vec::new())?.is_empty() {
+            return Err(BackendError::Other("somebody else has written to it".to_owned()));
+        }
+        self.give_pen()
+    }
+
     /// Opens a log to append to it.
     pub fn open(access: Access) -> Result<Self, BackendError> {
         Self::open_for(access, Purpose::Write)

@@ -30,6 +30,9 @@ pub(super) async fn prepare(session: &mut Session, purpose: Purpose, access: &Ac
     }
     let head = one(session, sql::VERSION).await?;
     let (version, length) = (column::<i64>(&head, 0)?, column::<i64>(&head, 1)?);
+    if version < 0 {
+        return Err(refused("a log is being restored into it, or that was cut off: restore it again"));
+    }
     if !(1..=sql::SCHEMA_VERSION).contains(&version) {
         let known = sql::SCHEMA_VERSION;
         return Err(refused(&format!("its schema has version `{version}`, and this host knows version `{known}`")));
@@ -47,7 +50,12 @@ pub(super) async fn prepare(session: &mut Session, purpose: Purpose, access: &Ac
 /// Makes what holds a log, unless it is there. Two may begin to at the same time.
 async fn make(session: &mut Session) -> Result<(), BackendError> {
     session.execute_plainly(sql::BEGIN_TO_MAKE).await?;
-    if !column::<bool>(&one(session, sql::HAS_LOG).await?, 0)? {
+    let has_log = column::<bool>(&one(session, sql::HAS_LOG).await?, 0)?;
+    let is_unfinished = has_log && column::<i64>(&one(session, sql::VERSION).await?, 0)? < 0;
+    if is_unfinished {
+        session.execute_plainly(sql::DROP_UNFINISHED).await?;
+    }
+    if is_unfinished || !has_log {
         session.execute_plainly(sql::SCHEMA).await?;
     }
     session.execute_plainly("COMMIT").await

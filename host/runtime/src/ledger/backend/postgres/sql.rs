@@ -48,6 +48,14 @@ pub(super) const SERVER: &str = "\
 pub(super) const HAS_LOG: &str = "SELECT to_regclass('ringfence.head') IS NOT NULL";
 pub(super) const VERSION: &str = "SELECT version, length FROM ringfence.head";
 
+/// A log that another one is copied into has its version below zero: no host knows such a version.
+pub(super) const BEGIN_TO_FILL: &str = "UPDATE ringfence.head SET version = -abs(version) RETURNING version";
+pub(super) const FINISH_FILLING: &str =
+    "UPDATE ringfence.head SET version = -version WHERE version < 0 RETURNING version";
+pub(super) const DROP_UNFINISHED: &str = "\
+    DROP TABLE IF EXISTS ringfence.head, ringfence.entries, ringfence.contents, ringfence.calls, ringfence.nodes, \
+    ringfence.checkpoints, ringfence.facts, ringfence.hosts";
+
 /// The pen is a lock; its number is `RFL1`. It goes with the connection, and a connection that has it and says nothing
 /// ends, so whoever stopped with it keeps nobody waiting for ever.
 pub(super) const TAKE_PEN: &str = "\
