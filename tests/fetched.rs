@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use ringfence_artifacts::TOOL_ECHO;
+use serde_json::Value;
 
 use crate::evidence::key;
 use crate::harness::Home;
@@ -85,6 +86,7 @@ fn stranger_verifies_what_was_fetched() {
     assert_eq!(files(&fetched), files(&www));
     let report = verify(["--format=json", "--key", &key, text(&fetched)]).code(0).json();
     assert_eq!((report["form"].as_str(), report["vouched"].as_u64()), (Some("published"), Some(count as u64)));
+    assert_eq!(report["findings"], Value::Array(Vec::new()));
     // The host's own server has the same, for whoever has a token.
     let auditor = token(&home, "auditor", "service:audit", "audit");
     let server = Server::new(&home);

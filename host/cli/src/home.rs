@@ -60,10 +60,10 @@ use crate::config::ConfigError;
 use crate::config::LogConfig;
 use crate::config::StoreConfig;
 use crate::files;
-use crate::log_head;
-use crate::log_memory::MemoryLog;
-use crate::log_store::LogStore;
-use crate::log_store::wait_while_in_use;
+use crate::log::head;
+use crate::log::memory::MemoryLog;
+use crate::log::store::LogStore;
+use crate::log::store::wait_while_in_use;
 
 /// The key that the log is being handed over to, by the name of its file.
 const NEXT_KEY: &str = "next-log";
@@ -182,7 +182,7 @@ impl Home {
         )?;
         // Whether the name can sign at all is found out before anything is written.
         signer(&home.key_path("log"), &origin, &[0; 32])?;
-        let (store, head) = (LogStore::of(&home)?, log_head::place(&home)?);
+        let (store, head) = (LogStore::of(&home)?, head::place(&home)?);
         if sequencer::read_head(head.clone(), &origin)?.is_some() {
             return Err(HomeError::HeadTaken(head.to_string()));
         }
@@ -409,7 +409,7 @@ impl Home {
         let (server, telemetry) = (&self.config.server, &self.config.telemetry);
         let tls = server.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key].into_iter().chain(&tls.client_roots));
         let of_server = tls.chain(&telemetry.headers_file).chain(&telemetry.roots).map(|file| self.folder.join(file));
-        let head = match log_head::place(self)? {
+        let head = match head::place(self)? {
             HeadPlace::File(path) => Some(path),
             HeadPlace::Database(_) => None,
         };

@@ -53,7 +53,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::files;
 use crate::home::Home;
-use crate::log_head;
+use crate::log::head;
 use crate::output::Output;
 
 /// The version of the format that is written.
@@ -105,7 +105,13 @@ pub fn backup(home: &Home, args: &BackupArgs, output: Output) -> Result<Exit, Co
 
 fn fill(home: &Home, to: &Path, without_keys: bool, output: Output) -> Result<List, CommandError> {
     // Before the log is looked at: it may have grown since, and is never behind.
-    let head = log_head::read(home)?;
+    let head = head::read(home)?;
+    if head.as_ref().is_some_and(|head| head.len() > limits::CHECKPOINT_BYTES_MAX) {
+        return Err(CommandError::evidence(format!(
+            "`{}` is no head of a log: it is larger than any",
+            home.folder().join(HEAD).display()
+        )));
+    }
     // Ownership: while the log is held, no other command of this home writes.
     let log = home.copy_log(&to.join(LOG))?;
     let mut files = vec![listed(to, LOG)?];
@@ -326,10 +332,10 @@ fn check(
 ) -> Result<Report, CommandError> {
     let damaged = |why: String| CommandError::damaged_backup(from, &why);
     let home = Home::open(made)?;
-    let (head, kept) = (log_head::place(&home)?, made.join(HEAD));
+    let (head, kept) = (head::place(&home)?, made.join(HEAD));
     // A head in another place tells more than the one in the backup, if it is still there. What a backup says is no reason
     // to write there.
-    let is_gone = log_head::read(&home)?.is_none() && kept.exists();
+    let is_gone = head::read(&home)?.is_none() && kept.exists();
     let checkpoints = if is_gone { vec![kept] } else { Vec::new() };
     let named: Verifier = {
         let ledger = home.ledger_read_only()?;

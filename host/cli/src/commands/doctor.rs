@@ -18,8 +18,8 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::home::SystemClock;
-use crate::log_head;
-use crate::log_store::LogStore;
+use crate::log::head;
+use crate::log::store::LogStore;
 use crate::output::Output;
 use crate::policies::Policies;
 use crate::telemetry::Reporting;
@@ -137,8 +137,8 @@ fn head(home: &Home) -> Result<String, CommandError> {
     if home.memory_log().is_some() {
         return Ok("none: a log in memory has no head".to_owned());
     }
-    let place = log_head::place(home)?;
-    if log_head::read(home)?.is_none() {
+    let place = head::place(home)?;
+    if head::read(home)?.is_none() {
         return Err(CommandError::environment(format!("`{place}` holds no head of this log")).hint(
             "if it was not you who removed it, look for it before you go on; `ringfence log checkpoint` writes one",
         ));

@@ -44,7 +44,7 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home;
 use crate::home::Home;
-use crate::log_head;
+use crate::log::head;
 use crate::output::Output;
 
 /// Entries that are read from the store at a time.
@@ -226,7 +226,7 @@ pub(super) fn verify_home(
     output: Output,
 ) -> Result<Report, CommandError> {
     // The head in its second place is what tells that the end of the log, or all of it, has been taken back.
-    let head = log_head::read(home)?;
+    let head = head::read(home)?;
     let backend = home.backend_read_only()?;
     if let Some(head) = &head {
         check.checkpoint(&String::from_utf8_lossy(head));
@@ -269,7 +269,7 @@ pub(super) fn verify_backend(
 
 /// A home has a head from `init` on, so one without has lost it, and with it what tells of a rollback.
 pub(super) fn head_missing(home: &Home) -> Result<Finding, CommandError> {
-    let text = match log_head::place(home)? {
+    let text = match head::place(home)? {
         HeadPlace::Database(access) => {
             format!("the log's head is missing: `{}` has none to tell how long the log was", access.address)
         }
@@ -320,7 +320,7 @@ pub(super) fn print_report(report: &Report, output: Output) -> Exit {
 }
 
 fn export(home: &Home, file: Option<&Path>, output: Output) -> Result<Exit, CommandError> {
-    let head = file.map(|_| log_head::read(home)).transpose()?.flatten();
+    let head = file.map(|_| head::read(home)).transpose()?.flatten();
     let ledger = home.ledger_read_only()?;
     let Some(path) = file else {
         for_each_entry(&ledger, 0, |entry| {

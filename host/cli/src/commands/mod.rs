@@ -68,8 +68,8 @@ use crate::error::memory_log_hints;
 use crate::exit::Exit;
 use crate::home;
 use crate::home::Home;
-use crate::log_head;
-use crate::log_memory::MemoryLog;
+use crate::log::head;
+use crate::log::memory::MemoryLog;
 use crate::output::Output;
 
 pub use crate::commands::inspect::manifest_beside;
@@ -232,7 +232,7 @@ pub fn imports(home: &Home, ring: Ring, asked: &NetworkAsked) -> Imports {
 /// The log, to show what is proven of it: nothing that a head which hosts and copies share does not say (AUD-08, AUD-24). A
 /// checkpoint that is stored and did not get there may be one of two of its size; it gets there now, or is refused.
 fn log_to_prove(home: &Home, output: Output) -> Result<Ledger, CommandError> {
-    let (place, ledger) = (log_head::place(home)?, home.ledger_read_only()?);
+    let (place, ledger) = (head::place(home)?, home.ledger_read_only()?);
     if matches!(place, HeadPlace::File(_)) {
         return Ok(ledger);
     }
@@ -259,7 +259,7 @@ fn open_log(home: &Home, output: Output) -> Result<(Ledger, Sequencer), CommandE
     let signer = home.signer_of(sequencer::keys(&ledger)?.newest())?;
     tell_of_memory(home, output)?;
     // A log in memory can't be put back behind its own back, and a head of it would outlive it.
-    let head = if home.memory_log().is_some() { None } else { Some(log_head::place(home)?) };
+    let head = if home.memory_log().is_some() { None } else { Some(head::place(home)?) };
     let sequencer = Sequencer::open(&ledger, Arc::new(signer), head.clone())?;
     if let (Some(head), HeadState::Missing) = (head, sequencer.head_at_open()) {
         output.note("warning: the log's head is missing, so nothing would tell if the log had been rolled back");

@@ -55,8 +55,10 @@ pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What one writer adds: entries linked to each other, and what belongs to them.
 pub(super) struct Page {
+    clock: Arc<dyn Clock>,
     head: Head,
-    time: Timestamp,
+    /// When its entries were made; none before the first.
+    time: Option<Timestamp>,
     batch: Batch,
     held: Vec<Held>,
 }
@@ -73,7 +75,9 @@ impl Page {
     /// Adds an entry: its index and its hash.
     pub(super) fn entry(&mut self, body: Body) -> Result<(u64, Digest), LedgerError> {
         let index = self.head.next_index;
-        let (bytes, hash) = self.head.append(body, self.time)?;
+        // While nobody else adds anything: else an entry could be older than the one before.
+        let time = *self.time.get_or_insert_with(|| self.clock.now());
+        let (bytes, hash) = self.head.append(body, time)?;
         self.batch.entries.push(StoredEntry { index, hash, bytes });
         Ok((index, hash))
     }
@@ -194,12 +198,10 @@ impl Line {
 
     fn add<T>(
         &mut self,
-        clock: &dyn Clock,
+        clock: Arc<dyn Clock>,
         write: impl FnOnce(&mut Page) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
-        // While nobody else adds anything: else an entry could be older than the one before.
-        let time = clock.now();
-        let mut page = Page { head: self.head, time, batch: Batch::default(), held: Vec::new() };
+        let mut page = Page { clock, head: self.head, time: None, batch: Batch::default(), held: Vec::new() };
         let written = write(&mut page)?;
         let Page { head, batch, held, .. } = page;
         self.head = head;
@@ -499,7 +501,7 @@ impl Queue {
         write: impl FnOnce(&mut Page) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
         let mut line = lock(&self.line);
-        let written = line.add(self.clock.as_ref(), write)?;
+        let written = line.add(Arc::clone(&self.clock), write)?;
         let round = Arc::clone(&line.round);
         self.wait(line, &round)?;
         Ok(written)
@@ -512,7 +514,7 @@ impl Queue {
     ) -> Result<Filed<T>, LedgerError> {
         let Ok(runtime) = Handle::try_current() else { return self.append(write).map(Filed::at_once) };
         let mut line = lock(&self.line);
-        let written = line.add(self.clock.as_ref(), write)?;
+        let written = line.add(Arc::clone(&self.clock), write)?;
         line.runtime = Some(runtime);
         let round = Some(Arc::clone(&line.round));
         self.call_driver(line);

@@ -4,7 +4,6 @@
 //! does not keep others from their calls. An export has commitments only; what is behind them is in a home.
 
 use ringfence_model::content;
-use ringfence_model::content::ContentName;
 use ringfence_runtime::ledger::backend::ContentKey;
 use std::fs::File;
 use std::io::BufReader;
@@ -15,6 +14,7 @@ use ringfence_audit::verify;
 use ringfence_model::decision::DecisionPoint;
 use ringfence_model::decision::PolicyRequest;
 use ringfence_model::decision::Subject;
+use ringfence_model::digest::Commitment;
 use ringfence_model::encoding;
 use ringfence_model::entry::Body;
 use ringfence_model::entry::Entry;
@@ -191,10 +191,10 @@ fn decisions(entry: &Entry, wanted: &RecordArgs, ledger: Option<&Ledger>) -> Vec
     let in_entry = body
         .decisions()
         .into_iter()
-        .map(|(point, record)| decided(point, record.into(), behind(entry, request_at(point), ledger)));
-    let Body::Finished(_) = body else { return in_entry.collect() };
+        .map(|(point, record)| decided(point, record.into(), behind(entry, record.request, "request", ledger)));
+    let Body::Finished(finished) = body else { return in_entry.collect() };
     // What the policies said while the tool ran comes before what they said of its result.
-    let mut found: Vec<_> = match behind::<Trace>(entry, ContentName::Trace, ledger) {
+    let mut found: Vec<_> = match behind::<Trace>(entry, finished.trace, "trace", ledger) {
         Ok(trace) => trace
             .decisions
             .into_iter()
@@ -208,26 +208,17 @@ fn decisions(entry: &Entry, wanted: &RecordArgs, ledger: Option<&Ledger>) -> Vec
     found
 }
 
-/// What an entry's commitment to the request of a decision is called.
-const fn request_at(point: DecisionPoint) -> ContentName {
-    match point {
-        DecisionPoint::Admit => ContentName::Admission,
-        _ => ContentName::Request,
-    }
-}
-
-/// What is behind a commitment. Content that is another one is as good as none.
-fn behind<T: DeserializeOwned>(entry: &Entry, name: ContentName, ledger: Option<&Ledger>) -> Result<T, String> {
-    let what = match name {
-        ContentName::Trace => "trace",
-        _ => "request",
-    };
+/// What is behind a commitment of an entry. Content that is another one is as good as none.
+fn behind<T: DeserializeOwned>(
+    entry: &Entry,
+    commitment: Commitment,
+    what: &str,
+    ledger: Option<&Ledger>,
+) -> Result<T, String> {
     let ledger = ledger.ok_or_else(|| format!("an export has no {what}: name the home with `--home DIR`"))?;
-    let content = content::commitment(&entry.body, name).map(|commitment| {
-        let content = ledger.content(&ContentKey { entry: entry.index, name, commitment });
-        content.map_err(|error| format!("its {what} can't be read: {error}"))
-    });
-    let content = content.transpose()?.flatten();
+    let name = content::commitments(&entry.body).into_iter().find(|(_, other)| *other == commitment);
+    let content = name.map(|(name, _)| ledger.content(&ContentKey { entry: entry.index, name, commitment }));
+    let content = content.transpose().map_err(|error| format!("its {what} can't be read: {error}"))?.flatten();
     let content =
         content.ok_or_else(|| format!("its {what} is not in the log: it was removed, or this is another home"))?;
     let unreadable = |error: &dyn std::fmt::Display| format!("its {what} is none of this version: {error}");

@@ -20,8 +20,8 @@ use crate::error::CommandError;
 use crate::files;
 use crate::home::Home;
 use crate::home::HomeError;
-use crate::log_store;
-use crate::log_store::Entrance;
+use crate::log::store;
+use crate::log::store::Entrance;
 
 /// The variable that the password of the head's server may stand in.
 const PASSWORD_VARIABLE: &str = "RINGFENCE_HEAD_PASSWORD";
@@ -48,7 +48,7 @@ pub fn place(home: &Home) -> Result<HeadPlace, HomeError> {
         password_variable: PASSWORD_VARIABLE,
         roots: table.head_roots.as_deref(),
     };
-    Ok(HeadPlace::Database(Box::new(log_store::access(home, &entrance)?)))
+    Ok(HeadPlace::Database(Box::new(store::access(home, &entrance)?)))
 }
 
 /// Whether two addresses lead to one database, whoever comes there, and however. What names of one server there are is not
