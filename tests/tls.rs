@@ -360,7 +360,7 @@ fn certificate_that_runs_out_opens_nothing_more() {
 
 #[test]
 fn connections_are_not_resumed() {
-    // API-14: each proves itself anew, in either version of TLS.
+    // API-14: each proves itself anew.
     let place = Place::new("");
     place.know("agent", AGENT, "agent:a", "call");
     let server = Server::new(&place.home);

@@ -1,11 +1,12 @@
 //! Times `ringfence serve` and `ringfence mcp` against the least that could be done, in turn, in one run:
 //!
 //! ```text
-//! serving BINARY TOOL [--seconds N] [--soak N] [--listeners N]
+//! serving BINARY TOOL [--seconds N] [--files FILES] [--soak N] [--listeners N]
 //! ```
 //!
 //! `BINARY` is the command, `TOOL` the component `echo`. The floor of HTTP is a bare server of hyper that sends bodies back,
-//! without a framework; that of MCP on lines is a bare server of the protocol's library with one tool. `--soak N` serves
+//! without a framework; that of MCP on lines is a bare server of the protocol's library with one tool. `FILES` is the component
+//! `files`, whose `stat` of a granted file is called on lines as well. `--soak N` serves
 //! honest callers beside hostile ones for N seconds and looks for what was lost; `--listeners N` holds streams open,
 //! each of which takes a file descriptor at both ends (`ulimit -n`).
 
@@ -66,6 +67,7 @@ const ECHO: &str = "--echo-mcp";
 struct Plan {
     binary: PathBuf,
     tool: PathBuf,
+    files: Option<PathBuf>,
     seconds: u64,
     soak: Option<u64>,
     listeners: Option<usize>,
@@ -93,9 +95,15 @@ fn main() -> Result<(), Failed> {
 fn plan(args: Vec<String>) -> Result<Plan, Failed> {
     let mut args = args.into_iter();
     let (binary, tool) = args.next().zip(args.next()).ok_or("BINARY and TOOL are missing")?;
-    let mut plan = Plan { binary: binary.into(), tool: tool.into(), seconds: 10, soak: None, listeners: None };
+    let (binary, tool) = (binary.into(), tool.into());
+    let mut plan = Plan { binary, tool, files: None, seconds: 10, soak: None, listeners: None };
     while let Some(flag) = args.next() {
-        let number: u64 = args.next().ok_or("a number is missing")?.parse()?;
+        let value = args.next().ok_or_else(|| format!("`{flag}` has no value"))?;
+        if flag == "--files" {
+            plan.files = Some(value.into());
+            continue;
+        }
+        let number: u64 = value.parse()?;
         match flag.as_str() {
             "--listeners" => plan.listeners = Some(usize::try_from(number)?),
             "--seconds" => plan.seconds = number,
@@ -140,7 +148,8 @@ impl Served {
 
     fn resident(&self) -> Result<u64, Failed> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no size")?;
+        // Pages that no file stands behind: others are the program's own, and come as it uses more of itself.
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("no size")?;
         Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
     }
 
@@ -174,10 +183,14 @@ fn home(plan: &Plan, more: &str) -> Result<tempfile::TempDir, Failed> {
     let places = format!("\n[rings.3]\nconcurrent-calls = {CONNECTIONS}\n");
     let room = |listeners| format!("\n[server]\nstreams = {}\n", streams(listeners));
     let room = plan.listeners.map(room).unwrap_or_default();
+    configure(&home, &(places + &room + more))?;
+    Ok(home)
+}
+
+fn configure(home: &tempfile::TempDir, more: &str) -> Result<(), Failed> {
     let path = home.path().join("home").join("ringfence.toml");
     let config = std::fs::read_to_string(&path)?;
-    std::fs::write(&path, config + &places + &room + more)?;
-    Ok(home)
+    Ok(std::fs::write(&path, config + more)?)
 }
 
 /// How many streams a server has to have room for, so that many are held.
@@ -384,10 +397,10 @@ impl Lines {
         if answer.get("error").is_none_or(Value::is_null) { Ok(answer) } else { Err(format!("{answer}").into()) }
     }
 
-    async fn calls(&mut self, wall: Duration) -> Result<Vec<Duration>, Failed> {
+    async fn calls(&mut self, call: fn(u64) -> Value, wall: Duration) -> Result<Vec<Duration>, Failed> {
         let (end, mut took, mut id) = (Instant::now() + wall, Vec::new(), 1);
         while Instant::now() < end {
-            let (started, call) = (Instant::now(), mcp_call(id));
+            let (started, call) = (Instant::now(), call(id));
             self.ask(&call).await?;
             took.push(started.elapsed());
             id += 1;
@@ -396,27 +409,51 @@ impl Lines {
     }
 }
 
-/// With the log where it is by default, and in memory.
+/// With the log where it is by default, and in memory; and, if there is such a tool, a file that is looked at.
 async fn over_lines(plan: &Plan) -> Result<(), Failed> {
-    for (name, more) in [("mcp on lines", ""), ("mcp on lines, log in memory", "\n[log]\nstore = \"memory\"\n")] {
-        let home = home(plan, more)?;
-        let mut ours = Lines::new(command(plan, home.path(), &["mcp"])).await?;
-        let mut bare = Command::new(std::env::current_exe()?);
-        bare.arg(ECHO);
-        let mut floor = Lines::new(bare).await?;
-        let (ratio, least, measured) = in_turn(&mut floor, &mut ours, plan).await?;
-        println!("{name}: median {:?}, {ratio:.2} of {:?}", measured.median, least.median);
+    let in_memory = "\n[log]\nstore = \"memory\"\n";
+    on_lines(plan, "mcp on lines", &home(plan, "")?, mcp_call).await?;
+    on_lines(plan, "mcp on lines, log in memory", &home(plan, in_memory)?, mcp_call).await?;
+    let Some(files) = &plan.files else { return Ok(()) };
+    let home = home(plan, "")?;
+    run(plan, home.path(), &["tool", "add", files.to_str().ok_or("a path is no text")?])?;
+    std::fs::create_dir(home.path().join("docs"))?;
+    std::fs::write(home.path().join("docs").join("a"), "hello")?;
+    let grant = format!("\n[tools.files.grant]\nfolders = [\"{}/docs::/docs:ro\"]\n", home.path().display());
+    configure(&home, &(grant + in_memory))?;
+    on_lines(plan, "mcp on lines, `files` stat, log in memory", &home, mcp_stat).await
+}
+
+fn mcp_stat(id: u64) -> Value {
+    let params = json!({ "name": "files_stat", "arguments": { "path": "/docs/a" } });
+    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
+}
+
+async fn on_lines(plan: &Plan, name: &str, home: &tempfile::TempDir, call: fn(u64) -> Value) -> Result<(), Failed> {
+    let mut ours = Lines::new(command(plan, home.path(), &["mcp"])).await?;
+    let answer = ours.ask(&call(0)).await?;
+    if answer.pointer("/result/isError").is_some_and(|is_error| *is_error != false) {
+        return Err(format!("{answer}").into());
     }
+    let mut bare = Command::new(std::env::current_exe()?);
+    bare.arg(ECHO);
+    let mut floor = Lines::new(bare).await?;
+    let (ratio, least, measured) = in_turn(&mut floor, (&mut ours, call), plan).await?;
+    println!("{name}: median {:?}, {ratio:.2} of {:?}", measured.median, least.median);
     Ok(())
 }
 
 /// Times both in turn, several times: the turn with the median ratio.
-async fn in_turn(floor: &mut Lines, ours: &mut Lines, plan: &Plan) -> Result<(f64, Timing, Timing), Failed> {
+async fn in_turn(
+    floor: &mut Lines,
+    (ours, call): (&mut Lines, fn(u64) -> Value),
+    plan: &Plan,
+) -> Result<(f64, Timing, Timing), Failed> {
     let wall = Duration::from_millis(plan.seconds * 100).max(Duration::from_millis(200));
     let mut ratios = Vec::new();
     for _ in 0..5 {
-        let (least, measured) =
-            (Timing::of(floor.calls(wall).await?, wall)?, Timing::of(ours.calls(wall).await?, wall)?);
+        let least = Timing::of(floor.calls(mcp_call, wall).await?, wall)?;
+        let measured = Timing::of(ours.calls(call, wall).await?, wall)?;
         ratios.push((measured.median.as_secs_f64() / least.median.as_secs_f64(), least, measured));
     }
     ratios.sort_by(|one, other| one.0.total_cmp(&other.0));

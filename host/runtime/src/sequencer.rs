@@ -595,6 +595,7 @@ mod tests {
     use ringfence_model::digest::Digest;
 
     use super::*;
+    use crate::ledger::backend::Backend;
     use crate::ledger::backend::BackendError;
     use crate::ledger::backend::MemoryBackend;
     use crate::ledger::backend::PostgresBackend;
@@ -683,6 +684,35 @@ mod tests {
         let hash =
             |(level, index)| ledger.read(|backend| backend.node(level, index)).expect("an answer").expect("a node");
         (notes, places.map(hash).collect())
+    }
+
+    #[test]
+    fn one_history_is_signed_alike_everywhere() {
+        let (folder, database) = (tempfile::tempdir().expect("a folder"), Database::new());
+        let history = |ledger: Ledger| {
+            let sequencer = Sequencer::open(&ledger, signer(), None).expect("a sequencer");
+            for number in 1..50 {
+                match number % 3 {
+                    0 => ledger.refuse(refusal(number)).expect("a refusal"),
+                    1 => make(&ledger, fixture::keyed(number, Reach::Writes, &format!("key {number}"))),
+                    _ => make(&ledger, intent(number, Reach::Nothing)),
+                };
+                if number % 7 == 0 {
+                    sequencer.publish(&ledger).expect("a checkpoint");
+                }
+            }
+            let notes =
+                |backend: &dyn Backend| (1..=ledger.len()).map(|size| backend.checkpoint_covering(size)).collect();
+            let notes: Vec<_> = ledger.read(notes).expect("checkpoints");
+            (verified(&ledger), notes)
+        };
+        let wanted = history(create(MemoryBackend::new()));
+        let mut distinct: Vec<_> = wanted.1.iter().flatten().map(|stored| stored.size).collect();
+        distinct.dedup();
+        assert_eq!(distinct.len(), 7, "{distinct:?}");
+        let sqlite = SqliteBackend::create(&folder.path().join("log")).expect("a new log");
+        let postgres = PostgresBackend::create(access(&database)).expect("a new log");
+        assert!(history(create(sqlite)) == wanted && history(create(postgres)) == wanted);
     }
 
     #[test]
