@@ -424,6 +424,27 @@ fn full_disk_acknowledges_nothing_it_lost() {
         .for_each(|(lab, coverage)| coverage.print(&format!("ENOSPC, {:?}", lab.class), &coverage.hit));
 }
 
+#[test]
+fn no_memory_ends_a_call_without_blame() {
+    // CR-29: the system refuses a mapping: for the code, a pool, a thread, an instance.
+    let labs = Lab::of(&[Class::Blind]);
+    let rows = rows(&["mmap"], &[]);
+    let coverage = sweep("ENOMEM", &labs, &rows, 3, |lab, row, nth, name| {
+        let trial = lab.trial(name);
+        let struck = trial.strike(row, nth, Fault::Error("ENOMEM"));
+        if struck.hit.is_some() {
+            holds(lab, name, &trial, &struck.ran);
+            let blamed =
+                trial.verified().into_iter().skip(lab.entries).find(|entry| entry["body"]["outcome"] == "trapped");
+            assert_eq!(blamed, None, "{struck:?}");
+        }
+        struck
+    });
+    labs.iter()
+        .zip(coverage)
+        .for_each(|(lab, coverage)| coverage.print(&format!("ENOMEM, {:?}", lab.class), &coverage.hit));
+}
+
 /// A home in which something was cut off, and a command that sees to it.
 struct Upkeep {
     name: &'static str,

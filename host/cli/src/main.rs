@@ -22,18 +22,14 @@ mod tokens;
 mod tools;
 
 use crate::args::Args;
-use crate::exit::Exit;
 
 fn main() -> std::process::ExitCode {
-    exit::catch_panics(|| {
-        let args = match Args::read() {
-            Ok(args) => args,
-            Err(error) => return output::Output::new(args::Format::Json).error(&error),
-        };
-        let output = output::Output::new(args.format).with_notes(args.notes());
-        let exit = commands::run(args, output).unwrap_or_else(|error| output.error(&error));
-        output.finish(exit)
-    })
-    .unwrap_or(Exit::Internal)
-    .into()
+    exit::tell_panics();
+    let args = match Args::read() {
+        Ok(args) => args,
+        Err(error) => return output::Output::new(args::Format::Json).error(&error).into(),
+    };
+    let output = output::Output::new(args.format).with_notes(args.notes());
+    let exit = commands::run(args, output).unwrap_or_else(|error| output.error(&error));
+    output.finish(exit).into()
 }

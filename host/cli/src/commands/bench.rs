@@ -29,7 +29,7 @@ pub fn run(args: &BenchArgs, output: Output) -> Result<Exit, CommandError> {
 }
 
 fn measured<T>(measuring: impl Future<Output = Result<T, String>>) -> Result<T, CommandError> {
-    commands::block_on(async { measuring.await.map_err(CommandError::environment) })
+    commands::serve_on_all(async { measuring.await.map_err(CommandError::environment) })
 }
 
 fn show(report: &(impl Display + Serialize), output: Output) {

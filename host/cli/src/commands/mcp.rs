@@ -27,7 +27,7 @@ pub fn run(home: Home, args: &McpArgs, output: Output) -> Result<Exit, CommandEr
         output.note("warning: no function is offered");
         output.hints(&nothing_offered_hints());
     }
-    commands::block_on(async move {
+    commands::serve_on_all(async move {
         let stop = serving::asked_to_stop()?;
         let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());

@@ -115,12 +115,24 @@ pub fn run(args: Args, output: Output) -> Result<Exit, CommandError> {
     }
 }
 
+/// Threads that work for a command that makes one call; one that serves has as many as there are processors, if those are more.
+const THREADS: usize = 2;
+
 /// Runs async work to its end. What still blocks on a file when the work is done is left behind: a guest must not be
 /// able to keep the command from ending (FS-14).
 pub fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    block_on_threads(THREADS, work)
+}
+
+/// The same on all processors: for work that serves many.
+pub fn serve_on_all<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    block_on_threads(std::thread::available_parallelism().map_or(THREADS, usize::from).max(THREADS), work)
+}
+
+fn block_on_threads<T>(threads: usize, work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
     // CR-33: tokio panics where it finds none.
     descriptors::left_for_a_runtime().map_err(|error| CommandError::no_descriptors(&error))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(|error| CommandError::environment(format!("threads can't be started: {error}")))?;
     let result = runtime.block_on(work);
     runtime.shutdown_background();

@@ -47,7 +47,7 @@ pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, Command
     let reporting = Reporting::of(&home)?;
     let scheme = if identity.is_some() { "https" } else { "http" };
     let Serving { service, log } = serving::open(home, &[], output)?;
-    commands::block_on(async move {
+    commands::serve_on_all(async move {
         let bound =
             TcpListener::bind(listen).await.map_err(|error| CommandError::listener(&listen.to_string(), &error))?;
         let address = bound.local_addr().map_err(|error| CommandError::listener(&listen.to_string(), &error))?;

@@ -234,6 +234,7 @@ fn pool() -> PoolingAllocationConfig {
         // Pages that a guest wrote are cleared in place up to here instead of being given back and faulted in again.
         .linear_memory_keep_resident(2 * 1024 * 1024)
         .table_keep_resident(64 * 1024)
+        .async_stack_keep_resident(32 * 1024)
         // Only pages that were written are cleared, where the kernel can tell which.
         .pagemap_scan(Enabled::Auto);
     pool

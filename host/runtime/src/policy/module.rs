@@ -17,6 +17,7 @@ use ringfence_model::digest::Digest;
 use ringfence_model::json;
 use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
+use rustix::io::Errno;
 use serde_json::Value;
 use thiserror::Error;
 use wasmtime::PoolConcurrencyLimitError;
@@ -388,6 +389,9 @@ fn fault(store: &Store<Limiter>, error: &wasmtime::Error) -> PolicyFault {
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return PolicyFault::Unavailable("every instance is in use; try again".to_owned());
+    }
+    if let Some(errno) = error.downcast_ref::<Errno>() {
+        return PolicyFault::Unavailable(errno.to_string());
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => PolicyFault::OutOfFuel,

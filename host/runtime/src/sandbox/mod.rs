@@ -30,6 +30,7 @@ use ringfence_model::outcome::LimitKind;
 use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::Trace;
 use ringfence_model::outcome::one_line;
+use rustix::io::Errno;
 use thiserror::Error;
 use tokio::time::error::Elapsed;
 use wasmtime::PoolConcurrencyLimitError;
@@ -83,6 +84,9 @@ pub enum SandboxError {
     /// The call's own folder can't be made.
     #[error(transparent)]
     Scratch(#[from] ScratchError),
+    /// The system refused what an instance needs.
+    #[error("the system could not make room for an instance: {0}")]
+    System(Errno),
     /// The engine refused a setting: a bug of ours.
     #[error("the store could not be set up: {0}")]
     Store(String),
@@ -149,9 +153,21 @@ fn ran(
     Ok(match ended {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => return Err(SandboxError::Busy),
-        Ok(Err(error)) => ending(store, grant, function, &error),
+        Ok(Err(error)) => match error.downcast_ref::<Errno>() {
+            Some(errno) => refused(store, grant, *errno)?,
+            None => ending(store, grant, function, &error),
+        },
         Err(_) => Outcome::limit(LimitKind::Time, &format!("{} ms", grant.limits().wall_ms)),
     })
+}
+
+/// What the system refuses the host is no fault of the tool's (CR-29). Nothing of one has run that has used no fuel.
+fn refused(store: &Store<State>, grant: &Grant, errno: Errno) -> Result<Outcome, SandboxError> {
+    let error = SandboxError::System(errno);
+    if store.get_fuel().is_ok_and(|left| left == grant.limits().fuel) {
+        return Err(error);
+    }
+    Ok(Outcome::cancelled(&error.to_string()))
 }
 
 /// Runs a function and keeps everything that running it took: what a sandbox costs as long as it is open.
