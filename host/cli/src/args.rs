@@ -15,7 +15,6 @@ use std::path::PathBuf;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
-use ringfence_model::digest::Digest;
 
 use crate::error::CommandError;
 
@@ -205,11 +204,6 @@ pub enum Command {
 /// The version, with that of the engine: what an advisory is about is told by the patch level.
 fn version() -> &'static str {
     concat!(env!("CARGO_PKG_VERSION"), " (wasmtime 48.0.8)")
-}
-
-/// A tool's name from its file: without folder and extension.
-pub fn tool_name(file: &std::path::Path, digest: &Digest) -> String {
-    file.file_stem().and_then(|stem| stem.to_str()).map_or_else(|| digest.short(), str::to_owned)
 }
 
 #[cfg(test)]

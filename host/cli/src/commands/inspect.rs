@@ -19,7 +19,6 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::args::InspectArgs;
-use crate::args::tool_name;
 use crate::commands;
 use crate::commands::admit::to_look_at;
 use crate::error::CommandError;
@@ -27,6 +26,7 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
 use crate::policies::Policies;
+use crate::tools::artifact::tool_name;
 
 pub fn run(home: Option<&Path>, args: &InspectArgs, output: Output) -> Result<Exit, CommandError> {
     // A home is of use for its cache, and for whom it asks; inspecting needs none.

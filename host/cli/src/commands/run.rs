@@ -17,7 +17,6 @@ use ringfence_runtime::toolbox::ToolFile;
 
 use crate::args::AskedFlags;
 use crate::args::RunArgs;
-use crate::args::tool_name;
 use crate::commands;
 use crate::commands::admit::admit;
 use crate::commands::inspect::announce_compilation;
@@ -29,6 +28,7 @@ use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
 use crate::policies;
+use crate::tools::artifact::tool_name;
 use crate::tools::signature;
 use crate::tools::signature::Signed;
 

@@ -10,7 +10,6 @@ use ringfence_runtime::sandbox::link::Imports;
 use ringfence_runtime::toolbox::Tool;
 use ringfence_runtime::toolbox::ToolFile;
 
-use crate::args::tool_name;
 use crate::commands;
 use crate::error::CommandError;
 
@@ -83,4 +82,9 @@ impl Artifact {
             Some(hidden) => Err(CommandError::hidden_text(&self.name, &hidden)),
         }
     }
+}
+
+/// A tool's name from its file: without folder and extension.
+pub fn tool_name(file: &Path, digest: &Digest) -> String {
+    file.file_stem().and_then(|stem| stem.to_str()).map_or_else(|| digest.short(), str::to_owned)
 }
