@@ -13,9 +13,9 @@ use serde_json::Value;
 
 use crate::harness::Home;
 use crate::harness::Ran;
-use crate::policy::in_force;
-use crate::policy::kinds;
-use crate::policy::rulings;
+use crate::harness::policies::in_force;
+use crate::harness::policies::kinds;
+use crate::harness::policies::rulings;
 
 const FILES: &str = ringfence_artifacts::TOOL_FILES;
 const FORBID: &str = ringfence_artifacts::HOSTILE_POLICY_FORBID_ALWAYS;

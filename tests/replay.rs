@@ -18,10 +18,10 @@ use serde_json::json;
 use crate::harness::ENGINE;
 use crate::harness::Home;
 use crate::harness::Ran;
-use crate::policy::in_force;
-use crate::policy::kinds;
-use crate::policy::request;
-use crate::policy::rulings;
+use crate::harness::policies::in_force;
+use crate::harness::policies::kinds;
+use crate::harness::policies::request;
+use crate::harness::policies::rulings;
 use crate::record::tamper;
 
 const FILES: &str = ringfence_artifacts::TOOL_FILES;

@@ -7,12 +7,14 @@ pub mod dns;
 pub mod fault;
 pub mod flow;
 pub mod network;
+pub mod policies;
 pub mod postgres;
 mod registry;
 pub mod server;
 pub mod sigstore;
 mod stamp;
 pub mod tls;
+pub mod tools;
 pub mod web;
 
 use std::ffi::OsStr;

@@ -1,6 +1,5 @@
 //! What is written of a call, what opens it, what is removed of it, and what it costs.
 
-
 use ringfence_model::content;
 use ringfence_model::content::ContentName;
 use ringfence_model::entry::Body;
