@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use ringfence_model::json::canonical;
+use serde_json::Map;
 use serde_json::json;
 use wasmtime::Store;
 use wasmtime::component::Component;
@@ -15,6 +18,11 @@ use crate::toolbox::schema;
 use crate::toolbox::schema::testing::ENGINE;
 use crate::toolbox::schema::testing::function;
 use crate::toolbox::schema::testing::function_with;
+use crate::toolbox::value::excerpt::SHOWN_BYTES_MAX;
+use crate::toolbox::value::excerpt::shown;
+use crate::toolbox::value::writer::number;
+use crate::toolbox::value::writer::shortest;
+use crate::toolbox::value::writer::tag;
 
 /// A function of one parameter; its result can't be split, whatever the type.
 fn one(ty: &str) -> ComponentFunc {
