@@ -13,11 +13,8 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
-use ringfence_audit::bundle::Proven;
 use ringfence_audit::checkpoint::Checkpoint;
 use ringfence_audit::extension::Extension;
-use ringfence_audit::note::Verifier;
-use ringfence_audit::proof;
 use ringfence_audit::receipt::Receipt;
 use ringfence_audit::rotation;
 use ringfence_audit::rotation::KeyChain;
@@ -25,37 +22,43 @@ use ringfence_audit::signer::Signer;
 use ringfence_audit::tree::Tree;
 use ringfence_audit::witness;
 use ringfence_audit::witness::Witness;
-use ringfence_model::content::ContentName;
-use ringfence_model::digest::Commitment;
-use ringfence_model::encoding;
-use ringfence_model::entry::Body;
 use thiserror::Error;
 
 use crate::ledger::Ledger;
 use crate::ledger::LedgerError;
 use crate::ledger::backend::Batch;
-use crate::ledger::backend::ContentKey;
 use crate::ledger::backend::StoredCheckpoint;
+use crate::sequencer::checkpoints::Log;
+use crate::sequencer::checkpoints::compare_head;
+use crate::sequencer::checkpoints::covering;
+use crate::sequencer::checkpoints::latest;
 use crate::sequencer::head::Head;
 use crate::sequencer::head::HeldHead;
+use crate::sequencer::proofs::receipt;
 use crate::sequencer::tree::Fresh;
 use crate::sequencer::tree::TreeNodes;
 use crate::sequencer::tree::check_extends;
-use crate::sequencer::tree::grow;
 use crate::sequencer::tree::integrate;
 use crate::sequencer::tree::listed;
-use crate::sequencer::tree::prove_entry;
 use crate::sequencer::tree::restored;
-use crate::sequencer::tree::unproven;
 
+mod checkpoints;
 mod head;
 mod head_file;
 mod keys;
+mod proofs;
 mod tiles;
 mod tree;
 
+pub use crate::sequencer::checkpoints::check_head;
+pub use crate::sequencer::checkpoints::open_checkpoint;
+pub use crate::sequencer::checkpoints::read_head;
 pub use crate::sequencer::head::HeadPlace;
 pub use crate::sequencer::keys::keys;
+pub use crate::sequencer::proofs::ProvenEntries;
+pub use crate::sequencer::proofs::prove;
+pub use crate::sequencer::proofs::prove_all;
+pub use crate::sequencer::proofs::prove_extension;
 pub use crate::sequencer::tiles::tile;
 pub use crate::sequencer::tree::nodes;
 
@@ -389,201 +392,11 @@ impl Sequencer {
     }
 }
 
-/// What the head of the log of this origin says, as it stands there; none if there is none.
-pub fn read_head(place: HeadPlace, origin: &str) -> Result<Option<String>, SequencerError> {
-    Head::new(place, origin)?.read()
-}
-
-/// Compares a log with its head, without the key that signs: for opening, and for readers.
-pub fn check_head(ledger: &Ledger, place: HeadPlace) -> Result<HeadState, SequencerError> {
-    let keys = keys(ledger)?;
-    let published = latest(ledger, &keys)?;
-    let tree = match &published {
-        Some(published) => restored(ledger, &published.checkpoint)?,
-        None => Tree::new(),
-    };
-    let head = Head::new(place, &ledger.opened().origin)?;
-    let state = State { tree, published, shown: None };
-    compare_head(Log { ledger, keys: &keys }, &head, head.read()?.as_deref(), &state)
-}
-
-/// The receipt of the entry at `index` under the last checkpoint that is stored: for readers, who hold no key.
-pub fn prove(ledger: &Ledger, index: u64) -> Result<Receipt, SequencerError> {
-    receipt(ledger, index, latest(ledger, &keys(ledger)?)?.as_ref())
-}
-
-/// The proof that the log, as of a stored checkpoint, goes on from its first `from` entries. The checkpoint is the one
-/// over `to` entries, else the last. None if there is no such checkpoint, or it covers less than `from`.
-pub fn prove_extension(ledger: &Ledger, from: u64, to: Option<u64>) -> Result<Option<Extension>, SequencerError> {
-    let keys = keys(ledger)?;
-    let published = match to {
-        None => latest(ledger, &keys)?,
-        Some(size) => covering(ledger, &keys, size)?.filter(|published| published.checkpoint.size == size),
-    };
-    let Some(Published { checkpoint, note }) = published.filter(|published| from <= published.checkpoint.size) else {
-        return Ok(None);
-    };
-    let nodes = nodes(ledger);
-    let proof = proof::consistency(&nodes, from, checkpoint.size).map_err(unproven)?;
-    let old = Tree::from_nodes(&nodes, from)?.root();
-    let proven = proof.verify((from, &old), (checkpoint.size, &checkpoint.root));
-    proven.map_err(|error| SequencerError::Tree(format!("its nodes do not lead to its checkpoint: {error}")))?;
-    Ok(Some(Extension::new(from, &proof, note)))
-}
-
-/// Entries, and what shows that they are in the log.
-#[derive(Clone, Debug)]
-pub struct ProvenEntries {
-    /// The last checkpoint that is stored, as a signed note.
-    pub checkpoint: String,
-    /// The key that has signed it.
-    pub key: Verifier,
-    /// The entries with their proofs under it.
-    pub entries: Vec<Proven>,
-}
-
-/// Entries with their proofs under the last checkpoint that is stored; none if it does not cover them all.
-pub fn prove_all(ledger: &Ledger, indexes: &[u64]) -> Result<Option<ProvenEntries>, SequencerError> {
-    let keys = keys(ledger)?;
-    let Some(Published { checkpoint, note }) = latest(ledger, &keys)? else { return Ok(None) };
-    if indexes.iter().any(|index| *index >= checkpoint.size) {
-        return Ok(None);
-    }
-    let proven = indexes.iter().map(|index| {
-        let proof = prove_entry(ledger, *index, &checkpoint)?;
-        let stored = ledger.entry(*index)?.ok_or(SequencerError::NoEntry { index: *index, entries: ledger.len() })?;
-        let entry = encoding::decode(&stored.bytes)
-            .map_err(|error| LedgerError::Corrupt { index: *index, why: error.to_string() })?;
-        Ok(Proven { entry, proof })
-    });
-    let entries = proven.collect::<Result<_, SequencerError>>()?;
-    Ok(Some(ProvenEntries { checkpoint: note, key: keys.at(checkpoint.size).clone(), entries }))
-}
-
-fn receipt(ledger: &Ledger, index: u64, published: Option<&Published>) -> Result<Receipt, SequencerError> {
-    let missing = || SequencerError::NoEntry { index, entries: ledger.len() };
-    let stored = ledger.entry(index)?.ok_or_else(missing)?;
-    let corrupt = |why: String| LedgerError::Corrupt { index, why };
-    let mut receipt = Receipt::pending(&stored.bytes).map_err(|error| corrupt(error.to_string()))?;
-    let (entry, _) = receipt.entry().map_err(|error| corrupt(error.to_string()))?;
-    for (name, commitment) in openable(&entry.body) {
-        if let Some(content) = ledger.content(&ContentKey { entry: index, name, commitment })? {
-            receipt = receipt.with_opening(name.as_str(), &content.nonce);
-        }
-    }
-    let Some(Published { checkpoint, note }) = published.filter(|published| index < published.checkpoint.size) else {
-        return Ok(receipt);
-    };
-    let proof = prove_entry(ledger, index, checkpoint)?;
-    Ok(receipt.with_proof(&proof, checkpoint.size, note.clone()))
-}
-
-/// What the caller brought or was given, and can show to others.
-fn openable(body: &Body) -> Vec<(ContentName, Commitment)> {
-    match body {
-        Body::Begun(begun) => vec![(ContentName::Input, begun.input)],
-        Body::Finished(finished) => vec![(ContentName::Output, finished.output)],
-        Body::Answered(answered) => vec![(ContentName::Input, answered.input)],
-        Body::Held(held) => held.input.map(|input| (ContentName::Input, input)).into_iter().collect(),
-        Body::Refused(refused) => vec![(ContentName::Input, refused.input)],
-        Body::Approved(_)
-        | Body::Decided(_)
-        | Body::Elevated(_)
-        | Body::Halted(_)
-        | Body::Opened(_)
-        | Body::Rejected(_)
-        | Body::Removed(_)
-        | Body::Resumed(_)
-        | Body::Rotated(_)
-        | Body::SessionClosed(_)
-        | Body::SessionOpened(_)
-        | Body::Settled(_) => Vec::new(),
-    }
-}
-
-/// The last checkpoint that is stored, checked by the key of its size.
-fn latest(ledger: &Ledger, keys: &KeyChain) -> Result<Option<Published>, SequencerError> {
-    let stored = ledger.read(|backend| backend.latest_checkpoint())?;
-    stored.map(|stored| trusted(ledger, keys, stored)).transpose()
-}
-
-/// The smallest stored checkpoint over at least `size` entries, checked the same way.
-fn covering(ledger: &Ledger, keys: &KeyChain, size: u64) -> Result<Option<Published>, SequencerError> {
-    let stored = ledger.read(|backend| backend.checkpoint_covering(size))?;
-    stored.map(|stored| trusted(ledger, keys, stored)).transpose()
-}
-
-fn trusted(ledger: &Ledger, keys: &KeyChain, stored: StoredCheckpoint) -> Result<Published, SequencerError> {
-    let StoredCheckpoint { size, note } = stored;
-    let checkpoint = opened(Log { ledger, keys }, &note).map_err(SequencerError::Tree)?;
-    if checkpoint.size != size {
-        return Err(SequencerError::Tree(format!(
-            "the checkpoint of `{size}` entries is one of `{}`",
-            checkpoint.size
-        )));
-    }
-    if is_beyond(ledger, size)? {
-        return Err(SequencerError::RolledBack { entries: ledger.len(), head: size });
-    }
-    Ok(Published { checkpoint, note })
-}
-
-/// Whether the log holds less than so many entries. Another host may have written since this one counted.
-fn is_beyond(ledger: &Ledger, size: u64) -> Result<bool, SequencerError> {
-    Ok(size > ledger.len() && (!ledger.is_shared() || ledger.entry(size.saturating_sub(1))?.is_none()))
-}
-
-/// A log with the keys it has had.
-#[derive(Clone, Copy)]
-struct Log<'a> {
-    ledger: &'a Ledger,
-    keys: &'a KeyChain,
-}
-
-impl Log<'_> {
-    /// What a head says that was compared with the log.
-    fn said(self, note: Option<&str>) -> Option<Published> {
-        let checkpoint = opened(self, note?).ok()?;
-        Some(Published { checkpoint, note: note?.to_owned() })
-    }
-}
-
 impl State {
     /// Whether what is stored covers no more entries than this.
     fn is_within(&self, size: u64) -> bool {
         self.published.as_ref().is_none_or(|published| published.checkpoint.size <= size)
     }
-}
-
-/// The checkpoint in a signed note, if it is one of this log's: by its key of that size. Or why it is not.
-pub fn open_checkpoint(ledger: &Ledger, note: &str) -> Result<Checkpoint, String> {
-    let keys = keys(ledger).map_err(|error| error.to_string())?;
-    opened(Log { ledger, keys: &keys }, note)
-}
-
-fn opened(log: Log<'_>, note: &str) -> Result<Checkpoint, String> {
-    let Log { ledger, keys } = log;
-    let checkpoint = keys.open(note).map_err(|error| error.to_string())?;
-    let (found, wanted) = (&checkpoint.origin, &ledger.opened().origin);
-    if found != wanted {
-        return Err(format!("it is a checkpoint of `{}`, not of `{wanted}`", found.escape_debug()));
-    }
-    Ok(checkpoint)
-}
-
-fn compare_head(log: Log<'_>, head: &Head, note: Option<&str>, state: &State) -> Result<HeadState, SequencerError> {
-    let Some(note) = note else { return Ok(HeadState::Missing) };
-    let Checkpoint { size, root, .. } = opened(log, note).map_err(|why| head.refused(why))?;
-    let ledger = log.ledger;
-    if is_beyond(ledger, size)? {
-        return Err(SequencerError::RolledBack { entries: ledger.len(), head: size });
-    }
-    let tree = if size <= state.tree.size() {
-        Tree::from_nodes(&nodes(ledger), size)?
-    } else {
-        grow(ledger, state.tree.clone(), size, |_| Ok(()))?
-    };
-    if tree.root() == root { Ok(HeadState::Covers { size }) } else { Err(SequencerError::Forked { size }) }
 }
 
 #[cfg(test)]
