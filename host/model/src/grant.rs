@@ -8,15 +8,17 @@
 //! with less than it was promised fails in ways nobody understands. Obligations of policies do shrink silently; they
 //! are written in the record.
 
+mod checks;
 mod network;
 mod reading;
 mod refusal;
 
+pub use refusal::Layer;
 pub use refusal::Refusal;
 pub use refusal::Setting;
+pub use refusal::Wanted;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -25,13 +27,10 @@ use serde::Serializer;
 use crate::capability::Access;
 use crate::capability::Asked;
 use crate::capability::Ceiling;
-use crate::capability::FilesystemCeiling;
 use crate::capability::Folder;
 use crate::capability::GuestPath;
 use crate::capability::LimitCeiling;
 use crate::capability::NetworkAsked;
-use crate::capability::Source;
-use crate::capability::contains;
 use crate::decision::Narrowing;
 use crate::digest::Digest;
 use crate::egress::HostPattern;
@@ -39,101 +38,17 @@ use crate::egress::HttpRule;
 use crate::egress::Network;
 use crate::egress::Rule;
 use crate::egress::SocketRule;
+use crate::grant::checks::check_folder;
+use crate::grant::checks::check_limits;
+use crate::grant::checks::check_scratch;
+use crate::grant::checks::check_sources;
+use crate::grant::checks::check_variable;
+use crate::grant::checks::refuse_host_state;
+use crate::grant::checks::refuse_overlaps;
+use crate::grant::checks::refuse_taken_scratch;
 use crate::json;
 use crate::limits;
 use crate::time::Timestamp;
-
-/// Who bounds a grant, in the order the layers are asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layer {
-    /// The host itself: what is refused to everybody.
-    Host,
-    /// The tool's manifest: what its author asks for.
-    Manifest,
-    /// The operator's configuration.
-    Operator,
-    /// The ring the call runs in.
-    Ring,
-    /// The session the call belongs to.
-    Session,
-}
-
-impl fmt::Display for Layer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Host => "host",
-            Self::Manifest => "manifest",
-            Self::Operator => "operator",
-            Self::Ring => "ring",
-            Self::Session => "session",
-        })
-    }
-}
-
-/// A capability that was asked for and refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// An address that is not public, for names to lead to.
-    Address(Network),
-    /// A clock.
-    Clock(Source),
-    /// An environment variable.
-    Environment {
-        /// Its name.
-        name: String,
-    },
-    /// A folder, with this access.
-    Folder(Folder),
-    /// Folders that can't be granted together: the same guest path twice, or one tree both to read and to write.
-    FolderPair(Folder, Folder),
-    /// Requests over HTTP.
-    Http(HttpRule),
-    /// A limit above the ceiling.
-    Limit {
-        /// Its name, as in the configuration.
-        name: &'static str,
-        /// What was asked for.
-        value: u64,
-    },
-    /// Names to look up.
-    Name(HostPattern),
-    /// Random bytes.
-    Random(Source),
-    /// A folder of the call's own, at this guest path.
-    Scratch(GuestPath),
-    /// A secret, by name.
-    Secret(String),
-    /// Sockets.
-    Socket(SocketRule),
-    /// More folders than any grant holds.
-    TooManyFolders(usize),
-    /// More rules of one kind than any grant holds.
-    TooManyRules(usize),
-}
-
-impl fmt::Display for Wanted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |folder: &Folder| format!("`{}` as `{}` ({})", folder.host, folder.guest, folder.access);
-        match self {
-            Self::Address(network) => write!(f, "address `{network}`"),
-            Self::Clock(source) => write!(f, "a {source} clock"),
-            Self::Environment { name } => write!(f, "environment variable `{name}`"),
-            Self::Folder(folder) => write!(f, "folder {}", shown(folder)),
-            Self::FolderPair(one, other) => write!(f, "folder {} together with {}", shown(one), shown(other)),
-            Self::Http(rule) => write!(f, "requests `{rule}`"),
-            Self::Limit { name, value } => write!(f, "`{name}` of {value}"),
-            Self::Name(pattern) => write!(f, "looking up `{pattern}`"),
-            Self::Random(Source::Fixed) => f.write_str("seeded random bytes"),
-            Self::Random(Source::Real) => f.write_str("real random bytes"),
-            Self::Scratch(guest) => write!(f, "a scratch folder as `{guest}`"),
-            Self::Secret(name) => write!(f, "secret `{}`", crate::outcome::one_line(name)),
-            Self::Socket(rule) => write!(f, "sockets `{rule}`"),
-            Self::TooManyFolders(count) => write!(f, "{count} folders"),
-            Self::TooManyRules(count) => write!(f, "{count} rules of one kind"),
-        }
-    }
-}
 
 /// Upper bounds on what one call may use; every one of them is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -419,140 +334,6 @@ impl Limits {
             write_bytes: at_most(bounds.write_bytes, limits::WRITE_BYTES_MAX),
         }
     }
-}
-
-fn refuse_host_state(folders: &[Folder], host_state: &[String]) -> Result<(), Box<Refusal>> {
-    let touches = |folder: &&Folder| {
-        host_state.iter().any(|state| contains(state, &folder.host) || contains(&folder.host, state))
-    };
-    let Some(folder) = folders.iter().find(touches) else { return Ok(()) };
-    let nearest = "no folder that holds its own state or lies under it";
-    Err(Refusal::new(Layer::Host, Wanted::Folder(folder.clone()), nearest))
-}
-
-/// FS-12: one tree granted twice could be read-only by one name and writable by the other.
-fn refuse_overlaps(folders: &[Folder]) -> Result<(), Box<Refusal>> {
-    if folders.len() > limits::FOLDERS_MAX {
-        let nearest = format!("at most {} folders", limits::FOLDERS_MAX);
-        return Err(Refusal::new(Layer::Host, Wanted::TooManyFolders(folders.len()), nearest));
-    }
-    for (index, one) in folders.iter().enumerate() {
-        for other in folders.iter().skip(index + 1) {
-            let nested = contains(&one.host, &other.host) || contains(&other.host, &one.host);
-            if one.guest == other.guest || (nested && !is_plain_twin(one, other)) {
-                let nearest =
-                    "each guest path once, and no tree both to read and to write, or twice with a quota or a pattern";
-                return Err(Refusal::new(Layer::Host, Wanted::FolderPair(one.clone(), other.clone()), nearest));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether one tree may be seen by two names: with the same access, and nothing that the other name would get around.
-fn is_plain_twin(one: &Folder, other: &Folder) -> bool {
-    let is_plain = |folder: &Folder| folder.deny.is_empty() && folder.bytes_max.is_none() && folder.files_max.is_none();
-    one.access == other.access && is_plain(one) && is_plain(other)
-}
-
-fn refuse_taken_scratch(asked: &Asked) -> Result<(), Box<Refusal>> {
-    match &asked.scratch {
-        Some(scratch) if asked.folders.iter().any(|folder| folder.guest == *scratch) => {
-            Err(Refusal::new(Layer::Host, Wanted::Scratch(scratch.clone()), "each guest path once"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_scratch(layer: Layer, ceiling: &LimitCeiling, scratch: Option<&GuestPath>) -> Result<(), Box<Refusal>> {
-    let Some(scratch) = scratch else { return Ok(()) };
-    let needed = [
-        ("write-bytes", ceiling.write_bytes, SCRATCH_BYTES_SUGGESTED),
-        ("files", ceiling.files, SCRATCH_FILES_SUGGESTED),
-    ];
-    let missing: Vec<_> = needed.into_iter().filter(|(_, bound, _)| *bound == Some(0)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let refusal = Refusal::new(layer, Wanted::Scratch(scratch.clone()), "nothing to be written anywhere");
-    Err(missing.into_iter().fold(refusal, |refusal, (name, _, value)| refusal.allowed_by_limit(name, value)))
-}
-
-/// What a layer would have to leave for a scratch folder to be of use, where it leaves nothing.
-const SCRATCH_BYTES_SUGGESTED: u64 = limits::MIB;
-const SCRATCH_FILES_SUGGESTED: u64 = 100;
-
-fn check_folder(layer: Layer, ceiling: &Ceiling, folder: &Folder) -> Result<(), Box<Refusal>> {
-    let refuse = |nearest: &str| Refusal::new(layer, Wanted::Folder(folder.clone()), nearest);
-    let wider = |nearest: &str| Err(refuse(nearest).allowed_by("filesystem", folder.access));
-    match ceiling.filesystem.map(FilesystemCeiling::access) {
-        Some(None) => return wider("no folders"),
-        Some(Some(access)) if access < folder.access => return wider(&format!("folders to {access} only")),
-        _ => {}
-    }
-    let own = LimitCeiling { write_bytes: folder.bytes_max, files: folder.files_max, ..LimitCeiling::default() };
-    check_limits(layer, &ceiling.limits, &own)?;
-    let Some(roots) = &ceiling.folders else { return Ok(()) };
-    if roots.iter().any(|root| contains(root, &folder.host)) {
-        return Ok(());
-    }
-    let nearest = match &roots[..] {
-        [] => "no folders, because its list of them is empty".to_owned(),
-        roots => format!("folders under {}", listed(roots)),
-    };
-    Err(refuse(&nearest).allowed_by_list("folders", roots, &folder.host))
-}
-
-fn check_variable(layer: Layer, ceiling: &Ceiling, name: &str) -> Result<(), Box<Refusal>> {
-    let Some(names) = &ceiling.environment else { return Ok(()) };
-    if names.iter().any(|known| known == name) {
-        return Ok(());
-    }
-    let nearest = if names.is_empty() { "none".to_owned() } else { listed(names) };
-    let refusal = Refusal::new(layer, Wanted::Environment { name: name.to_owned() }, nearest);
-    Err(refusal.allowed_by_list("environment", names, &name))
-}
-
-fn check_sources(layer: Layer, ceiling: &Ceiling, asked: &Asked) -> Result<(), Box<Refusal>> {
-    let source = |is_fixed| if is_fixed { Source::Fixed } else { Source::Real };
-    let (clock, random) = (source(asked.clock.is_some()), source(asked.seed.is_some()));
-    for (key, wanted, ceiling, asked, nearest) in [
-        ("clock", Wanted::Clock(clock), ceiling.clock, clock, "a fixed clock only"),
-        ("random", Wanted::Random(random), ceiling.random, random, "seeded random bytes only"),
-    ] {
-        if ceiling.is_some_and(|ceiling| asked > ceiling) {
-            return Err(Refusal::new(layer, wanted, nearest).allowed_by(key, asked));
-        }
-    }
-    Ok(())
-}
-
-fn check_limits(layer: Layer, ceiling: &LimitCeiling, asked: &LimitCeiling) -> Result<(), Box<Refusal>> {
-    for (name, ceiling, asked) in [
-        ("memory-bytes", ceiling.memory_bytes, asked.memory_bytes),
-        ("fuel", ceiling.fuel, asked.fuel),
-        ("wall-ms", ceiling.wall_ms, asked.wall_ms),
-        ("output-bytes", ceiling.output_bytes, asked.output_bytes),
-        ("handles", ceiling.handles, asked.handles),
-        ("sent-bytes", ceiling.sent_bytes, asked.sent_bytes),
-        ("received-bytes", ceiling.received_bytes, asked.received_bytes),
-        ("requests", ceiling.requests, asked.requests),
-        ("connections", ceiling.connections, asked.connections),
-        ("write-bytes", ceiling.write_bytes, asked.write_bytes),
-        ("files", ceiling.files, asked.files),
-    ] {
-        if let (Some(max), Some(value)) = (ceiling, asked)
-            && value > max
-        {
-            let refusal = Refusal::new(layer, Wanted::Limit { name, value }, format!("at most {max}"));
-            return Err(refusal.allowed_by_limit(name, value));
-        }
-    }
-    Ok(())
-}
-
-fn listed<T: fmt::Display>(names: &[T]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether `roots` hold `path`: for callers that have a guest path and a narrowing.

@@ -12,7 +12,7 @@ use crate::egress::Rule;
 use crate::grant::Layer;
 use crate::grant::Refusal;
 use crate::grant::Wanted;
-use crate::grant::listed;
+use crate::grant::checks::listed;
 use crate::limits;
 
 /// Refuses more rules than anyone reads.

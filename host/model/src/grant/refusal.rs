@@ -4,17 +4,115 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::capability::Asked;
 use crate::capability::Ceiling;
+use crate::capability::Folder;
+use crate::capability::GuestPath;
 use crate::capability::LimitCeiling;
 use crate::capability::NetworkAsked;
+use crate::capability::Source;
+use crate::egress::HostPattern;
+use crate::egress::HttpRule;
+use crate::egress::Network;
+use crate::egress::SocketRule;
 use crate::grant::Grant;
-use crate::grant::Layer;
-use crate::grant::Wanted;
+
+/// Who bounds a grant, in the order the layers are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// The host itself: what is refused to everybody.
+    Host,
+    /// The tool's manifest: what its author asks for.
+    Manifest,
+    /// The operator's configuration.
+    Operator,
+    /// The ring the call runs in.
+    Ring,
+    /// The session the call belongs to.
+    Session,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "host",
+            Self::Manifest => "manifest",
+            Self::Operator => "operator",
+            Self::Ring => "ring",
+            Self::Session => "session",
+        })
+    }
+}
+
+/// A capability that was asked for and refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// An address that is not public, for names to lead to.
+    Address(Network),
+    /// A clock.
+    Clock(Source),
+    /// An environment variable.
+    Environment {
+        /// Its name.
+        name: String,
+    },
+    /// A folder, with this access.
+    Folder(Folder),
+    /// Folders that can't be granted together: the same guest path twice, or one tree both to read and to write.
+    FolderPair(Folder, Folder),
+    /// Requests over HTTP.
+    Http(HttpRule),
+    /// A limit above the ceiling.
+    Limit {
+        /// Its name, as in the configuration.
+        name: &'static str,
+        /// What was asked for.
+        value: u64,
+    },
+    /// Names to look up.
+    Name(HostPattern),
+    /// Random bytes.
+    Random(Source),
+    /// A folder of the call's own, at this guest path.
+    Scratch(GuestPath),
+    /// A secret, by name.
+    Secret(String),
+    /// Sockets.
+    Socket(SocketRule),
+    /// More folders than any grant holds.
+    TooManyFolders(usize),
+    /// More rules of one kind than any grant holds.
+    TooManyRules(usize),
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |folder: &Folder| format!("`{}` as `{}` ({})", folder.host, folder.guest, folder.access);
+        match self {
+            Self::Address(network) => write!(f, "address `{network}`"),
+            Self::Clock(source) => write!(f, "a {source} clock"),
+            Self::Environment { name } => write!(f, "environment variable `{name}`"),
+            Self::Folder(folder) => write!(f, "folder {}", shown(folder)),
+            Self::FolderPair(one, other) => write!(f, "folder {} together with {}", shown(one), shown(other)),
+            Self::Http(rule) => write!(f, "requests `{rule}`"),
+            Self::Limit { name, value } => write!(f, "`{name}` of {value}"),
+            Self::Name(pattern) => write!(f, "looking up `{pattern}`"),
+            Self::Random(Source::Fixed) => f.write_str("seeded random bytes"),
+            Self::Random(Source::Real) => f.write_str("real random bytes"),
+            Self::Scratch(guest) => write!(f, "a scratch folder as `{guest}`"),
+            Self::Secret(name) => write!(f, "secret `{}`", crate::outcome::one_line(name)),
+            Self::Socket(rule) => write!(f, "sockets `{rule}`"),
+            Self::TooManyFolders(count) => write!(f, "{count} folders"),
+            Self::TooManyRules(count) => write!(f, "{count} rules of one kind"),
+        }
+    }
+}
 
 /// What a layer says no to: what was asked, and the nearest it would allow.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::capability::FilesystemCeiling;
+use crate::capability::Source;
 use crate::egress::tests::http_rule;
 use crate::glob::Glob;
 use crate::ring::Ring;

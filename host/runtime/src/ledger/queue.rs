@@ -9,10 +9,9 @@
 //! whatever becomes of who waits for it.
 //!
 //! Locks: `line` and `door` are never held together, so that the next batch can form while one is being synced.
-//!
-//! A log that several hosts share has one pen, and one host at a time has it. This module has it for all of this process
-//! who are inside: the first takes it and learns what others have written, the last one out gives it back. Whoever comes
-//! when it was taken a while ago waits for the next time, so that other hosts get it, too.
+
+mod page;
+mod pen;
 
 use std::fmt;
 use std::mem;
@@ -21,19 +20,9 @@ use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::time::Duration;
-use std::time::Instant;
 
 use ringfence_audit::chain::Head;
-use ringfence_audit::hash;
-use ringfence_model::content;
-use ringfence_model::digest::Digest;
-use ringfence_model::entry::Body;
-use ringfence_model::lifecycle::Phase;
-use ringfence_model::lifecycle::Step;
-use ringfence_model::limits;
 use ringfence_model::time::Clock;
-use ringfence_model::time::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::SetOnce;
 
@@ -41,90 +30,19 @@ use crate::lease::HostLease;
 use crate::ledger::backend::Backend;
 use crate::ledger::backend::BackendError;
 use crate::ledger::backend::Batch;
-use crate::ledger::backend::CallRow;
-use crate::ledger::backend::ContentKey;
-use crate::ledger::backend::Fact;
-use crate::ledger::backend::StoredContent;
-use crate::ledger::backend::StoredEntry;
 use crate::ledger::error::LedgerError;
+use crate::ledger::queue::pen::Inside;
+
+pub(super) use page::Page;
+pub(crate) use pen::Pen;
 
 /// Locks, whoever panicked before: nothing that is kept behind these locks is ever left half changed.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What one writer adds: entries linked to each other, and what belongs to them.
-pub(super) struct Page {
-    clock: Arc<dyn Clock>,
-    head: Head,
-    /// When its entries were made; none before the first.
-    time: Option<Timestamp>,
-    batch: Batch,
-    held: Vec<Held>,
-}
-
 /// What is let go when what was written is durable, or is known not to be.
 type Held = Box<dyn fmt::Debug + Send>;
-
-impl Page {
-    /// Where the next entry goes.
-    pub(super) const fn head(&self) -> &Head {
-        &self.head
-    }
-
-    /// Adds an entry: its index and its hash.
-    pub(super) fn entry(&mut self, body: Body) -> Result<(u64, Digest), LedgerError> {
-        let index = self.head.next_index;
-        // While nobody else adds anything: else an entry could be older than the one before.
-        let time = *self.time.get_or_insert_with(|| self.clock.now());
-        let (bytes, hash) = self.head.append(body, time)?;
-        self.batch.entries.push(StoredEntry { index, hash, bytes });
-        Ok((index, hash))
-    }
-
-    /// Adds an entry with the contents that it commits to. There are no others.
-    pub(super) fn entry_with(
-        &mut self,
-        body: Body,
-        contents: impl IntoIterator<Item = StoredContent>,
-    ) -> Result<(u64, Digest), LedgerError> {
-        let committed = content::commitments(&body);
-        let (entry, hash) = self.entry(body)?;
-        for content in contents {
-            let commitment = content.commitment;
-            let Some((name, _)) = committed.iter().find(|(_, other)| *other == commitment) else {
-                return Err(LedgerError::Misuse("a content was written that its entry does not commit to"));
-            };
-            self.batch.contents.push((ContentKey { entry, name: *name, commitment }, content));
-        }
-        Ok((entry, hash))
-    }
-
-    /// Removes contents.
-    pub(super) fn removals(&mut self, keys: impl IntoIterator<Item = ContentKey>) {
-        self.batch.removals.extend(keys);
-    }
-
-    /// Sets facts.
-    pub(super) fn facts(&mut self, facts: impl IntoIterator<Item = Fact>) {
-        self.batch.facts.extend(facts);
-    }
-
-    /// Keeps something until the page is durable, or is known not to be; also if nobody waits for that any more.
-    pub(super) fn hold(&mut self, held: impl fmt::Debug + Send + 'static) {
-        self.held.push(Box::new(held));
-    }
-
-    /// Sets where a call stands, which was in this phase before: by one step of the table, or not at all.
-    pub(super) fn call(&mut self, from: Phase, row: CallRow) -> Result<(), LedgerError> {
-        let to = row.state.phase();
-        if !Step::ALL.iter().any(|step| from.after(*step) == Some(to)) {
-            return Err(LedgerError::Step { call: row.call, from, to });
-        }
-        self.batch.calls.push(row);
-        Ok(())
-    }
-}
 
 /// The result of one commit, for everybody who waits for it.
 #[derive(Debug, Default)]
@@ -316,61 +234,6 @@ impl Drop for Driver {
     }
 }
 
-/// Who of this process writes while it has the pen.
-#[derive(Debug, Default)]
-struct Inside {
-    count: usize,
-    /// Somebody takes the pen or gives it back.
-    is_moving: bool,
-    since: Option<Instant>,
-}
-
-impl Inside {
-    fn is_over(&self) -> bool {
-        self.since.is_none_or(|since| since.elapsed() > Duration::from_millis(limits::LOG_PEN_MS))
-    }
-}
-
-/// The pen, for as long as it is held. In a log that nobody else writes to there is nothing to hold.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Pen<'a>(Option<&'a Queue>);
-
-impl Drop for Pen<'_> {
-    fn drop(&mut self) {
-        let Some(queue) = self.0 else { return };
-        let mut inside = lock(&queue.inside);
-        inside.count = inside.count.saturating_sub(1);
-        if inside.count > 0 {
-            return;
-        }
-        inside.is_moving = true;
-        drop(inside);
-        let _moving = Moving { queue, is_taken: false };
-        // If it fails, the connection is gone, and the pen with it. Others need it also where this log has stopped.
-        let _ = lock(&queue.door).backend.give_pen();
-    }
-}
-
-/// While the pen is taken or given back. When that is over, and a panic ends it too, whoever waits looks again.
-struct Moving<'a> {
-    queue: &'a Queue,
-    /// Whether whoever moves it is inside then.
-    is_taken: bool,
-}
-
-impl Drop for Moving<'_> {
-    fn drop(&mut self) {
-        let mut inside = lock(&self.queue.inside);
-        inside.is_moving = false;
-        if self.is_taken {
-            inside.count = 1;
-            inside.since = Some(Instant::now());
-        }
-        self.queue.moved.notify_all();
-    }
-}
-
 /// The queue.
 pub(super) struct Queue {
     clock: Arc<dyn Clock>,
@@ -411,51 +274,6 @@ impl Queue {
     /// This host's lease on what it has begun.
     pub(super) fn host_lease(&self) -> HostLease {
         lock(&self.door).backend.host_lease()
-    }
-
-    /// While what is returned is held no other host writes, so what is read stays true until something is written on it.
-    /// `on_news` is called before anybody is let in, if others have written since this host had it last.
-    pub(super) fn pen(&self, on_news: impl FnOnce()) -> Result<Pen<'_>, LedgerError> {
-        if !self.is_shared {
-            return Ok(Pen(None));
-        }
-        let mut inside = lock(&self.inside);
-        while inside.is_moving || (inside.count > 0 && inside.is_over()) {
-            inside = self.moved.wait(inside).unwrap_or_else(PoisonError::into_inner);
-        }
-        if inside.count > 0 {
-            inside.count += 1;
-            return Ok(Pen(Some(self)));
-        }
-        inside.is_moving = true;
-        drop(inside);
-        let mut moving = Moving { queue: self, is_taken: false };
-        self.take_pen(on_news)?;
-        moving.is_taken = true;
-        Ok(Pen(Some(self)))
-    }
-
-    fn take_pen(&self, on_news: impl FnOnce()) -> Result<(), LedgerError> {
-        let mut door = lock(&self.door);
-        door.check()?;
-        // Until somebody has looked it stays news, whatever fails meanwhile.
-        let taken = door.backend.take_pen();
-        door.is_stale |= !matches!(taken, Ok(false));
-        taken?;
-        if !door.is_stale {
-            return Ok(());
-        }
-        drop(door);
-        let seen = self.durable();
-        let end = self.read(|backend| Ok(end_of(backend, seen))).flatten().inspect_err(|_| {
-            let _ = lock(&self.door).backend.give_pen();
-        })?;
-        let mut line = lock(&self.line);
-        (line.durable, line.head) = (end, end);
-        on_news();
-        drop(line);
-        lock(&self.door).is_stale = false;
-        Ok(())
     }
 
     /// Takes over the calls of hosts that are gone.
@@ -557,22 +375,6 @@ impl Queue {
         drop(turn);
         lock(&self.line)
     }
-}
-
-/// Where the chain ends now. What this host has seen of it has to be there still (AUD-24).
-fn end_of(backend: &dyn Backend, seen: Head) -> Result<Head, LedgerError> {
-    if let Some(index) = seen.next_index.checked_sub(1) {
-        let is_same = backend.entry(index)?.is_some_and(|entry| entry.hash == seen.hash);
-        if !is_same {
-            let why = "it is not the entry that this host has seen there".to_owned();
-            return Err(LedgerError::Corrupt { index, why });
-        }
-    }
-    let Some(last) = backend.head()? else { return Ok(Head::empty()) };
-    if hash::leaf(&last.bytes) != last.hash {
-        return Err(LedgerError::Corrupt { index: last.index, why: "its bytes do not have its hash".to_owned() });
-    }
-    Ok(Head { next_index: last.index.saturating_add(1), hash: last.hash })
 }
 
 #[cfg(test)]
