@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use ringfence_audit::chain::Head;
-use ringfence_audit::hash;
 use ringfence_model::content;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::Body;

@@ -6,11 +6,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use ringfence_model::digest::Digest;
 use ringfence_model::encoding;
+use ringfence_model::entry::Body;
 use ringfence_model::entry::Opened;
+use ringfence_model::time::Timestamp;
 
 use super::*;
 use crate::ledger::backend::MemoryBackend;
+use crate::ledger::backend::StoredEntry;
 use crate::ledger::backend::faulty::Fault;
 use crate::ledger::backend::faulty::FaultyBackend;
 
