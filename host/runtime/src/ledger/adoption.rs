@@ -20,9 +20,9 @@ use crate::ledger::call::Ending;
 use crate::ledger::call::Intent;
 use crate::ledger::call::StoredCall;
 use crate::ledger::error::LedgerError;
+use crate::ledger::keys::key_row;
 use crate::ledger::queue::lock;
 use crate::ledger::record::Ledger;
-use crate::ledger::record::key_row;
 use crate::ledger::settlements::SettleError;
 
 /// How far the clocks of hosts that share a log may be apart, and a call may end late, in milliseconds.

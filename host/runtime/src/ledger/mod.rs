@@ -24,7 +24,10 @@ pub mod settlements;
 pub mod usage;
 
 mod claim;
+mod drafts;
+mod entries;
 mod facts;
+mod keys;
 mod queue;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The ledger's verbs: begin, finish, refuse; and the questions about what was written.
+//! The ledger's verbs: begin, finish, refuse, rotate, remove.
 //!
 //! The rule of [`Ledger::begin`]: the intent is durable before the tool can touch the world. Under a grant that reaches
 //! nothing there is no world to touch, so the intent waits in memory and is written with the ending, two entries in one
@@ -8,29 +8,19 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use ringfence_audit::chain::Head;
-use ringfence_audit::hash;
 use ringfence_model::content;
 use ringfence_model::content::ContentName;
-use ringfence_model::digest::Digest;
-use ringfence_model::digest::Nonce;
-use ringfence_model::encoding;
-use ringfence_model::entry;
 use ringfence_model::entry::Body;
-use ringfence_model::entry::DecisionRecord;
-use ringfence_model::entry::EffectState;
-use ringfence_model::entry::Entry;
 use ringfence_model::entry::Finished;
 use ringfence_model::entry::Opened;
 use ringfence_model::entry::Refused;
 use ringfence_model::entry::Removed;
 use ringfence_model::entry::RemovedContent;
 use ringfence_model::entry::Rotated;
-use ringfence_model::entry::Settlement;
 use ringfence_model::grant::Reach;
 use ringfence_model::id::CallId;
 use ringfence_model::lifecycle::Phase;
 use ringfence_model::limits;
-use ringfence_model::principal::Principal;
 use ringfence_model::time::Clock;
 
 use crate::lease::HostLease;
@@ -40,25 +30,23 @@ use crate::ledger::backend::Batch;
 use crate::ledger::backend::CallRow;
 use crate::ledger::backend::CallState;
 use crate::ledger::backend::ContentKey;
-use crate::ledger::backend::KeyRow;
 use crate::ledger::backend::Lease;
 use crate::ledger::backend::StoredContent;
-use crate::ledger::backend::StoredEntry;
 use crate::ledger::call::Begin;
 use crate::ledger::call::Begun;
-use crate::ledger::call::DecisionDraft;
 use crate::ledger::call::Ending;
 use crate::ledger::call::Intent;
 use crate::ledger::call::Recorded;
 use crate::ledger::call::RefusalDraft;
 use crate::ledger::call::Removal;
-use crate::ledger::call::StoredCall;
 use crate::ledger::call::Unfinished;
 use crate::ledger::call::Written;
-use crate::ledger::claim::Claim;
 use crate::ledger::claim::Claims;
+use crate::ledger::entries::check_link;
+use crate::ledger::entries::checked;
 use crate::ledger::error::LedgerError;
 use crate::ledger::facts::Holds;
+use crate::ledger::keys::key_row;
 use crate::ledger::queue::Filed;
 use crate::ledger::queue::Page;
 use crate::ledger::queue::Pen;
@@ -82,10 +70,10 @@ enum Prepared<'a> {
 /// The durable record of calls. Share it by reference: every method takes `&self` and may wait for the disk.
 #[derive(Debug)]
 pub struct Ledger {
-    claims: Claims,
+    pub(in crate::ledger) claims: Claims,
     pub(in crate::ledger) clock: Arc<dyn Clock>,
     pub(in crate::ledger) holds: Holds,
-    opened: Opened,
+    pub(in crate::ledger) opened: Opened,
     /// How many entries there were when it was opened: calls begun before that belong to recovery.
     pub(in crate::ledger) opened_len: u64,
     pub(in crate::ledger) queue: Arc<Queue>,
@@ -159,19 +147,6 @@ impl Ledger {
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes)?;
         Ok(CallId::at(self.clock.now(), bytes))
-    }
-
-    /// The answer that is on record under a call's key, if the same call has ended. Claims nothing and writes nothing: such an
-    /// ending stays what it is.
-    pub fn recall(&self, intent: &Intent) -> Result<Option<Box<StoredCall>>, LedgerError> {
-        let Some(key) = key_row(intent) else { return Ok(None) };
-        let Some(row) = self.queue.read(|backend| backend.call_by_key(&intent.principal, &key.key))? else {
-            return Ok(None);
-        };
-        Ok(match self.known(&row, &key)? {
-            Some(Begin::Known(stored)) => Some(stored),
-            _ => None,
-        })
     }
 
     /// Claims the idempotency key and the approval, counts, and writes the intent. When this returns [`Begin::Begun`], the call may run.
@@ -415,64 +390,6 @@ impl Ledger {
         Ok(self.content_length(&key)?.map(|_| key))
     }
 
-    /// How many bytes a content has; none if it has been removed.
-    pub fn content_length(&self, key: &ContentKey) -> Result<Option<u64>, LedgerError> {
-        self.queue.read(|backend| backend.content_length(key))
-    }
-
-    /// What is known of a call. A call that runs under a grant that reaches nothing is not known until it has ended.
-    pub fn find(&self, call: &CallId) -> Result<Option<CallRow>, LedgerError> {
-        self.queue.read(|backend| backend.call(call))
-    }
-
-    /// How far a call has come.
-    pub fn phase(&self, call: &CallId) -> Result<Phase, LedgerError> {
-        Ok(self.find(call)?.map_or(Phase::Intended, |row| row.state.phase()))
-    }
-
-    /// What came of a call that has ended; none of one that runs, or did not run.
-    pub fn ended(&self, row: &CallRow) -> Result<Option<StoredCall>, LedgerError> {
-        match row.state {
-            CallState::Finished { finished, .. } | CallState::Settled { finished, .. } => {
-                self.stored(row.call, finished).map(Some)
-            }
-            CallState::Begun { .. } | CallState::Refused { .. } => Ok(None),
-        }
-    }
-
-    /// A content, checked against its commitment; none if it has been removed.
-    pub fn content(&self, key: &ContentKey) -> Result<Option<StoredContent>, LedgerError> {
-        let content = self.queue.read(|backend| backend.content(key))?;
-        match content {
-            Some(content) if content.nonce.commit(&content.bytes) != key.commitment => {
-                let why = format!("the content behind commitment `{}` is another one", key.commitment.digest());
-                Err(BackendError::Corrupt(why).into())
-            }
-            content => Ok(content),
-        }
-    }
-
-    /// The entry at `index`, as it is stored.
-    pub fn entry(&self, index: u64) -> Result<Option<StoredEntry>, LedgerError> {
-        self.queue.read(|backend| backend.entry(index))
-    }
-
-    /// At most `limit` entries from index `from` on, as they are stored.
-    pub fn entries(&self, from: u64, limit: usize) -> Result<Vec<StoredEntry>, LedgerError> {
-        self.queue.read(|backend| backend.entries(from, limit))
-    }
-
-    /// How many entries are durable.
-    #[expect(clippy::len_without_is_empty, reason = "a ledger always holds its first entry")]
-    pub fn len(&self) -> u64 {
-        self.queue.durable().next_index
-    }
-
-    /// The first entry: who keeps the log.
-    pub fn opened(&self) -> &Opened {
-        &self.opened
-    }
-
     /// This host's lease on what it has begun: when it is over, another host may have taken over.
     pub(crate) fn host_lease(&self) -> HostLease {
         self.queue.host_lease()
@@ -537,195 +454,4 @@ impl Ledger {
             Lease::Unshared => begun < self.opened_len,
         })
     }
-
-    /// Holds a key, or says what is known under it.
-    fn claim(&self, intent: &Intent, key: &KeyRow) -> Result<Result<Claim, Begin>, LedgerError> {
-        let Intent { call, principal, idempotent, .. } = intent;
-        let claim = match self.hold_key(principal, key, *call) {
-            Ok(claim) => claim,
-            Err(held) => return Ok(Err(held)),
-        };
-        // Ownership: nobody else writes under this key while the claim is held, so this answer stays true.
-        let Some(row) = self.queue.read(|backend| backend.call_by_key(principal, &key.key))? else {
-            return Ok(Ok(claim));
-        };
-        Ok(match self.known(&row, key)? {
-            // Whatever it did, doing it once more changes nothing.
-            Some(Begin::EffectUnknown { .. }) if *idempotent => Ok(claim),
-            known => known.map_or(Ok(claim), Err),
-        })
-    }
-
-    /// Holds a key among the calls of this process.
-    pub(in crate::ledger) fn hold_key(
-        &self,
-        principal: &Principal,
-        key: &KeyRow,
-        call: CallId,
-    ) -> Result<Claim, Begin> {
-        match self.claims.hold(principal, key, call) {
-            Ok(claim) => Ok(claim),
-            Err(holder) if holder.fingerprint == key.fingerprint => Err(Begin::InProgress { call: holder.call }),
-            Err(holder) => Err(Begin::Conflict { call: holder.call }),
-        }
-    }
-
-    /// What a key's earlier call means for a new one; none if the new one may run.
-    fn known(&self, row: &CallRow, key: &KeyRow) -> Result<Option<Begin>, LedgerError> {
-        let call = row.call;
-        if row.key.is_none_or(|earlier| earlier.fingerprint != key.fingerprint) {
-            return Ok(Some(Begin::Conflict { call }));
-        }
-        Ok(match row.state {
-            CallState::Finished { effect: EffectState::Committed, finished, .. } => {
-                Some(Begin::Known(Box::new(self.stored(call, finished)?)))
-            }
-            CallState::Finished { effect: EffectState::Unknown, begun, .. } => {
-                Some(Begin::EffectUnknown { call, begun })
-            }
-            // Another host runs it, or did so a moment ago (IDM-05).
-            CallState::Begun { .. } if self.queue.read(|backend| backend.lease(&call))? == Lease::Held => {
-                Some(Begin::InProgress { call })
-            }
-            // Begun, not finished, and nobody holds the key: whoever ran it is gone. What it did is anybody's guess,
-            // unless it could change nothing.
-            CallState::Begun { begun } if row.reach == Reach::Writes => Some(Begin::EffectUnknown { call, begun }),
-            CallState::Settled { how: Settlement::Committed, settled, .. } => Some(self.settled(call, settled)?),
-            CallState::Begun { .. }
-            | CallState::Finished { effect: EffectState::Aborted, .. }
-            | CallState::Refused { .. }
-            | CallState::Settled { how: Settlement::NotExecuted, .. } => None,
-        })
-    }
-
-    pub(in crate::ledger) fn stored(&self, call: CallId, index: u64) -> Result<StoredCall, LedgerError> {
-        let wrong = |why: &str| LedgerError::Corrupt { index, why: why.to_owned() };
-        let stored = self.entry(index)?.ok_or_else(|| wrong("it is missing"))?;
-        let (hash, entry) = checked(&stored, index)?;
-        let Body::Finished(finished) = entry.body else { return Err(wrong("it does not end a call")) };
-        if finished.call != call {
-            return Err(wrong("it ends another call"));
-        }
-        let Body::Begun(begun) = self.checked_entry(finished.begun)?.body else {
-            return Err(LedgerError::Corrupt { index: finished.begun, why: "it does not begin a call".to_owned() });
-        };
-        let input = ContentKey { entry: finished.begun, name: ContentName::Input, commitment: begun.input };
-        let input = self.content(&input)?.map(|content| content.opening());
-        let output = ContentKey { entry: index, name: ContentName::Output, commitment: finished.output };
-        let content = self.content(&output)?;
-        let output = content.as_ref().map(StoredContent::opening);
-        let recorded = Recorded { call, index, hash, input, output };
-        Ok(StoredCall { recorded, finished: *finished, outcome: content.map(|content| content.bytes) })
-    }
-
-    pub(in crate::ledger) fn checked_entry(&self, index: u64) -> Result<Entry, LedgerError> {
-        let missing = || LedgerError::Corrupt { index, why: "it is missing".to_owned() };
-        Ok(checked(&self.entry(index)?.ok_or_else(missing)?, index)?.1)
-    }
-
-    /// An intent as it is written: the row, the entry and the contents, input first.
-    pub(in crate::ledger) fn draft(
-        &self,
-        intent: Intent,
-        key: Option<KeyRow>,
-    ) -> Result<(CallRow, entry::Begun, Vec<StoredContent>), LedgerError> {
-        let Intent { admission, approval, call, decision, effect, function, grant, input, limits, .. } = intent;
-        let Intent { principal, reach, ring, session, tool, .. } = intent;
-        let (admission, component) = self.decision_if(admission)?;
-        let (decision, request) = self.decision(decision)?;
-        let [input, grant] = self.contents([input, grant])?;
-        let entry = entry::Begun {
-            admission,
-            approval: approval.map(|(approval, _)| approval),
-            call,
-            decision,
-            effect,
-            function,
-            grant: grant.commitment,
-            idempotency_key: key.map(|key| key.key),
-            input: input.commitment,
-            limits,
-            principal: principal.clone(),
-            reach,
-            ring,
-            session,
-            tool,
-        };
-        // The state is set when the index is known.
-        let row = CallRow { call, principal, key, reach, state: CallState::Begun { begun: 0 } };
-        Ok((row, entry, [input, grant].into_iter().chain(request).chain(component).collect()))
-    }
-
-    /// A decision as it is written, and what the policies were told, unless that is not kept.
-    pub(in crate::ledger) fn decision(
-        &self,
-        draft: DecisionDraft,
-    ) -> Result<(DecisionRecord, Option<StoredContent>), LedgerError> {
-        let DecisionDraft { allowed, keeps_request, policy_set, request, rulings } = draft;
-        let [request] = self.contents([request])?;
-        let record = DecisionRecord { allowed, policy_set, request: request.commitment, rulings };
-        Ok((record, keeps_request.then_some(request)))
-    }
-
-    pub(in crate::ledger) fn decision_if(
-        &self,
-        draft: Option<DecisionDraft>,
-    ) -> Result<(Option<DecisionRecord>, Option<StoredContent>), LedgerError> {
-        let Some(draft) = draft else { return Ok((None, None)) };
-        let (record, request) = self.decision(draft)?;
-        Ok((Some(record), request))
-    }
-
-    /// Draws a nonce for each content and commits to it.
-    pub(in crate::ledger) fn contents<const N: usize>(
-        &self,
-        contents: [Vec<u8>; N],
-    ) -> Result<[StoredContent; N], LedgerError> {
-        let mut nonces = [[0; 16]; N];
-        self.random.fill(nonces.as_flattened_mut())?;
-        let mut nonces = nonces.into_iter();
-        Ok(contents.map(|bytes| {
-            let nonce = Nonce::from_random(nonces.next().unwrap_or_default());
-            StoredContent { commitment: nonce.commit(&bytes), nonce, bytes }
-        }))
-    }
-}
-
-pub(in crate::ledger) fn key_row(intent: &Intent) -> Option<KeyRow> {
-    let key = Digest::of(intent.idempotency_key.as_ref()?.as_str().as_bytes());
-    Some(KeyRow { key, fingerprint: fingerprint(intent) })
-}
-
-/// What an idempotency key stands for: the tool, the ring, the input, which names the function, and what the call would
-/// see of the world. Each part has a fixed width, so no border between two can move.
-fn fingerprint(intent: &Intent) -> Digest {
-    let ring = Digest::of(intent.ring.to_string().as_bytes());
-    let input = Digest::of(&intent.input);
-    let reachable = &intent.reachable;
-    Digest::of_parts(&[intent.tool.digest.as_bytes(), ring.as_bytes(), input.as_bytes(), reachable.as_bytes()])
-}
-
-/// Reads an entry back: it must hash to its hash, decode, and stand where it says.
-fn checked(stored: &StoredEntry, index: u64) -> Result<(Digest, Entry), LedgerError> {
-    let wrong = |why: String| LedgerError::Corrupt { index, why };
-    if hash::leaf(&stored.bytes) != stored.hash {
-        return Err(wrong("its bytes do not have its hash".to_owned()));
-    }
-    let entry = encoding::decode(&stored.bytes).map_err(|error| wrong(error.to_string()))?;
-    if entry.index != index || stored.index != index {
-        return Err(wrong(format!("it says that its index is `{}`", entry.index)));
-    }
-    Ok((stored.hash, entry))
-}
-
-fn check_link(entry: &Entry, before: Option<StoredEntry>) -> Result<(), LedgerError> {
-    let Some(before) = before else {
-        let index = entry.index.saturating_sub(1);
-        return Err(LedgerError::Corrupt { index, why: "it is missing".to_owned() });
-    };
-    if before.hash != entry.prev {
-        let why = "it is not linked to the entry before".to_owned();
-        return Err(LedgerError::Corrupt { index: entry.index, why });
-    }
-    Ok(())
 }
