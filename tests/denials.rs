@@ -252,6 +252,11 @@ fn asking_in_vain_fills_no_disk() {
     assert!(log + wal < 4_000_000, "{log} {wal}");
     let last = (0..200).map(|_| ask(&mine, "none", "x").status).find(|status| *status != 404);
     assert_eq!(last, Some(429));
+    let again = ask(&mine, "none", "x");
+    assert!(again.is(429)["code"] == "host.busy" && again.header("retry-after").is_some(), "{}", again.head);
+    // Of those that are not written down one entry tells.
+    let told = home.entries().into_iter().filter(|entry| entry["body"]["code"] == "denied.too-many").count();
+    assert_eq!(told, 1);
     // What is hidden is like what is not there, then too; what is there is called, and everybody else is served.
     assert_eq!(server.ask("POST", "/v1/calls", Some(&mine), r#"{"tool":"files","function":"write"}"#).status, 429);
     assert_eq!(ask(&mine, "files", "/docs/a.txt").status, 200);

@@ -27,6 +27,7 @@ mod events;
 mod evidence;
 mod fetched;
 mod filesystem;
+mod floods;
 mod fuzz;
 mod guards;
 mod halt;

@@ -295,6 +295,11 @@ pub const HTTP_STREAMS_CONFIGURED_MAX: usize = 16_384;
 pub const UNREACHED_INPUT_BYTES_MAX: usize = 64 * 1024;
 /// Calls that could not be tried which are written down of one principal, in a minute.
 pub const UNREACHED_PER_MINUTE_MAX: u32 = 120;
+/// Calls of one principal that may be refused in a minute before a server turns them away; those that are under way by then
+/// come on top.
+pub const DENIED_PER_MINUTE_MAX: u32 = 300;
+/// Bytes of the inputs of these, each of which is kept with its refusal.
+pub const DENIED_BYTES_PER_MINUTE_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of the input that an approver is shown of what is held.
 pub const APPROVAL_INPUT_BYTES_MAX: usize = 64 * 1024;
 /// Milliseconds that an answer lasts that tells of the log: whoever reads it comes again.

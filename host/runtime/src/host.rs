@@ -348,6 +348,14 @@ impl Host {
         Box::pin(pipeline::call(&self.parts, &policies, IncomingCall { request, tool, contact })).await
     }
 
+    /// The answer that is on record of a call under its key, if the policies in force let its caller have it still. Nothing is
+    /// begun, run or written down.
+    pub async fn recall(&self, tool: &Tool, request: CallRequest) -> Result<Option<Response>, CallFailure> {
+        let contact = &Contact::none();
+        let incoming = IncomingCall { request, tool, contact };
+        Box::pin(pipeline::recalled(&self.parts, &self.policies(), incoming)).await
+    }
+
     /// Writes down that somebody wanted a call which could not be tried: an entry, and nothing else.
     pub async fn refuse(&self, attempt: Attempt) -> Result<Response, CallFailure> {
         pipeline::unreached(&self.parts, self.new_call_id()?, attempt).await

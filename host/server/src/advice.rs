@@ -16,6 +16,8 @@ use ringfence_runtime::pipeline::Unreached;
 use ringfence_runtime::toolbox::Function;
 use ringfence_runtime::toolbox::InputProblem;
 
+use crate::service::ServiceError;
+
 /// What went wrong, as an agent is told. Where folders lie on the host is for the operator alone, and so is what policies
 /// say: their words may quote their settings (POL-19).
 pub fn message(response: &Response) -> String {
@@ -106,8 +108,26 @@ fn of_denial(denial: &Denial, function: &Function) -> Vec<String> {
             one("nothing can be called in this session as it is; its operator can open another")
         }
         Denial::Unreached(Unreached::Tool) => one("call what is in the list of tools"),
+        Denial::Unreached(Unreached::TooMany) => one("make no call for a minute"),
         Denial::Layer(_) => {
             one("nothing has run: the tool is not granted what this needs, and only its operator can change that")
+        }
+    }
+}
+
+/// What to do about a call that could not be made.
+pub fn of_failure(error: ServiceError) -> String {
+    match error {
+        ServiceError::Denied { retry_after_ms } => format!(
+            "nothing has run: make no call for {retry_after_ms} ms, then change what was refused before you make it again"
+        ),
+        ServiceError::Grant => "nothing has run; only the tool's operator can change that".to_owned(),
+        ServiceError::Host => "don't make it again before a person has looked at what happened".to_owned(),
+        ServiceError::InVain { retry_after_ms } => {
+            format!("nothing has run: call what is in the list of tools, or wait for {retry_after_ms} ms")
+        }
+        ServiceError::Unavailable => {
+            "nothing has run and nothing is wrong with the call: make it again a little later".to_owned()
         }
     }
 }

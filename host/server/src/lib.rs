@@ -16,5 +16,6 @@ pub mod catalogue;
 pub mod http;
 pub mod mcp;
 mod once;
+mod refusals;
 pub mod service;
 pub mod telemetry;

@@ -4,10 +4,8 @@
 //! behind is finished or interrupted, and on record either way. The host is lent for as long as that takes. This module
 //! decides nothing about a call.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::sync::RwLock;
@@ -18,7 +16,9 @@ use std::time::Duration;
 use ringfence_model::call::CallRequest;
 use ringfence_model::call::IdempotencyKey;
 use ringfence_model::call::Input;
+use ringfence_model::capability::Asked;
 use ringfence_model::capability::Ceiling;
+use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
 use ringfence_model::limits;
 use ringfence_model::outcome::Outcome;
@@ -43,6 +43,8 @@ use tokio::time::Instant;
 use crate::catalogue::Catalogue;
 use crate::catalogue::Grants;
 use crate::catalogue::Offer;
+use crate::refusals;
+use crate::refusals::Refusals;
 use crate::telemetry::Begun;
 use crate::telemetry::Telemetry;
 use crate::telemetry::trace::Parent;
@@ -108,12 +110,27 @@ pub struct Missed {
 /// Something that is kept for as long as it is there.
 pub trait Kept: fmt::Debug + Send + Sync {}
 
-/// Is told of the outcome of every call, whoever has made it.
-pub type Ended = Box<dyn Fn(&Outcome) + Send + Sync>;
+/// What became of a call.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate<'o> {
+    /// It ended so.
+    Ended(&'o Outcome),
+    /// It was not looked at: too many before it were refused.
+    TurnedAway,
+}
+
+/// Is told of what became of every call, whoever has made it.
+pub type Told = Box<dyn Fn(Fate<'_>) + Send + Sync>;
 
 /// Why there is no response. The operator has been told more.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ServiceError {
+    /// As many calls of one principal as may be were refused within a minute, and none is looked at until that is over.
+    #[error("too many calls were refused within a minute: none is looked at until {retry_after_ms} ms from now")]
+    Denied {
+        /// Until then.
+        retry_after_ms: u64,
+    },
     /// What a tool is granted can't be had now, and nobody has called it.
     #[error("what the tool is granted can't be used now; its operator has been told")]
     Grant,
@@ -121,8 +138,11 @@ pub enum ServiceError {
     #[error("the host failed; what became of the call, if anything, is in its log")]
     Host,
     /// As much as one principal may ask for in vain has been written down already.
-    #[error("too much was asked for that can't be had: ask for nothing like it for a minute")]
-    InVain,
+    #[error("too much was asked for that can't be had: ask for nothing like it until {retry_after_ms} ms from now")]
+    InVain {
+        /// Until then.
+        retry_after_ms: u64,
+    },
     /// No host can be had now.
     #[error("the host can't take the call now")]
     Unavailable,
@@ -132,10 +152,19 @@ impl ServiceError {
     /// Its stable code.
     pub fn code(self) -> &'static str {
         match self {
+            Self::Denied { .. } => "denied.too-many",
             Self::Grant => "host.grant",
             Self::Host => "host.failed",
-            Self::InVain => "host.busy",
+            Self::InVain { .. } => "host.busy",
             Self::Unavailable => "host.unavailable",
+        }
+    }
+
+    /// After how long it makes sense to come again, if that is known.
+    pub fn retry_after_ms(self) -> Option<u64> {
+        match self {
+            Self::Denied { retry_after_ms } | Self::InVain { retry_after_ms } => Some(retry_after_ms),
+            Self::Grant | Self::Host | Self::Unavailable => None,
         }
     }
 }
@@ -152,8 +181,11 @@ pub struct Service {
     changed: watch::Sender<u64>,
     /// Whether a host could be had the last time.
     is_ready: AtomicBool,
-    ended: OnceLock<Ended>,
-    in_vain: InVain,
+    told: OnceLock<Told>,
+    /// Calls that did not run.
+    denied: Refusals,
+    /// Calls that could not be tried.
+    in_vain: Refusals,
     telemetry: OnceLock<Arc<Telemetry>>,
     /// Raised when every call is to stop.
     stop: (Interrupter, Interrupt),
@@ -164,15 +196,15 @@ impl Service {
     pub fn new(catalogue: Catalogue, hosts: Arc<dyn Hosts>, notes: Notes) -> Self {
         let catalogue = RwLock::new(Arc::new(catalogue));
         let (running, grown, changed) = (watch::Sender::new(0), watch::Sender::new(0), watch::Sender::new(0));
-        let (is_ready, ended, telemetry, stop) =
-            (AtomicBool::new(false), OnceLock::new(), OnceLock::new(), interrupt());
-        let in_vain = InVain::default();
-        Self { catalogue, hosts, notes, running, grown, changed, is_ready, ended, in_vain, telemetry, stop }
+        let (is_ready, told, telemetry, stop) = (AtomicBool::new(false), OnceLock::new(), OnceLock::new(), interrupt());
+        let denied = Refusals::bounded(limits::DENIED_PER_MINUTE_MAX, limits::DENIED_BYTES_PER_MINUTE_MAX);
+        let in_vain = Refusals::bounded(limits::UNREACHED_PER_MINUTE_MAX, usize::MAX);
+        Self { catalogue, hosts, notes, running, grown, changed, is_ready, told, denied, in_vain, telemetry, stop }
     }
 
-    /// Has somebody told of every outcome. There is one who is.
-    pub fn tell(&self, ended: Ended) {
-        drop(self.ended.set(ended));
+    /// Has somebody told of what becomes of every call. There is one who is.
+    pub fn tell(&self, told: Told) {
+        drop(self.told.set(told));
     }
 
     /// Has a collector told of every call.
@@ -312,8 +344,8 @@ impl Service {
                 }
             };
             drop(keeps);
-            if let (Ok(response), Some(ended)) = (&made, service.ended.get()) {
-                ended(&response.outcome);
+            if let (Ok(response), Some(told)) = (&made, service.told.get()) {
+                told(Fate::Ended(&response.outcome));
             }
             if let Some((telemetry, begun)) = telemetry {
                 telemetry.called(begun, &made);
@@ -395,37 +427,27 @@ impl Service {
     }
 
     async fn make(&self, seat: Seat, wish: Wish) -> Result<Response, ServiceError> {
-        let Wish { offer, input, key, contact, .. } = wish;
-        let registered = offer.registered();
-        let asked = match registered.grants.clone() {
-            Grants::Fixed(asked) => Ok(*asked),
-            sought @ Grants::Sought(_) => {
-                tokio::task::spawn_blocking(move || sought.seek()).await.map_err(|_| ServiceError::Grant)?
-            }
-        };
         let host = self.host().await?;
-        let asked = match asked {
+        if let Some(retry_after_ms) = self.denied.too_many(&seat.principal, Instant::now()) {
+            return self.repeat(&host, seat, wish, ServiceError::Denied { retry_after_ms }).await;
+        }
+        let (principal, weight) = (seat.principal.clone(), refusals::weight(&wish.input));
+        let Wish { offer, input, key, contact, .. } = wish;
+        let asked = match asked(&offer).await? {
             Ok(asked) => asked,
             Err(why) => {
                 self.note(&format!("warning: `{}` could not be called: {why}", offer.name()));
                 return self.write_down(&host, attempt(seat, &offer, input, Unreached::Grant)).await;
             }
         };
-        let request = CallRequest {
-            call: host.new_call_id().map_err(|failure| self.failed(&failure))?,
-            principal: seat.principal,
-            ring: registered.ring,
-            session: seat.session,
-            function: offer.wanted(),
-            input,
-            asked,
-            session_ceiling: Ceiling::default(),
-            idempotency_key: key,
-            claimed: Vec::new(),
-        };
-        let made = host.call_until(&registered.tool, request, &PolicySet::default(), &contact).await;
+        let call = host.new_call_id().map_err(|failure| self.failed(&failure))?;
+        let request = request(call, seat, &offer, (input, key, asked));
+        let made = host.call_until(&offer.registered().tool, request, &PolicySet::default(), &contact).await;
         self.notice(&host);
         let made = made.map_err(|failure| self.failed(&failure))?;
+        if made.denial.is_some() {
+            self.denied.count(&principal, weight, Instant::now());
+        }
         // The caller is told less: where a folder lies on the host is not theirs to know, nor what a policy's settings say.
         if let (Some(Denial::Layer(_) | Denial::Policy(_)), Some(error)) = (&made.denial, &made.outcome.error) {
             self.note(&format!("note: `{}` was denied: {}", offer.name(), error.message));
@@ -433,17 +455,51 @@ impl Service {
         Ok(made)
     }
 
-    async fn write_down(&self, host: &Host, attempt: Attempt) -> Result<Response, ServiceError> {
-        let count = self.in_vain.count(&attempt.principal);
-        if count > limits::UNREACHED_PER_MINUTE_MAX {
-            if count == limits::UNREACHED_PER_MINUTE_MAX + 1 {
-                self.note(&format!("warning: `{}` asks for too much that can't be had", attempt.principal));
+    /// What somebody gets who had too many calls refused: the answer that is on record under the call's key, if they may have
+    /// it still, for that costs no entry; else this error.
+    async fn repeat(&self, host: &Host, seat: Seat, wish: Wish, error: ServiceError) -> Result<Response, ServiceError> {
+        let Wish { offer, input, key, .. } = wish;
+        let makes_a_key = || offer.function().is_some_and(|function| !function.id_from.is_empty());
+        if (key.is_some() || makes_a_key())
+            && let Ok(asked) = asked(&offer).await?
+        {
+            let call = host.new_call_id().map_err(|failure| self.failed(&failure))?;
+            let request = request(call, seat.clone(), &offer, (input.clone(), key, asked));
+            let recalled = host.recall(&offer.registered().tool, request).await;
+            if let Some(response) = recalled.map_err(|failure| self.failed(&failure))? {
+                return Ok(response);
             }
-            return Err(ServiceError::InVain);
         }
+        Err(self.turn_away(host, attempt(seat, &offer, input, Unreached::TooMany), error).await)
+    }
+
+    async fn write_down(&self, host: &Host, attempt: Attempt) -> Result<Response, ServiceError> {
+        let (principal, now) = (&attempt.principal, Instant::now());
+        let denied = self.denied.too_many(principal, now).map(|retry_after_ms| ServiceError::Denied { retry_after_ms });
+        let in_vain =
+            || self.in_vain.too_many(principal, now).map(|retry_after_ms| ServiceError::InVain { retry_after_ms });
+        if let Some(error) = denied.or_else(in_vain) {
+            return Err(self.turn_away(host, attempt, error).await);
+        }
+        self.in_vain.count(principal, 0, now);
         let written = host.refuse(attempt).await;
         self.notice(host);
         written.map_err(|failure| self.failed(&failure))
+    }
+
+    /// Answers for a call that is not looked at. The first of a minute is on record for all of them.
+    async fn turn_away(&self, host: &Host, attempt: Attempt, error: ServiceError) -> ServiceError {
+        if let Some(told) = self.told.get() {
+            told(Fate::TurnedAway);
+        }
+        let refusals = if matches!(error, ServiceError::InVain { .. }) { &self.in_vain } else { &self.denied };
+        if !refusals.is_news(&attempt.principal, Instant::now()) {
+            return error;
+        }
+        self.note(&format!("warning: calls of `{}` are turned away for a while: {error}", attempt.principal));
+        let written = host.refuse(Attempt { why: Unreached::TooMany, ..attempt }).await;
+        self.notice(host);
+        written.map_or_else(|failure| self.failed(&failure), |_| error)
     }
 
     fn failed(&self, failure: &CallFailure) -> ServiceError {
@@ -453,6 +509,37 @@ impl Service {
 
     fn note(&self, text: &str) {
         (self.notes)(text);
+    }
+}
+
+/// What a tool is granted; in words, why that can't be had.
+async fn asked(offer: &Offer) -> Result<Result<Asked, String>, ServiceError> {
+    match offer.registered().grants.clone() {
+        Grants::Fixed(asked) => Ok(Ok(*asked)),
+        sought @ Grants::Sought(_) => {
+            tokio::task::spawn_blocking(move || sought.seek()).await.map_err(|_| ServiceError::Grant)
+        }
+    }
+}
+
+/// A call as the host takes it.
+fn request(
+    call: CallId,
+    seat: Seat,
+    offer: &Offer,
+    (input, idempotency_key, asked): (Input, Option<IdempotencyKey>, Asked),
+) -> CallRequest {
+    CallRequest {
+        call,
+        principal: seat.principal,
+        ring: offer.registered().ring,
+        session: seat.session,
+        function: offer.wanted(),
+        input,
+        asked,
+        session_ceiling: Ceiling::default(),
+        idempotency_key,
+        claimed: Vec::new(),
     }
 }
 
@@ -545,22 +632,6 @@ impl Reach {
             Self::Nothing => false,
             Self::Rings(rings) => rings.iter().all(|ring| offer.is_within(*ring)),
         }
-    }
-}
-
-/// How often each principal has asked in vain of late. No policy, cap or place bounds that, and each time is an entry: one
-/// caller could fill the disk with what it can't have.
-#[derive(Default)]
-struct InVain(Mutex<HashMap<Principal, (Instant, u32)>>);
-
-impl InVain {
-    /// One more: how many that makes within the minute.
-    fn count(&self, principal: &Principal) -> u32 {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.retain(|_, (since, _)| since.elapsed() < Duration::from_mins(1));
-        let (_, count) = counted.entry(principal.clone()).or_insert_with(|| (Instant::now(), 0));
-        *count = count.saturating_add(1);
-        *count
     }
 }
 

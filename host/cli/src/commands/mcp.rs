@@ -33,7 +33,7 @@ pub fn run(home: Home, args: &McpArgs, output: Output) -> Result<Exit, CommandEr
         let minder = tokio::spawn(Arc::clone(&log).mind());
         let metrics = Arc::new(Metrics::default());
         let counted = Arc::clone(&metrics);
-        service.tell(Box::new(move |outcome| counted.called(outcome)));
+        service.tell(Box::new(move |fate| counted.called(fate)));
         let sending = reporting.start(&service, &metrics, output);
         let reloader = tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(&service), hang_up, Vec::new()));
         Agent::new(service, seat).talk(tokio::io::stdin(), tokio::io::stdout(), stop).await;

@@ -1,5 +1,6 @@
 //! Idempotency keys: what one stands for, who holds it, and what its earlier call means for a new one.
 
+use ringfence_model::call::IdempotencyKey;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::EffectState;
 use ringfence_model::entry::Settlement;
@@ -30,6 +31,12 @@ impl Ledger {
             Some(Begin::Known(stored)) => Some(stored),
             _ => None,
         })
+    }
+
+    /// Whether a call was begun under a principal's key.
+    pub fn knows_key(&self, principal: &Principal, key: &IdempotencyKey) -> Result<bool, LedgerError> {
+        let found = self.queue.read(|backend| backend.call_by_key(principal, &key_digest(key)))?;
+        Ok(found.is_some())
     }
 
     /// Holds a key, or says what is known under it.
@@ -94,8 +101,12 @@ impl Ledger {
 }
 
 pub(in crate::ledger) fn key_row(intent: &Intent) -> Option<KeyRow> {
-    let key = Digest::of(intent.idempotency_key.as_ref()?.as_str().as_bytes());
+    let key = key_digest(intent.idempotency_key.as_ref()?);
     Some(KeyRow { key, fingerprint: fingerprint(intent) })
+}
+
+fn key_digest(key: &IdempotencyKey) -> Digest {
+    Digest::of(key.as_str().as_bytes())
 }
 
 /// What an idempotency key stands for: the tool, the ring, the input, which names the function, and what the call would

@@ -1,7 +1,8 @@
 //! Unreached: what somebody wanted to call and could not try, written down like every other refusal.
 //!
 //! Somebody who is known asked for a tool that is not there for them, in a session that is not open, for one whose
-//! grant can't be had, or has said no themselves when they were asked about it. There is nothing to decide on, so no policy is asked; the attempt is an entry all the same (AUD-20).
+//! grant can't be had, or has said no themselves when they were asked about it; or so many calls of theirs were refused that
+//! no more are looked at. There is nothing to decide on, so no policy is asked; the attempt is an entry all the same (AUD-20).
 //! What is not there has no digest, and neither has what its caller may not know of: both are named as they were asked for.
 
 use ringfence_model::call::Input;
@@ -51,6 +52,8 @@ pub enum Unreached {
     Grant,
     /// The session that was named is not open for whoever named it.
     Session,
+    /// Too many calls of whoever asks were refused: for a while this is the only one that is on record.
+    TooMany,
     /// There is no such tool for whoever asks.
     Tool,
 }
@@ -68,6 +71,7 @@ impl Unreached {
             Self::Declined => "denied.declined",
             Self::Grant => "host.grant",
             Self::Session => "denied.session",
+            Self::TooMany => "denied.too-many",
             Self::Tool => "caller.unknown-function",
         }
     }
@@ -78,6 +82,7 @@ impl Unreached {
             Self::Declined => "whoever was asked about this call has declined",
             Self::Grant => "what the tool is granted can't be used now; its operator has been told",
             Self::Session => "the session is not open",
+            Self::TooMany => "too many calls were refused: none is looked at for a while",
             Self::Tool => "there is no such function that can be called",
         }
     }
@@ -86,7 +91,7 @@ impl Unreached {
         match self {
             Self::Declined => Stage::Decide,
             Self::Grant => Stage::Narrow,
-            Self::Session | Self::Tool => Stage::Admit,
+            Self::Session | Self::TooMany | Self::Tool => Stage::Admit,
         }
     }
 }

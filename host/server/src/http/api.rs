@@ -213,7 +213,7 @@ pub(super) async fn call(admitted: Admitted) -> Handled {
         let seen = catalogue.of_tool(&tool).find(|offer| reach.covers(offer));
         if let Some(offer) = seen.filter(|offer| offer.registered().tool.function(function.as_deref()).is_err()) {
             // Of a tool that can be seen it is known which it is.
-            drop(service.call(&seat, wish(offer.asking_for(function.as_deref()), input)).await);
+            service.call(&seat, wish(offer.asking_for(function.as_deref()), input)).await?;
         } else {
             let (keeps, parent) = (kept(&admitted), parent(&admitted));
             service.refuse(&seat, reach, Missed { tool, function, input, keeps, parent }).await?;

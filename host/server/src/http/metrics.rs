@@ -19,8 +19,9 @@ use prometheus_client::encoding::NoLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::OutcomeKind;
+
+use crate::service::Fate;
 
 /// Seconds that divide the requests: from what nothing takes to what no ring allows.
 pub(crate) const BUCKETS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0, 100.0, 600.0];
@@ -30,6 +31,8 @@ pub(crate) const BUCKETS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 
 pub(crate) enum Number {
     /// Calls that were made.
     Calls,
+    /// Calls that were not looked at.
+    CallsTurnedAway,
     /// How long answering took.
     RequestSeconds,
     /// Requests that were answered.
@@ -45,6 +48,7 @@ impl Number {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Calls => "calls",
+            Self::CallsTurnedAway => "calls_turned_away",
             Self::RequestSeconds => "http_request_seconds",
             Self::Requests => "http_requests",
             Self::Spans => "telemetry_spans",
@@ -56,6 +60,7 @@ impl Number {
     pub(crate) fn help(self) -> &'static str {
         match self {
             Self::Calls => "Calls that were made, by how they ended",
+            Self::CallsTurnedAway => "Calls that were not looked at, for too many of their principal's were refused",
             Self::RequestSeconds => "How long answering took",
             Self::Requests => "Requests that were answered",
             Self::Spans => "Spans that a collector was to be told of, by what became of them",
@@ -168,9 +173,12 @@ impl Metrics {
         }
     }
 
-    /// Counts a call by how it ended.
-    pub fn called(&self, outcome: &Outcome) {
-        self.add(Number::Calls, vec![("outcome", kind_name(outcome.kind).into())], 1);
+    /// Counts a call by what became of it.
+    pub fn called(&self, fate: Fate<'_>) {
+        match fate {
+            Fate::Ended(outcome) => self.add(Number::Calls, vec![("outcome", kind_name(outcome.kind).into())], 1),
+            Fate::TurnedAway => self.add(Number::CallsTurnedAway, Vec::new(), 1),
+        }
     }
 
     pub(super) fn shaken(&self, outcome: Handshake) {
@@ -255,6 +263,8 @@ impl fmt::Debug for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use ringfence_model::outcome::Outcome;
+
     use super::*;
 
     #[test]
@@ -262,7 +272,8 @@ mod tests {
         let metrics = Metrics::default();
         metrics.answered("call", StatusCode::OK, Duration::from_millis(2));
         metrics.answered("call", StatusCode::OK, Duration::from_hours(1));
-        metrics.called(&Outcome::returned(None));
+        metrics.called(Fate::Ended(&Outcome::returned(None)));
+        metrics.called(Fate::TurnedAway);
         metrics.shaken(Handshake::Slow);
         metrics.told(Spans::Dropped, 3);
         let text = metrics.text();
@@ -275,6 +286,7 @@ mod tests {
             "ringfence_http_request_seconds_bucket{le=\"600.0\",route=\"call\"} 1",
             "ringfence_http_request_seconds_bucket{le=\"+Inf\",route=\"call\"} 2",
             "ringfence_calls_total{outcome=\"returned\"} 1",
+            "ringfence_calls_turned_away_total 1",
             "ringfence_tls_handshakes_total{outcome=\"slow\"} 1",
             "ringfence_telemetry_spans_total{fate=\"dropped\"} 3",
             "# EOF",

@@ -94,7 +94,7 @@ impl Server {
         let (tokens, metrics) = (RwLock::new(Arc::new(tokens)), Arc::new(Metrics::default()));
         let room = Arc::new(Room::new(limits::HTTP_STREAMS_MAX));
         let counted = Arc::clone(&metrics);
-        service.tell(Box::new(move |outcome| counted.called(outcome)));
+        service.tell(Box::new(move |fate| counted.called(fate)));
         let (streams_max, underway, unread) = (limits::HTTP_STREAMS_MAX, Mutex::default(), Arc::default());
         Self { service, tokens, identity: None, origins, metrics, room, unread, streams_max, underway }
     }

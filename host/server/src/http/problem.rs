@@ -101,9 +101,10 @@ impl From<ServiceError> for Problem {
         let status = match error {
             ServiceError::Grant | ServiceError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ServiceError::Host => StatusCode::INTERNAL_SERVER_ERROR,
-            ServiceError::InVain => StatusCode::TOO_MANY_REQUESTS,
+            ServiceError::Denied { .. } | ServiceError::InVain { .. } => StatusCode::TOO_MANY_REQUESTS,
         };
-        Self::new(status, error.code(), error.to_string())
+        let retry_after_ms = error.retry_after_ms();
+        Self { retry_after_ms, ..Self::new(status, error.code(), error.to_string()) }
     }
 }
 

@@ -45,31 +45,24 @@ pub(super) fn result(response: &Response, function: &Function, form: Form) -> Ca
 
 /// The result of a call that could not be made.
 pub(super) fn not_made(error: ServiceError) -> CallToolResult {
-    let advice = match error {
-        ServiceError::Grant => "nothing has run; only the tool's operator can change that",
-        ServiceError::Host => "don't make it again before a person has looked at what happened",
-        ServiceError::InVain => "nothing has run: call what is in the list of tools, a minute later at the earliest",
-        ServiceError::Unavailable => "nothing has run and nothing is wrong with the call: make it again a little later",
-    };
-    let code = match error {
-        ServiceError::Grant => "host.grant",
-        ServiceError::Host => "host.failed",
-        ServiceError::InVain => "host.busy",
-        ServiceError::Unavailable => "host.unavailable",
-    };
-    stopped(code, &error.to_string(), advice)
+    let value = error.retry_after_ms().map(|retry_after_ms| json!({ "retry_after_ms": retry_after_ms }));
+    stopped(error.code(), &error.to_string(), &advice::of_failure(error), value)
 }
 
 /// The result of a call whose arguments are not those of its function: it can be made again, so it is no fault of the
 /// protocol.
 pub(super) fn bad_arguments(why: &str) -> CallToolResult {
-    stopped("caller.bad-input", why, "nothing has run: correct the arguments, then call it again")
+    stopped("caller.bad-input", why, "nothing has run: correct the arguments, then call it again", None)
 }
 
-fn stopped(code: &str, message: &str, advice: &str) -> CallToolResult {
+fn stopped(code: &str, message: &str, advice: &str, value: Option<Value>) -> CallToolResult {
     let message = one_line(message);
     let mut meta = MetaObject::new();
-    meta.insert(format!("{META}error"), json!({ "code": code, "message": message, "hints": [advice] }));
+    let mut error = json!({ "code": code, "message": message, "hints": [advice] });
+    if let (Some(value), Value::Object(fields)) = (value, &mut error) {
+        fields.insert("value".to_owned(), value);
+    }
+    meta.insert(format!("{META}error"), error);
     let text = format!("{message} [{code}]\n{advice}");
     noted(CallToolResult::error(vec![ContentBlock::text(text)]), meta)
 }
