@@ -1,5 +1,8 @@
 //! The log over HTTP: the same bytes that `ringfence log` hands out, and what the policies would say.
 
+use std::fs;
+
+use ringfence_artifacts as guests;
 use ringfence_model::limits;
 use serde_json::Value;
 use serde_json::json;
@@ -154,6 +157,7 @@ fn explanation_is_that_of_the_command() {
 fn lists_come_in_pages() {
     let home = reading();
     let operator = token(&home, "op", "operator:o", "operate,call");
+    let theirs = token(&home, "other", "operator:p", "session");
     let server = Server::new(&home);
     let mut opened: Vec<_> = (0..7)
         .map(|index| {
@@ -178,8 +182,66 @@ fn lists_come_in_pages() {
     listed.sort_by_key(by_text);
     opened.sort_by_key(by_text);
     assert_eq!(listed, opened);
+    // One's place is where somebody has seen something: what is no session, or is not there for them, is none.
+    let hidden = server.ask("POST", "/v1/sessions", Some(&theirs), r#"{"name":"s"}"#).is(201)["session"].clone();
+    for cursor in [hidden.as_str().expect("an id"), "ses_00000000000000000000000000000000", "x"] {
+        let path = format!("/v1/sessions?cursor={cursor}");
+        assert_eq!(server.ask("GET", &path, Some(&operator), "").is(400)["code"], "caller.bad-request", "{cursor}");
+    }
     let first = server.ask("GET", "/v1/tools?limit=1", Some(&operator), "");
     assert_eq!(first.is(200).as_array().map(Vec::len), Some(1));
     assert!(first.header("link").is_some_and(|link| link.contains("cursor=files_")), "{}", first.head);
     assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn approvals_come_in_pages() {
+    // API-04: what waits for others is in no page, and what was answered is looked at by nobody.
+    let home = reading();
+    let component = guests::HOSTILE_POLICY_SCRIPTED;
+    let demand = |by: &str| format!(r#"{{ is = "approve", by = ["{by}"], valid-ms = 600000, reason = "x" }}"#);
+    let config = fs::read_to_string(home.path().join("ringfence.toml")).expect("the configuration");
+    let judged = |by: &str| {
+        let settings = format!("settings = {{ call = [{}] }}", demand(by));
+        home.configure(&format!("{config}\n[policies.scripted]\ncomponent = \"{component}\"\n{settings}\n"));
+    };
+    judged("operator:o");
+    let mine = token(&home, "mine", "agent:a", "call");
+    let [approver, other] = ["operator:o", "operator:p"].map(|who| token(&home, &who.replace(':', ""), who, "approve"));
+    let server = Server::new(&home);
+    let hold = |number: u32| {
+        let input = json!({ "path": format!("/docs/{number}") });
+        let body = json!({ "tool": "files", "function": "read", "input": input }).to_string();
+        let held = server.ask("POST", "/v1/calls", Some(&mine), &body).is(403);
+        held["value"]["approval"].as_str().expect("an id").to_owned()
+    };
+    let asked: Vec<_> = (0..5).map(hold).collect();
+    judged("operator:p");
+    server.hang_up();
+    let others = hold(9);
+    let (mut query, mut listed, mut pages) = ("?limit=2".to_owned(), Vec::new(), 0);
+    loop {
+        let answer = server.ask("GET", &format!("/v1/approvals{query}"), Some(&approver), "");
+        let page = answer.is(200);
+        listed.extend(
+            page.as_array().expect("a list").iter().map(|it| it["approval"].as_str().expect("an id").to_owned()),
+        );
+        pages += 1;
+        let Some(link) = answer.header("link") else { break };
+        query = link.trim_start_matches('<').split('>').next().expect("an address").to_owned();
+        // What was answered meanwhile is no reason to lose one's place.
+        let last = listed.last().expect("one");
+        server.ask("POST", &format!("/v1/approvals/{last}/approve"), Some(&approver), "").is(200);
+    }
+    assert_eq!((&listed, pages), (&asked, 3));
+    let listed = |token: &str| server.ask("GET", "/v1/approvals", Some(token), "").is(200);
+    assert_eq!(listed(&approver).as_array().map(Vec::len), Some(3));
+    assert_eq!(listed(&other)[0]["approval"], others);
+    assert_eq!(server.stop(), 0);
+    let on_the_command_line = home.run(["approvals", "--format", "json"]).code(0).json();
+    assert_eq!(on_the_command_line.as_array().map(Vec::len), Some(4));
+    let all = home.run(["approvals", "--all", "--format", "json"]).code(0).json();
+    assert_eq!(all.as_array().map(Vec::len), Some(6));
+    home.configure(&config);
+    home.is_well();
 }

@@ -300,6 +300,8 @@ pub const UNREACHED_PER_MINUTE_MAX: u32 = 120;
 pub const DENIED_PER_MINUTE_MAX: u32 = 300;
 /// Bytes of the inputs of these, each of which is kept with its refusal.
 pub const DENIED_BYTES_PER_MINUTE_MAX: usize = 64 * 1024 * 1024;
+/// Questions that wait for somebody's answer, which are looked at for one page of those that wait for whoever asks.
+pub const APPROVALS_READ_MAX: usize = 1_000;
 /// Bytes of the input that an approver is shown of what is held.
 pub const APPROVAL_INPUT_BYTES_MAX: usize = 64 * 1024;
 /// Milliseconds that an answer lasts that tells of the log: whoever reads it comes again.

@@ -2,6 +2,7 @@
 
 use ringfence_model::outcome::one_line;
 use ringfence_model::time::Clock as _;
+use ringfence_runtime::ledger::Ledger;
 use ringfence_runtime::ledger::approvals::Approval;
 use ringfence_runtime::ledger::approvals::ApprovalState;
 use serde_json::Value;
@@ -15,11 +16,12 @@ use crate::home::Home;
 use crate::home::SystemClock;
 use crate::output::Output;
 
+/// Questions that are read at a time.
+const PAGE: usize = 256;
+
 pub fn list(home: &Home, all: bool, output: Output) -> Result<Exit, CommandError> {
-    let now = SystemClock.now();
-    let waits = |approval: &Approval| approval.state == ApprovalState::Pending && !approval.is_expired(now);
-    let mut found = home.ledger_read_only()?.approvals()?;
-    found.retain(|approval| all || waits(approval));
+    let ledger = home.ledger_read_only()?;
+    let mut found = if all { ledger.approvals()? } else { waiting(&ledger)? };
     found.sort_by_key(|approval| approval.held);
     if output.is_json() {
         output.json(&found.iter().map(rendered).collect::<Vec<_>>());
@@ -29,6 +31,17 @@ pub fn list(home: &Home, all: bool, output: Output) -> Result<Exit, CommandError
         }
     }
     Ok(Exit::Done)
+}
+
+/// What waits for an answer, whatever was asked before.
+fn waiting(ledger: &Ledger) -> Result<Vec<Approval>, CommandError> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = ledger.waiting(after.as_deref(), PAGE)?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some(last.place.clone());
+        found.extend(page.into_iter().map(|waiting| waiting.approval));
+    }
 }
 
 pub fn answer(home: &Home, args: &AnswerArgs, is_yes: bool, output: Output) -> Result<Exit, CommandError> {

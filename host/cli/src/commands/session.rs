@@ -7,6 +7,8 @@ use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
 use ringfence_model::ring::Ring;
 use ringfence_model::time::Clock as _;
+use ringfence_runtime::ledger::Ledger;
+use ringfence_runtime::ledger::listed::Whose;
 use ringfence_runtime::ledger::sessions::Session;
 use ringfence_runtime::ledger::sessions::SessionDraft;
 use ringfence_runtime::pipeline::Elevated;
@@ -24,6 +26,9 @@ use crate::home::Home;
 use crate::home::SystemClock;
 use crate::output::Output;
 use crate::policies;
+
+/// Sessions that are read at a time.
+const PAGE: usize = 256;
 
 pub fn run(home: &Home, command: SessionCommand, output: Output) -> Result<Exit, CommandError> {
     match command {
@@ -69,8 +74,8 @@ pub fn run(home: &Home, command: SessionCommand, output: Output) -> Result<Exit,
 }
 
 fn list(home: &Home, all: bool, output: Output) -> Result<Exit, CommandError> {
-    let mut sessions = home.ledger_read_only()?.sessions()?;
-    sessions.retain(|session| all || session.closed.is_none());
+    let ledger = home.ledger_read_only()?;
+    let mut sessions = if all { ledger.sessions()? } else { open(&ledger)? };
     sessions.sort_by_key(|session| session.opened);
     if output.is_json() {
         output.json(&sessions.iter().map(rendered).collect::<Vec<_>>());
@@ -80,6 +85,18 @@ fn list(home: &Home, all: bool, output: Output) -> Result<Exit, CommandError> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// What is open, whatever has been closed.
+fn open(ledger: &Ledger) -> Result<Vec<Session>, CommandError> {
+    let mut sessions = Vec::new();
+    loop {
+        let page = ledger.open_sessions(Whose::All, sessions.last(), PAGE)?;
+        if page.is_empty() {
+            return Ok(sessions);
+        }
+        sessions.extend(page);
+    }
 }
 
 fn print_elevated(elevated: &Elevated, output: Output) -> Result<Exit, CommandError> {

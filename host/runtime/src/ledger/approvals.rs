@@ -33,6 +33,7 @@ use crate::ledger::call::Opening;
 use crate::ledger::error::LedgerError;
 use crate::ledger::facts::Hold;
 use crate::ledger::facts::fact;
+use crate::ledger::listed;
 use crate::ledger::record::Ledger;
 
 /// A question, and what has become of it.
@@ -259,6 +260,7 @@ impl Ledger {
                 tool,
             };
             page.facts(approval.facts());
+            page.facts([listed::waits(&approval)]);
             Ok(Some((approval, Written { index, hash, input: opening })))
         })
     }
@@ -275,7 +277,7 @@ impl Ledger {
         let _hold = self.hold_approval(id).ok_or(AnswerError::Busy(id))?;
         let mut approval = self.approval(id)?.ok_or(AnswerError::Unknown(id))?;
         check(&approval, by, self.clock.now())?;
-        let by = by.clone();
+        let (by, waited) = (by.clone(), listed::waits_no_more(&approval));
         approval.state = if is_yes {
             ApprovalState::Approved { by: by.clone() }
         } else {
@@ -291,6 +293,7 @@ impl Ledger {
             let body = if is_yes { Body::Approved(answer) } else { Body::Rejected(answer) };
             let (index, _) = page.entry_with(body, reason)?;
             page.facts(approval.facts());
+            page.facts([waited]);
             Ok(index)
         })?;
         Ok((approval, index))
@@ -301,7 +304,7 @@ impl Ledger {
         self.known_fact(FactKind::Approval, &id.to_string())
     }
 
-    /// Every question there was, by id.
+    /// Every question there was, by id: as many as that is.
     pub fn approvals(&self) -> Result<Vec<Approval>, LedgerError> {
         self.known_facts(FactKind::Approval)
     }

@@ -11,9 +11,9 @@ use ringfence_model::tool::ToolRef;
 
 use crate::ledger::call::DecisionDraft;
 use crate::ledger::error::LedgerError;
+use crate::ledger::listed::facts_of_session;
 use crate::ledger::record::Ledger;
 use crate::ledger::sessions::SessionError;
-use crate::ledger::sessions::session_fact;
 
 /// A decision that is to be written down.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl Ledger {
         let (_hold, mut session) = self.held_session(session)?;
         session.messages = messages;
         self.queue.append(|page| {
-            page.facts([session_fact(&session)]);
+            page.facts(facts_of_session(&session));
             Ok(())
         })?;
         Ok(())

@@ -65,13 +65,23 @@ impl Ledger {
     pub(super) fn known_facts<T: DeserializeOwned>(&self, kind: FactKind) -> Result<Vec<T>, LedgerError> {
         let (mut all, mut after) = (Vec::new(), String::new());
         loop {
-            let page = self.read(|backend| backend.facts(kind, &after, PAGE))?;
+            let page = self.known_facts_after(kind, &after, PAGE)?;
             let Some((last, _)) = page.last() else { return Ok(all) };
             last.clone_into(&mut after);
-            for (key, bytes) in &page {
-                all.push(read(kind, key, bytes)?);
-            }
+            all.extend(page.into_iter().map(|(_, known)| known));
         }
+    }
+
+    /// At most `limit` facts of a kind with keys after `after`, in the order of their keys.
+    pub(super) fn known_facts_after<T: DeserializeOwned>(
+        &self,
+        kind: FactKind,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, T)>, LedgerError> {
+        let page = self.read(|backend| backend.facts(kind, after, limit))?;
+        let known = page.into_iter().map(|(key, bytes)| read(kind, &key, &bytes).map(|known| (key, known)));
+        known.collect()
     }
 }
 

@@ -11,6 +11,9 @@ use ringfence_audit::verify::LogCheck;
 use ringfence_audit::verify::Options;
 use ringfence_audit::verify::Report;
 use ringfence_model::call::IdempotencyKey;
+use ringfence_model::capability::Ceiling;
+use ringfence_model::decision::ApprovalDemand;
+use ringfence_model::decision::DecisionPoint;
 use ringfence_model::digest::Digest;
 use ringfence_model::entry::EffectState;
 use ringfence_model::entry::Opened;
@@ -25,6 +28,8 @@ use ringfence_model::id::SessionId;
 use ringfence_model::outcome::Outcome;
 use ringfence_model::outcome::Trace;
 use ringfence_model::principal::Principal;
+use ringfence_model::principal::PrincipalKind;
+use ringfence_model::principal::PrincipalPattern;
 use ringfence_model::ring::Ring;
 use ringfence_model::time::Clock;
 use ringfence_model::time::Timestamp;
@@ -41,9 +46,11 @@ use crate::ledger::LedgerError;
 use crate::ledger::Random;
 use crate::ledger::Recorded;
 use crate::ledger::RefusalDraft;
+use crate::ledger::approvals::HoldDraft;
 use crate::ledger::backend::Backend;
 use crate::ledger::backend::StoredEntry;
 use crate::ledger::random::RandomError;
+use crate::ledger::sessions::SessionDraft;
 
 /// A clock that moves by a second each time it is asked, forwards or backwards.
 #[derive(Debug)]
@@ -224,4 +231,27 @@ pub(crate) fn begin(ledger: &Ledger, intent: Intent) -> Begun {
 pub(crate) fn make(ledger: &Ledger, intent: Intent) -> Recorded {
     let begun = begin(ledger, intent);
     ledger.finish(begun, ending(EffectState::Committed, "done")).expect("an ending")
+}
+
+/// A session that somebody opens.
+pub(crate) fn session(name: &str, whose: &Principal) -> SessionDraft {
+    SessionDraft { ceiling: Ceiling::default(), name: name.to_owned(), principal: whose.clone(), ring: Ring::Sandbox }
+}
+
+/// A question of `agent:a` to any operator, bound to the number, that waits for so long.
+pub(crate) fn question(number: u64, valid_ms: u64) -> HoldDraft {
+    let by = vec![PrincipalPattern::Every(PrincipalKind::Operator)];
+    HoldDraft {
+        binding: Digest::of(&number.to_be_bytes()),
+        call: None,
+        decision: decision(true),
+        demands: vec![ApprovalDemand { by, reason: "x".into(), valid_ms }],
+        function: None,
+        input: None,
+        point: DecisionPoint::Elevate,
+        principal: principal("a"),
+        ring: Ring::Sandbox,
+        session: None,
+        tool: None,
+    }
 }

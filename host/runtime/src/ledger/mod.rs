@@ -16,6 +16,7 @@ pub mod call;
 pub mod decisions;
 pub mod error;
 pub mod halts;
+pub mod listed;
 pub mod random;
 pub mod record;
 pub mod recovery;

@@ -21,7 +21,7 @@ use crate::ledger::backend::FactKind;
 use crate::ledger::call::DecisionDraft;
 use crate::ledger::error::LedgerError;
 use crate::ledger::facts::Hold;
-use crate::ledger::facts::fact;
+use crate::ledger::listed::facts_of_session;
 use crate::ledger::record::Ledger;
 
 /// A session as it is now.
@@ -146,7 +146,7 @@ impl Ledger {
                 ring,
                 session: session.session,
             }))?;
-            page.facts([session_fact(&session)]);
+            page.facts(facts_of_session(&session));
             Ok(())
         })?;
         Ok(session)
@@ -160,7 +160,7 @@ impl Ledger {
         session.closed = Some(now);
         self.queue.append(|page| {
             page.entry(Body::SessionClosed(SessionClosed { by: by.clone(), session: id }))?;
-            page.facts([session_fact(&session)]);
+            page.facts(facts_of_session(&session));
             Ok(())
         })?;
         Ok(session)
@@ -195,7 +195,8 @@ impl Ledger {
                 until,
             };
             page.entry_with(Body::Elevated(Box::new(body)), request)?;
-            page.facts(std::iter::once(session_fact(&session)).chain(taken.iter().flat_map(|t| t.facts.clone())));
+            page.facts(facts_of_session(&session));
+            page.facts(taken.iter().flat_map(|taken| taken.facts.clone()));
             Ok(())
         })?;
         Ok(session)
@@ -206,7 +207,7 @@ impl Ledger {
         self.known_fact(FactKind::Session, &id.to_string())
     }
 
-    /// Every session there was, by id.
+    /// Every session there was, by id: as many as that is.
     pub fn sessions(&self) -> Result<Vec<Session>, LedgerError> {
         self.known_facts(FactKind::Session)
     }
@@ -224,8 +225,4 @@ impl Ledger {
         let hold = self.holds.hold(FactKind::Session, &id.to_string()).ok_or(SessionError::Busy(id))?;
         Ok((hold, self.open_session_by(id)?))
     }
-}
-
-pub(in crate::ledger) fn session_fact(session: &Session) -> crate::ledger::backend::Fact {
-    fact(FactKind::Session, session.session.to_string(), session)
 }

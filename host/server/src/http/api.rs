@@ -3,7 +3,6 @@
 //! Who asks is known here, and sees what is their own: what is somebody else's is answered like what is not there
 //! (API-04). Bodies are read by the strict reader of all input, unknown fields refused.
 
-use std::fmt::Display;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
@@ -23,8 +22,8 @@ use ringfence_model::ring::Ring;
 use ringfence_runtime::host::Host;
 use ringfence_runtime::ledger::approvals::AnswerError;
 use ringfence_runtime::ledger::approvals::Approval;
-use ringfence_runtime::ledger::approvals::ApprovalState;
 use ringfence_runtime::ledger::backend::CallState;
+use ringfence_runtime::ledger::listed::Whose;
 use ringfence_runtime::ledger::sessions::Session;
 use ringfence_runtime::ledger::sessions::SessionDraft;
 use ringfence_runtime::ledger::sessions::SessionError;
@@ -40,6 +39,7 @@ use crate::advice;
 use crate::catalogue::Offer;
 use crate::http::Problem;
 use crate::http::Response;
+use crate::http::inbound::CURSOR;
 use crate::http::inbound::Handled;
 use crate::http::inbound::answer;
 use crate::http::inbound::body;
@@ -50,7 +50,9 @@ use crate::http::inbound::kept;
 use crate::http::inbound::on_host;
 use crate::http::inbound::once;
 use crate::http::inbound::page;
+use crate::http::inbound::page_limit;
 use crate::http::inbound::parent;
+use crate::http::inbound::part;
 use crate::http::inbound::seat;
 use crate::http::openapi;
 use crate::http::respond;
@@ -307,18 +309,41 @@ pub(super) async fn show_call(admitted: Admitted) -> Handled {
 
 // --- Sessions ---
 
+/// Those that are open and may be seen, by principal. What a page costs hangs on no session that was closed, nor on those of
+/// whom it does not show.
 pub(super) async fn sessions(admitted: Admitted) -> Handled {
-    let holder = held(&admitted)?.clone();
+    let (limit, holder) = (page_limit(&admitted)?, held(&admitted)?.clone());
+    let after = admitted.query.get(CURSOR).map(str::parse::<SessionId>).transpose().map_err(|_| no_cursor())?;
     let listed = on_host(&admitted, move |host| {
-        let mut sessions = host.ledger().sessions().map_err(|_| failed())?;
-        sessions.retain(|session| session.closed.is_none() && is_seen(&holder, session));
-        let keyed =
-            |session: &Session| (in_order(session.opened.as_millis(), session.session), shown_session(session, host));
-        let mut keyed: Vec<_> = sessions.iter().map(keyed).collect();
-        keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(keyed)
+        let known = after.map(|id| host.ledger().session(id).map_err(|_| failed())).transpose()?.flatten();
+        let known = known.filter(|session| is_seen(&holder, session));
+        if known.is_none() && after.is_some() {
+            return Err(no_cursor());
+        }
+        let mut found = Vec::new();
+        for whose in seen_by(&holder) {
+            // One more than there is room for tells that the list goes on.
+            let room = limit.saturating_add(1).saturating_sub(found.len());
+            found.extend(host.ledger().open_sessions(whose, known.as_ref(), room).map_err(|_| failed())?);
+        }
+        Ok(found.iter().map(|session| (session.session.to_string(), shown_session(session, host))).collect::<Vec<_>>())
     });
-    page(&admitted, listed.await?)
+    part(&admitted, listed.await?, None)
+}
+
+/// Whose sessions [may be seen](is_seen), in the order they are listed in.
+fn seen_by(holder: &Holder) -> Vec<Whose<'_>> {
+    let own = Whose::One(&holder.principal);
+    if !holder.may(Scope::Operate) {
+        return vec![own];
+    }
+    let own = Some(own).filter(|_| holder.principal.kind() == PrincipalKind::Operator);
+    let (agents, services) = (Whose::Every(PrincipalKind::Agent), Whose::Every(PrincipalKind::Service));
+    std::iter::once(agents).chain(own).chain([services]).collect()
+}
+
+fn no_cursor() -> Problem {
+    Problem::bad(format!("`{CURSOR}` is none that was given out"))
 }
 
 pub(super) async fn open_session(admitted: Admitted) -> Handled {
@@ -345,10 +370,10 @@ pub(super) async fn open_session(admitted: Admitted) -> Handled {
     }
     on_host(&admitted, move |host| {
         let _alone = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
-        let sessions = host.ledger().sessions().map_err(|_| failed())?;
-        let open = sessions.iter().filter(|session| session.closed.is_none() && session.principal == whose);
-        if open.count() >= limits::SESSIONS_PER_PRINCIPAL_MAX {
-            let why = format!("`{whose}` has {} open sessions: close one first", limits::SESSIONS_PER_PRINCIPAL_MAX);
+        let most = limits::SESSIONS_PER_PRINCIPAL_MAX;
+        let open = host.ledger().open_sessions(Whose::One(&whose), None, most).map_err(|_| failed())?;
+        if open.len() >= most {
+            let why = format!("`{whose}` has {most} open sessions: close one first");
             return Err(Problem::new(StatusCode::CONFLICT, "denied.session", why));
         }
         let draft = SessionDraft { ceiling: Ceiling::default(), name, principal: whose, ring };
@@ -384,11 +409,6 @@ pub(super) async fn close_session(admitted: Admitted) -> Handled {
     .await
 }
 
-/// A key that sorts by when something came about.
-fn in_order(order: u64, id: impl Display) -> String {
-    format!("{order:020}~{id}")
-}
-
 /// Whether a session may be seen and closed: it is one's own, or one operates the host and it is no other operator's.
 fn is_seen(holder: &Holder, session: &Session) -> bool {
     let is_operators = session.principal.kind() == PrincipalKind::Operator;
@@ -397,20 +417,25 @@ fn is_seen(holder: &Holder, session: &Session) -> bool {
 
 // --- Approvals ---
 
-/// What waits for whoever asks: of what they can't answer nothing is listed, as nothing of it is shown (API-04).
+/// What waits for whoever asks, that first whose time is over first: of what they can't answer nothing is listed, as nothing
+/// of it is shown (API-04). A page looks at a bounded number of questions, and may have few of them where most wait for others.
 pub(super) async fn approvals(admitted: Admitted) -> Handled {
-    let by = held(&admitted)?.principal.clone();
+    let (limit, by) = (page_limit(&admitted)?, held(&admitted)?.principal.clone());
+    let after = admitted.query.get(CURSOR).map(str::to_owned);
     let listed = on_host(&admitted, move |host| {
-        let now = host.now();
-        let mut found = host.ledger().approvals().map_err(|_| failed())?;
-        found.retain(|approval| approval.state == ApprovalState::Pending && !approval.is_expired(now));
-        found.retain(|approval| approval.accepts(&by));
-        let keyed = |approval: Approval| (in_order(approval.held, approval.approval), approval);
-        let mut keyed: Vec<_> = found.into_iter().map(keyed).collect();
-        keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(keyed)
+        let (mut found, mut after, mut left) = (Vec::new(), after, limits::APPROVALS_READ_MAX);
+        while found.len() <= limit && left > 0 {
+            let waiting = host.ledger().waiting(after.as_deref(), left.min(limits::HTTP_PAGE_ITEMS_MAX));
+            let waiting = waiting.map_err(|_| failed())?;
+            let Some(last) = waiting.last() else { return Ok((found, None)) };
+            (left, after) = (left.saturating_sub(waiting.len()), Some(last.place.clone()));
+            let own = waiting.into_iter().filter(|waiting| waiting.approval.accepts(&by));
+            found.extend(own.map(|waiting| (waiting.place, waiting.approval)));
+        }
+        Ok((found, after))
     });
-    page(&admitted, listed.await?)
+    let (found, more) = listed.await?;
+    part(&admitted, found, more)
 }
 
 pub(super) async fn approve(admitted: Admitted) -> Handled {

@@ -155,11 +155,26 @@ pub(super) fn limit(admitted: &Admitted, max: usize) -> Result<usize, Problem> {
     }
 }
 
+/// How many items of a list a page has.
+pub(super) fn page_limit(admitted: &Admitted) -> Result<usize, Problem> {
+    limit(admitted, limits::HTTP_PAGE_ITEMS_MAX)
+}
+
 /// A part of a list: what comes after the cursor, in the order of its keys, as far as the page has room. A key stands in
 /// a query as it is, and in the same place whatever comes and goes meanwhile.
 pub(super) fn page<T: Serialize>(admitted: &Admitted, items: impl IntoIterator<Item = (String, T)>) -> Handled {
-    let (limit, after) = (limit(admitted, limits::HTTP_PAGE_ITEMS_MAX)?, admitted.query.get(CURSOR));
-    let mut rest = items.into_iter().filter(|(key, _)| after.is_none_or(|after| key.as_str() > after)).peekable();
+    let after = admitted.query.get(CURSOR);
+    let rest = items.into_iter().filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
+    part(admitted, rest, None)
+}
+
+/// The same of items that come after the cursor already; `more` is where the list goes on behind them, if it does.
+pub(super) fn part<T: Serialize>(
+    admitted: &Admitted,
+    items: impl IntoIterator<Item = (String, T)>,
+    more: Option<String>,
+) -> Handled {
+    let (limit, mut rest) = (page_limit(admitted)?, items.into_iter().peekable());
     let (mut shown, mut bytes, mut last): (Vec<Box<RawValue>>, usize, _) = (Vec::new(), 0, None);
     while shown.len() < limit && bytes < limits::HTTP_PAGE_BYTES_MAX {
         let Some((key, item)) = rest.next() else { break };
@@ -168,7 +183,7 @@ pub(super) fn page<T: Serialize>(admitted: &Admitted, items: impl IntoIterator<I
         shown.push(item);
         last = Some(key);
     }
-    let next = last.filter(|_| rest.peek().is_some());
+    let next = if rest.peek().is_some() { last } else { more };
     Ok(linked(answer(&shown), next.map(|key| format!("?{LIMIT}={limit}&{CURSOR}={key}"))))
 }
 

@@ -42,6 +42,7 @@ struct Disk {
     stopped: bool,
     commits: u64,
     questions: Mutex<u64>,
+    facts_read: Mutex<u64>,
     batches: Vec<Batch>,
 }
 
@@ -52,7 +53,7 @@ pub(crate) struct FaultyBackend(Arc<Mutex<Disk>>);
 impl FaultyBackend {
     pub(crate) fn new(inner: impl Backend + 'static) -> Self {
         let inner = Box::new(inner);
-        let questions = Mutex::default();
+        let (questions, facts_read) = (Mutex::default(), Mutex::default());
         let disk = Disk {
             inner,
             fault: None,
@@ -62,6 +63,7 @@ impl FaultyBackend {
             stopped: false,
             commits: 0,
             questions,
+            facts_read,
             batches: Vec::new(),
         };
         Self(Arc::new(Mutex::new(disk)))
@@ -107,6 +109,11 @@ impl FaultyBackend {
         (disk.commits, questions)
     }
 
+    /// How many facts were handed out.
+    pub(crate) fn facts_read(&self) -> u64 {
+        *self.disk().facts_read.lock().expect("a count")
+    }
+
     /// What has been committed, in order.
     pub(crate) fn batches(&self) -> Vec<Batch> {
         self.disk().batches.clone()
@@ -130,6 +137,18 @@ impl FaultyBackend {
 }
 
 impl Backend for FaultyBackend {
+    fn is_shared(&self) -> bool {
+        self.disk().inner.is_shared()
+    }
+
+    fn take_pen(&mut self) -> Result<bool, BackendError> {
+        self.disk().inner.take_pen()
+    }
+
+    fn give_pen(&mut self) -> Result<(), BackendError> {
+        self.disk().inner.give_pen()
+    }
+
     fn commit(&mut self, batch: Batch) -> Result<(), BackendError> {
         let mut disk = self.disk();
         if let Some(until) = disk.hold.take() {
@@ -210,11 +229,15 @@ impl Backend for FaultyBackend {
     }
 
     fn fact(&self, kind: FactKind, key: &str) -> Result<Option<Vec<u8>>, BackendError> {
-        self.ask(|backend| backend.fact(kind, key))
+        let found = self.ask(|backend| backend.fact(kind, key))?;
+        *self.disk().facts_read.lock().expect("a count") += u64::from(found.is_some());
+        Ok(found)
     }
 
     fn facts(&self, kind: FactKind, after: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, BackendError> {
-        self.ask(|backend| backend.facts(kind, after, limit))
+        let found = self.ask(|backend| backend.facts(kind, after, limit))?;
+        *self.disk().facts_read.lock().expect("a count") += super::length(found.len());
+        Ok(found)
     }
 
     fn node(&self, level: u32, index: u64) -> Result<Option<Digest>, BackendError> {

@@ -171,15 +171,20 @@ pub enum FactKind {
     Approval,
     /// The newest question, by what it is bound to.
     Binding,
+    /// A session that is open, by its principal and when it was opened.
+    OpenSession,
     /// A session, by its id.
     Session,
     /// What was used lately, by what is counted together.
     Usage,
+    /// A question that nobody has answered, by when its time is over.
+    Waiting,
 }
 
 impl FactKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Answer, Self::Approval, Self::Binding, Self::Session, Self::Usage];
+    pub const ALL: [Self; 7] =
+        [Self::Answer, Self::Approval, Self::Binding, Self::OpenSession, Self::Session, Self::Usage, Self::Waiting];
 
     /// How it is stored.
     pub const fn as_str(self) -> &'static str {
@@ -187,8 +192,10 @@ impl FactKind {
             Self::Answer => "answer",
             Self::Approval => "approval",
             Self::Binding => "binding",
+            Self::OpenSession => "open-session",
             Self::Session => "session",
             Self::Usage => "usage",
+            Self::Waiting => "waiting",
         }
     }
 }

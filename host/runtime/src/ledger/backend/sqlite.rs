@@ -441,6 +441,9 @@ fn bring_up(connection: &Connection, mode: Mode, version: i64) -> rusqlite::Resu
     if version < sql::SCHEMA_WITH_SETTLEMENTS {
         connection.execute_batch(sql::SHOW_SETTLEMENTS)?;
     }
+    if (sql::SCHEMA_WITH_FACTS..sql::SCHEMA_WITH_LISTS).contains(&version) {
+        connection.execute_batch(sql::SHOW_LISTS)?;
+    }
     Ok(())
 }
 

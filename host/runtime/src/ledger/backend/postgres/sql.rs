@@ -4,10 +4,10 @@
 //! with its schema, so that nobody's search path decides what is meant. The schema is a format: a change is a new version.
 
 /// The version of the schema.
-pub(super) const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 3;
 
 /// What brings a schema up, by the version it leads to, in order. Each is one transaction.
-pub(super) const MIGRATIONS: &[(i64, &str)] = &[(2, ADD_HOSTS)];
+pub(super) const MIGRATIONS: &[(i64, &str)] = &[(2, ADD_HOSTS), (3, ADD_LISTS)];
 
 /// What lets several hosts share a log: who they are, whose calls are whose, and whether anything was written since.
 /// Whoever comes second waits for the pen, and finds that there is nothing left to do.
@@ -23,6 +23,25 @@ DO $$ BEGIN
             is_fenced boolean NOT NULL DEFAULT false
         );
         UPDATE ringfence.head SET version = 2;
+    END IF;
+END $$
+";
+
+/// The facts that lists are read from, out of what there is: sessions that are open, and questions that nobody has
+/// answered.
+const ADD_LISTS: &str = "
+DO $$ BEGIN
+    PERFORM pg_advisory_xact_lock(1380338737);
+    IF (SELECT version FROM ringfence.head) < 3 THEN
+        INSERT INTO ringfence.facts (kind, key, value)
+            SELECT 'open-session', (t->>'principal') || '~' || replace(t->>'opened', ':', '') || '~' || (t->>'session'), value
+            FROM (SELECT convert_from(value, 'UTF8')::json AS t, value FROM ringfence.facts WHERE kind = 'session') s
+            WHERE t->>'closed' IS NULL
+            UNION ALL
+            SELECT 'waiting', replace(t->>'expires', ':', '') || '~' || lpad(t->>'held', 20, '0'), value
+            FROM (SELECT convert_from(value, 'UTF8')::json AS t, value FROM ringfence.facts WHERE kind = 'approval') a
+            WHERE t->'state'->>'is' = 'pending';
+        UPDATE ringfence.head SET version = 3;
     END IF;
 END $$
 ";

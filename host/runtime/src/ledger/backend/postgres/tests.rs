@@ -30,7 +30,11 @@ use crate::ledger::fixture::ending;
 use crate::ledger::fixture::intent;
 use crate::ledger::fixture::keyed;
 use crate::ledger::fixture::make;
+use crate::ledger::fixture::principal;
+use crate::ledger::fixture::question;
+use crate::ledger::fixture::session;
 use crate::ledger::fixture::verified;
+use crate::ledger::listed::Whose;
 use crate::ledger::recovery::settle;
 
 mod sharing;
@@ -387,9 +391,13 @@ fn history_that_was_exchanged_is_found_out() {
 #[test]
 fn older_schema_is_brought_up() {
     let scene = Scene::new();
-    make(&scene.create(), intent(1, Reach::Writes));
+    let ledger = scene.create();
+    make(&ledger, intent(1, Reach::Writes));
+    let open = ledger.open_session(session("open", &principal("a")), &principal("a")).expect("a session");
+    let (waits, _) = ledger.hold(question(1, 3_600_000)).expect("an answer").expect("a question");
+    drop(ledger);
     scene.database.sql(
-        "ALTER TABLE ringfence.head DROP COLUMN batches; ALTER TABLE ringfence.calls DROP COLUMN epoch; \
+        "DELETE FROM ringfence.facts WHERE kind IN ('open-session', 'waiting'); ALTER TABLE ringfence.head DROP COLUMN batches; ALTER TABLE ringfence.calls DROP COLUMN epoch; \
          DROP TABLE ringfence.hosts; UPDATE ringfence.head SET version = 1",
     );
     let message = refused(PostgresBackend::open_read_only(access(&scene.database)));
@@ -400,7 +408,12 @@ fn older_schema_is_brought_up() {
         make(&ledger.expect("an end"), intent(number, Reach::Writes));
     }
     assert_eq!(scene.database.sql("SELECT version FROM ringfence.head"), sql::SCHEMA_VERSION.to_string());
-    assert_eq!(verified(&scene.open()).len(), 7);
+    let ledger = scene.open();
+    assert_eq!(verified(&ledger).len(), 9);
+    // What is listed was looked up once, whoever came first.
+    assert_eq!(ledger.open_sessions(Whose::All, None, 9).expect("sessions"), [open]);
+    let waiting = ledger.waiting(None, 9).expect("questions");
+    assert_eq!(waiting.into_iter().map(|it| it.approval).collect::<Vec<_>>(), [waits]);
 }
 
 #[test]

@@ -6,19 +6,22 @@
 /// `RFL1`: what marks a `SQLite` file as a log.
 pub(super) const APPLICATION_ID: i64 = 0x5246_4c31;
 /// The version of the schema.
-pub(super) const SCHEMA_VERSION: i64 = 4;
+pub(super) const SCHEMA_VERSION: i64 = 5;
 /// The first one that has facts.
 pub(super) const SCHEMA_WITH_FACTS: i64 = 2;
 /// The first one that has settlements.
 pub(super) const SCHEMA_WITH_SETTLEMENTS: i64 = 3;
 /// The first one that has contents by their entries.
 pub(super) const SCHEMA_WITH_ENTRY_CONTENTS: i64 = 4;
+/// The first one whose facts have what is listed.
+pub(super) const SCHEMA_WITH_LISTS: i64 = 5;
 
 /// What brings a schema up, by the version it leads to, in order. Each is one transaction.
-pub(super) const MIGRATIONS: [(i64, &str); 3] = [
+pub(super) const MIGRATIONS: [(i64, &str); 4] = [
     (SCHEMA_WITH_FACTS, ADD_FACTS),
     (SCHEMA_WITH_SETTLEMENTS, ADD_SETTLEMENTS),
     (SCHEMA_WITH_ENTRY_CONTENTS, ADD_ENTRY_CONTENTS),
+    (SCHEMA_WITH_LISTS, ADD_LISTS),
 ];
 
 /// Gives a log without settlements, which is only read, the columns that the questions ask for. It is not written to.
@@ -26,6 +29,37 @@ pub(super) const SHOW_SETTLEMENTS: &str = "
 PRAGMA temp_store = memory;
 CREATE TEMP VIEW calls AS SELECT *, NULL AS settled, NULL AS settlement FROM main.calls;
 ";
+
+/// The facts that lists are read from, out of what there is: sessions that are open, and questions that nobody has
+/// answered. What is no JSON is left to whoever asks for it.
+macro_rules! listed {
+    () => {
+        "
+SELECT 'open-session' AS kind, json_extract(t, '$.principal') || '~' || replace(json_extract(t, '$.opened'), ':', '')
+    || '~' || json_extract(t, '$.session') AS key, value
+FROM (SELECT iif(json_valid(CAST(value AS TEXT)), CAST(value AS TEXT), '{}') AS t, value
+    FROM main.facts WHERE kind = 'session')
+WHERE json_extract(t, '$.opened') IS NOT NULL AND json_extract(t, '$.closed') IS NULL
+UNION ALL
+SELECT 'waiting', replace(json_extract(t, '$.expires'), ':', '') || '~' || printf('%020d', json_extract(t, '$.held')), value
+FROM (SELECT iif(json_valid(CAST(value AS TEXT)), CAST(value AS TEXT), '{}') AS t, value
+    FROM main.facts WHERE kind = 'approval')
+WHERE json_extract(t, '$.state.is') = 'pending'"
+    };
+}
+
+/// Shows what is listed of a log without that, which is only read. It is not written to.
+pub(super) const SHOW_LISTS: &str = concat!(
+    "PRAGMA temp_store = memory; CREATE TEMP VIEW facts AS SELECT kind, key, value FROM main.facts UNION ALL ",
+    listed!(),
+    ";"
+);
+
+const ADD_LISTS: &str = concat!(
+    "BEGIN EXCLUSIVE; INSERT INTO main.facts (kind, key, value) ",
+    listed!(),
+    "; PRAGMA user_version = 5; COMMIT;"
+);
 
 /// What was stored before stays in `contents`, under its commitment.
 const ADD_ENTRY_CONTENTS: &str = "
@@ -109,7 +143,7 @@ CREATE TABLE facts (
     PRIMARY KEY (kind, key)
 ) STRICT, WITHOUT ROWID;
 PRAGMA application_id = 0x52464c31;
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 COMMIT;
 ";
 

@@ -27,8 +27,12 @@ use crate::ledger::fixture::ending;
 use crate::ledger::fixture::intent;
 use crate::ledger::fixture::keyed;
 use crate::ledger::fixture::make;
+use crate::ledger::fixture::principal;
+use crate::ledger::fixture::question;
+use crate::ledger::fixture::session;
 use crate::ledger::fixture::try_open;
 use crate::ledger::fixture::verified;
+use crate::ledger::listed::Whose;
 use crate::ledger::recovery::settle;
 
 struct Scene {
@@ -214,7 +218,7 @@ fn file_that_is_no_log_is_refused_untouched() {
     let cases: [(&dyn Fn(), &str); 7] = [
         (&|| foreign(0, 0), "it is a database, but not a log"),
         (&|| foreign(7, 1), "it is a database, but not a log"),
-        (&|| foreign(sql::APPLICATION_ID, 5), "its schema has version `5`, and this host knows version `4`"),
+        (&|| foreign(sql::APPLICATION_ID, 6), "its schema has version `6`, and this host knows version `5`"),
         (&unfinished, "it was not finished being made, holds nothing, and can be removed"),
         (&|| text(&[b'x'; 5000]), "it is not a log"),
         (&|| text(b""), "it is empty"),
@@ -492,6 +496,45 @@ fn contents_of_older_schema_stay_readable() {
     assert_eq!(outcome(&ledger), None);
     verified(&ledger);
 }
+
+#[test]
+fn lists_of_older_schema_are_filled() {
+    let scene = Scene::new();
+    let ledger = scene.create();
+    let mine = principal("a");
+    let open = ledger.open_session(session("open", &mine), &mine).expect("a session");
+    let closed = ledger.open_session(session("closed", &mine), &mine).expect("a session");
+    ledger.close_session(closed.session, &mine).expect("closed");
+    let asked = |number| ledger.hold(question(number, 3_600_000)).expect("an answer").expect("a question").0;
+    let (waits, answered) = (asked(1), asked(2));
+    ledger.answer(answered.approval, &"operator:o".parse().expect("one"), true, None).expect("answered");
+    drop(ledger);
+    let listed = |ledger: &Ledger| {
+        let sessions = ledger.open_sessions(Whose::All, None, 9).expect("sessions");
+        let waiting = ledger.waiting(None, 9).expect("questions");
+        let places: Vec<_> = waiting.iter().map(|it| it.place.clone()).collect();
+        (sessions, waiting.into_iter().map(|it| it.approval).collect::<Vec<_>>(), places)
+    };
+    let wanted = listed(&scene.open());
+    assert_eq!((&wanted.0, &wanted.1), (&vec![open], &vec![waits]));
+    let backend = SqliteBackend::open(&scene.path()).expect("a log");
+    // What can't be read is not listed, and keeps nobody from the rest.
+    backend.connection.execute_batch(WITHOUT_LISTS).expect("the schema before");
+    drop(backend);
+    let bytes = fs::read(scene.path()).expect("a file");
+    let read = try_open(SqliteBackend::open_read_only(&scene.path()).expect("the log as it was")).expect("a log");
+    assert_eq!(listed(&read), wanted);
+    drop(read);
+    assert_eq!(fs::read(scene.path()).expect("a file"), bytes);
+    assert_eq!(listed(&scene.open()), wanted);
+    let ledger = scene.open();
+    ledger.close_session(wanted.0[0].session, &mine).expect("closed");
+    assert!(listed(&ledger).0.is_empty());
+}
+
+/// From this schema to the one before, with a session that can't be read.
+const WITHOUT_LISTS: &str = "DELETE FROM facts WHERE kind IN ('open-session', 'waiting'); \
+    INSERT INTO facts (kind, key, value) VALUES ('session', 'x', CAST('{' AS BLOB)); PRAGMA user_version = 4";
 
 #[test]
 fn half_a_settlement_is_damage() {
