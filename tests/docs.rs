@@ -418,6 +418,7 @@ fn put_files_of_a_server(home: &Home) {
         ("tls/server.pem", certificate),
         ("tls/server.key", key),
         ("tls/clients.pem", authority.pem()),
+        ("tls/clients.crl.pem", authority.revokes(&[], 2100)),
         ("keys/collector", "authorization: Bearer x\n".to_owned()),
         ("collector.pem", authority.pem()),
     ] {

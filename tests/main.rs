@@ -13,6 +13,7 @@ mod bench;
 mod build;
 mod builtin_policies;
 mod call;
+mod certificates;
 mod compile;
 mod complete;
 mod crash;

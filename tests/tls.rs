@@ -27,18 +27,23 @@ use crate::harness::tls::Authority;
 use crate::harness::tls::Shown;
 use crate::harness::tls::call;
 
-const AGENT: &str = "uri:spiffe://example.org/agent";
+pub const AGENT: &str = "uri:spiffe://example.org/agent";
 
 /// A home whose server shows a certificate of one authority's, and believes clients of another's.
-struct Place {
-    home: Home,
+pub struct Place {
+    pub home: Home,
     servers: Authority,
-    clients: Authority,
+    pub clients: Authority,
 }
 
 impl Place {
     fn new(more: &str) -> Self {
-        let place = Self { home: reading(), servers: Authority::new(), clients: Authority::new() };
+        Self::of(Authority::new(), more)
+    }
+
+    /// One that believes clients of this authority's.
+    pub fn of(clients: Authority, more: &str) -> Self {
+        let place = Self { home: reading(), servers: Authority::new(), clients };
         place.show(&place.servers);
         put(&place.home, "clients.pem", &place.clients.pem(), 0o644);
         extend(
@@ -50,6 +55,14 @@ impl Place {
         place
     }
 
+    /// The same, with somebody who is known by a certificate, which they show, and its server.
+    fn served(more: &str) -> (Self, Server, Shown) {
+        let place = Self::new(more);
+        place.know("agent", AGENT, "agent:a", "call");
+        let (server, agent) = (Server::new(&place.home), place.clients.client(&[AGENT]));
+        (place, server, agent)
+    }
+
     /// Has the server show a certificate of this authority's from now on.
     fn show(&self, authority: &Authority) {
         let (certificate, key) = authority.pem_of("localhost");
@@ -58,23 +71,23 @@ impl Place {
     }
 
     /// Says whom a name in a certificate stands for.
-    fn know(&self, name: &str, certificate: &str, principal: &str, scopes: &str) {
+    pub fn know(&self, name: &str, certificate: &str, principal: &str, scopes: &str) {
         let args = ["token", "new", name, "--as", principal, "--scope", scopes, "--certificate", certificate];
         assert!(self.home.run(args).code(0).text().contains(certificate));
     }
 
-    fn visitor(&self, shown: Option<&Shown>) -> ClientConfig {
+    pub fn visitor(&self, shown: Option<&Shown>) -> ClientConfig {
         self.servers.visitor(shown)
     }
 
     /// What a client is answered that shows something for itself; nothing, if it is not spoken to.
-    fn get(&self, server: &Server, shown: Option<&Shown>, token: Option<&str>) -> Option<u16> {
+    pub fn get(&self, server: &Server, shown: Option<&Shown>, token: Option<&str>) -> Option<u16> {
         ask(server, self.visitor(shown), "GET", &authorization(token), "").ok().map(|answer| answer.status)
     }
 }
 
 /// Puts a file into a home.
-fn put(home: &Home, name: &str, content: &str, mode: u32) {
+pub fn put(home: &Home, name: &str, content: &str, mode: u32) {
     let path = home.path().join(name);
     drop(fs::remove_file(&path));
     fs::write(&path, content).expect("a file");
@@ -101,7 +114,7 @@ fn ask(server: &Server, config: ClientConfig, method: &str, headers: &str, body:
 }
 
 /// Asks for the tools over a connection that stays.
-fn again(stream: &mut StreamOwned<ClientConnection, TcpStream>, server: &Server) -> u16 {
+pub fn again(stream: &mut StreamOwned<ClientConnection, TcpStream>, server: &Server) -> u16 {
     let request = format!("GET /v1/tools HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
     stream.write_all(request.as_bytes()).expect("written");
     let (mut said, mut part) = (Vec::new(), [0; 16 * 1024]);
@@ -215,10 +228,7 @@ fn token_and_certificate_are_of_one() {
 
 #[test]
 fn certificates_are_read_anew() {
-    let place = Place::new("");
-    place.know("agent", AGENT, "agent:a", "call");
-    let server = Server::new(&place.home);
-    let agent = place.clients.client(&[AGENT]);
+    let (place, server, agent) = Place::served("");
     let mut kept = call(&server.address, place.visitor(Some(&agent)));
     assert_eq!(again(&mut kept, &server), 200);
     // What is broken leaves what was in force, and says so.
@@ -270,10 +280,7 @@ fn certificates_are_read_anew() {
 #[test]
 fn authority_taken_out_is_out_whatever_else_is_wrong() {
     // API-14: the server's own key, replaced in the same step, can't be used, and then the configuration can't be either.
-    let place = Place::new("");
-    place.know("agent", AGENT, "agent:a", "call");
-    let server = Server::new(&place.home);
-    let agent = place.clients.client(&[AGENT]);
+    let (place, server, agent) = Place::served("");
     let mut kept = call(&server.address, place.visitor(Some(&agent)));
     assert_eq!(again(&mut kept, &server), 200);
     let others = Authority::new();
@@ -299,10 +306,7 @@ fn authority_taken_out_is_out_whatever_else_is_wrong() {
 
 #[test]
 fn settings_of_tls_are_read_anew() {
-    let place = Place::new("");
-    place.know("agent", AGENT, "agent:a", "call");
-    let server = Server::new(&place.home);
-    let agent = place.clients.client(&[AGENT]);
+    let (place, server, agent) = Place::served("");
     assert_eq!(place.get(&server, Some(&agent), None), Some(200));
     let (servers, clients) = (Authority::new(), Authority::new());
     let (certificate, key) = servers.pem_of("localhost");
@@ -492,10 +496,7 @@ fn nonsense_instead_of_tls_ends_its_connection() {
 #[test]
 fn slow_handshakes_leave_room_for_others() {
     // MAL-07: more of them than have a place, one that sends a byte now and then, and clients that know what they want.
-    let place = Place::new("");
-    place.know("agent", AGENT, "agent:a", "call");
-    let server = Server::new(&place.home);
-    let agent = place.clients.client(&[AGENT]);
+    let (place, server, agent) = Place::served("");
     let mut kept = call(&server.address, place.visitor(Some(&agent)));
     assert_eq!(again(&mut kept, &server), 200);
     let started = Instant::now();

@@ -10,9 +10,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::BasicConstraints;
 use rcgen::CertificateParams;
+use rcgen::CertificateRevocationListParams;
 use rcgen::CertifiedIssuer;
+use rcgen::DistinguishedName;
+use rcgen::DnType;
 use rcgen::IsCa;
+use rcgen::KeyIdMethod;
 use rcgen::KeyPair;
+use rcgen::RevocationReason;
+use rcgen::RevokedCertParams;
 use rcgen::SanType;
 use rustls::ClientConfig;
 use rustls::ClientConnection;
@@ -41,6 +47,44 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self { issuer: CertifiedIssuer::self_signed(params, key()).expect("an authority") }
+    }
+
+    /// One by a name of its own.
+    pub fn called(name: &str) -> Self {
+        Self { issuer: CertifiedIssuer::self_signed(authority(name), key()).expect("an authority") }
+    }
+
+    /// One by another name that this one vouches for, in a certificate of this number.
+    pub fn below(&self, name: &str, number: u64) -> Self {
+        let mut params = authority(name);
+        params.serial_number = Some(number.into());
+        Self { issuer: CertifiedIssuer::signed_by(params, key(), &self.issuer).expect("an authority") }
+    }
+
+    /// What it has revoked, by the numbers of certificates, as a file; the list is good from 2020 to the beginning of a year.
+    pub fn revokes(&self, numbers: &[u64], until: i32) -> String {
+        let revoked = |number: &u64| RevokedCertParams {
+            serial_number: (*number).into(),
+            revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(until, 1, 1),
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: numbers.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        pem("X509 CRL", list.signed_by(&self.issuer).expect("a list").der())
+    }
+
+    /// A certificate of this number for a client with a name.
+    pub fn numbered_client(&self, name: &str, number: u64) -> Shown {
+        let mut params = named(&[name]);
+        params.serial_number = Some(number.into());
+        self.show(&params)
     }
 
     /// Its certificate as a file for whoever is to trust it.
@@ -150,6 +194,14 @@ pub struct Shown {
     key: Vec<u8>,
 }
 
+impl Shown {
+    /// The same, with the certificate of an authority that leads on to another.
+    pub fn by(mut self, authority: &Authority) -> Self {
+        self.chain.push(authority.issuer.der().clone());
+        self
+    }
+}
+
 /// Speaks TLS to a server on this machine. Nothing has been said yet.
 pub fn call(address: &str, config: ClientConfig) -> StreamOwned<ClientConnection, TcpStream> {
     let name = ServerName::try_from("localhost").expect("a name");
@@ -239,6 +291,14 @@ pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der).into_bytes();
     let lines: Vec<_> = text.chunks(64).map(String::from_utf8_lossy).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
 }
 
 fn named(names: &[&str]) -> CertificateParams {

@@ -557,6 +557,12 @@ mod tests {
             ("[server.tls]\ncertificate = 'a'", 1, "missing field `key`"),
             ("\n[server.tls]\ncertificate = 'a'\nkey = 'b'\nclients = 'optional'", 2, "there are none"),
             ("[server.tls]\ncertificate = 'a'\nkey = 'b'\nclients = 'never'", 4, "unknown variant"),
+            ("[server.tls]\ncertificate = 'a'\nkey = 'b'\nclient-revocations = ['c']", 1, "there are none"),
+            (
+                "[server.tls]\ncertificate = 'a'\nkey = 'b'\nclient-roots = 'c'\nclient-revocations = []",
+                1,
+                "names no file",
+            ),
             ("[telemetry]\n\nendpoint = 'grpc://a:4317'", 3, "`grpc://a:4317` is not written as"),
             ("[telemetry]\nservice-name = ''", 2, "a line of 1 to"),
             ("[log]\nhead = 1979-05-27", 2, "invalid type"),

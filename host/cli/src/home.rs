@@ -407,7 +407,7 @@ impl Home {
         let components = components.map(|file| self.folder.join(file));
         // Who can write what the server goes by is whoever they like, and who can read its key is the server.
         let (server, telemetry) = (&self.config.server, &self.config.telemetry);
-        let tls = server.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key].into_iter().chain(&tls.client_roots));
+        let tls = server.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key].into_iter().chain(tls.client_files()));
         let of_server = tls.chain(&telemetry.headers_file).chain(&telemetry.roots).map(|file| self.folder.join(file));
         let head = match head::place(self)? {
             HeadPlace::File(path) => Some(path),

@@ -332,6 +332,10 @@ pub const HTTP_VALUES_BYTES_MAX: usize = 512 * 1024 * 1024;
 pub const HTTP_VALUES_BYTES_PER_PRINCIPAL_MAX: usize = HTTP_VALUES_BYTES_MAX / 4;
 /// Connections of these that have not agreed on TLS yet; of more, the oldest is hung up on.
 pub const HTTP_HANDSHAKES_MAX: usize = HTTP_CONNECTIONS_MAX / 4;
+/// Bytes of a file of revocation lists.
+pub const REVOCATIONS_BYTES_MAX: u64 = 16 * MIB;
+/// Files of revocation lists.
+pub const REVOCATION_FILES_MAX: usize = 16;
 /// Milliseconds that agreeing on TLS may take.
 pub const HTTP_HANDSHAKE_MS_MAX: u64 = 10_000;
 /// Names in a client's certificate; one with more of them is nobody's.

@@ -24,6 +24,7 @@ use crate::output::Output;
 use crate::policies::Policies;
 use crate::telemetry::Reporting;
 use crate::tls;
+use crate::tls::Clients;
 use crate::tools;
 use crate::tools::store::Store;
 
@@ -176,22 +177,28 @@ fn tls(home: &Home) -> Result<String, CommandError> {
     let Some(table) = &home.config().server.tls else {
         return Ok("none: the server speaks HTTP in the clear".to_owned());
     };
-    let (shown, believed) = (tls::shown(home, table)?, tls::believed(home, table)?);
-    let clients = if believed.is_some() { "client authorities can be read" } else { "no client is asked for one" };
+    let (shown, clients) = (tls::shown(home, table)?, Clients::read(home, table)?);
+    clients.believed(home, table)?;
     let now = Duration::from_millis(SystemClock.now().as_millis());
+    let clients = match (&clients.roots, clients.revocations.end()) {
+        (None, _) => "no client is asked for one".to_owned(),
+        (Some(_), None) => "client authorities can be read".to_owned(),
+        (Some(_), Some(end)) => {
+            format!(
+                "client authorities can be read, revocation lists are good for {} days",
+                tls::days(end.saturating_sub(now))
+            )
+        }
+    };
     let left = match shown.expires() {
         Some(expires) if expires < now => {
             let path = home.folder().join(&table.certificate);
-            return Err(CommandError::tls_expired(&path, days(now.saturating_sub(expires))));
+            return Err(CommandError::tls_expired(&path, tls::days(now.saturating_sub(expires))));
         }
-        Some(expires) => format!("good for {} days", days(expires.saturating_sub(now))),
+        Some(expires) => format!("good for {} days", tls::days(expires.saturating_sub(now))),
         None => "good until a time that can't be read".to_owned(),
     };
     Ok(format!("the certificate is {left}, and has its key; {clients}"))
-}
-
-fn days(time: Duration) -> u64 {
-    time.as_secs() / (24 * 60 * 60)
 }
 
 /// Puts together what a collector would be told with. Nobody is told of anything.

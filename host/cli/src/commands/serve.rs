@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
@@ -28,6 +29,7 @@ use crate::home::Home;
 use crate::output::Output;
 use crate::telemetry::Reporting;
 use crate::tls;
+use crate::tls::Clients;
 use crate::tls::TlsTable;
 use crate::tokens;
 
@@ -43,7 +45,8 @@ pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, Command
     if !listen.ip().is_loopback() && table.hosts.is_empty() {
         return Err(CommandError::open_listener(&listen.to_string()));
     }
-    let identity = table.tls.as_ref().map(|tls| tls::identity(&home, tls)).transpose()?;
+    let clients = table.tls.as_ref().map(|tls| Clients::read(&home, tls)).transpose()?.unwrap_or_default();
+    let identity = table.tls.as_ref().map(|tls| tls::identity(&home, tls, &clients)).transpose()?;
     let reporting = Reporting::of(&home)?;
     let scheme = if identity.is_some() { "https" } else { "http" };
     let Serving { service, log } = serving::open(home, &[], output)?;
@@ -60,7 +63,7 @@ pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, Command
         let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());
         let sending = reporting.start(server.service(), server.metrics(), output);
-        let first = Readings::new(&log, &server, table.tls).all();
+        let first = Readings::new(&log, &server, (table.tls, clients)).all();
         let reloader = tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(server.service()), hang_up, first));
         // What came of it is told where it matters: to the operator, and to whoever asks whether the server is ready.
         let _ = server.service().host().await;
@@ -92,16 +95,20 @@ struct Readings {
     server: Arc<Server>,
     /// What stood under `[server.tls]` when the configuration could be read last.
     tls: RwLock<Option<TlsTable>>,
+    /// Whom the server believes: of each file what could be read last.
+    clients: Mutex<Clients>,
 }
 
 impl Readings {
-    fn new(log: &Arc<SharedLog>, server: &Arc<Server>, tls: Option<TlsTable>) -> Arc<Self> {
-        Arc::new(Self { log: Arc::clone(log), server: Arc::clone(server), tls: RwLock::new(tls) })
+    fn new(log: &Arc<SharedLog>, server: &Arc<Server>, (tls, clients): (Option<TlsTable>, Clients)) -> Arc<Self> {
+        let (log, server) = (Arc::clone(log), Arc::clone(server));
+        Arc::new(Self { log, server, tls: RwLock::new(tls), clients: Mutex::new(clients) })
     }
 
     /// Each by itself, in this order. Fail closed: an authority that was taken out is out of force also where the server's own
-    /// certificate, changed in the same step, can't be used. Both or neither would keep whoever was thrown out for the
-    /// sake of a typing mistake that has nothing to do with them.
+    /// certificate, changed in the same step, can't be used, and so is a certificate that was revoked where the authorities
+    /// can't be read. All or nothing would keep whoever was thrown out for the sake of a typing mistake that has nothing to do
+    /// with them.
     fn all(self: Arc<Self>) -> Vec<Reading> {
         let reading = |name, read: fn(&Self) -> Result<(), CommandError>| -> Reading {
             let readings = Arc::clone(&self);
@@ -116,6 +123,7 @@ impl Readings {
             tokens,
             settings,
             reading("client authorities", Self::authorities),
+            reading("revocation lists", Self::revocations),
             reading("certificates", Self::certificates),
         ]
     }
@@ -137,10 +145,26 @@ impl Readings {
     }
 
     fn authorities(&self) -> Result<(), CommandError> {
+        self.believe(|home, table, clients| Ok(Clients { roots: tls::roots(home, table)?, ..clients }))
+    }
+
+    fn revocations(&self) -> Result<(), CommandError> {
+        self.believe(|home, table, clients| Ok(Clients { revocations: tls::revocations(home, table)?, ..clients }))
+    }
+
+    /// Believes whom `read` makes of those who are believed now.
+    fn believe(
+        &self,
+        read: impl FnOnce(&Home, &TlsTable, Clients) -> Result<Clients, CommandError>,
+    ) -> Result<(), CommandError> {
         let Some(table) = self.table() else { return Ok(()) };
+        let mut known = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         self.log.with_home(|home| {
-            let believed = tls::believed(home, &table)?;
-            self.server.believe(believed).map_err(|error| tls::refused(home, &table, &error))
+            let clients = read(home, &table, known.clone())?;
+            let believed = clients.believed(home, &table)?;
+            self.server.believe(believed).map_err(|error| tls::refused(home, &table, &error))?;
+            *known = clients;
+            Ok(())
         })
     }
 

@@ -64,6 +64,13 @@ impl CommandError {
             .hint("[server.tls] names PEM files: the certificate first in its file, and the key that is its own")
     }
 
+    /// A revocation list that says nothing any more.
+    pub fn revocations_expired(path: &Path, days: u64) -> Self {
+        Self::environment(format!("a revocation list in `{}` ran out {days} days ago", path.display()))
+            .code("host.tls")
+            .hint("put a newer one of that authority in its place; a server that runs reads it at SIGHUP")
+    }
+
     /// A file for TLS that can't be read, or that others can.
     pub fn tls_file(error: HomeError) -> Self {
         match &error {

@@ -23,6 +23,7 @@ mod patience;
 pub mod peer;
 mod problem;
 mod query;
+pub mod revocation;
 mod room;
 pub mod routes;
 mod run;

@@ -2,8 +2,8 @@
 //!
 //! TLS 1.3 and 1.2, HTTP/1.1 over it. No connection is resumed: each proves itself anew, so nothing that was believed once
 //! outlives the certificates that it was believed for. A handshake has a place of its own and little time
-//! ([`super::listener`]); whoever speaks something else ends their own connection. Certificates come parsed: this reads no
-//! file.
+//! ([`super::listener`]); whoever speaks something else ends their own connection. Certificates come parsed, and so do the
+//! lists of those that were revoked ([`super::revocation`]): this reads no file.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use webpki::EndEntityCert;
 use webpki::KeyUsage;
 
 use crate::http::peer::Peer;
+use crate::http::revocation::Revocations;
 
 /// The protocol that is spoken over TLS, as it is agreed on (ALPN).
 const PROTOCOL: &[u8] = b"http/1.1";
@@ -57,6 +58,9 @@ pub struct Clients {
     pub roots: Vec<CertificateDer<'static>>,
     /// Whether a certificate has to be shown.
     pub demand: Demand,
+    /// What authorities say of those they have revoked. If there is any, each certificate up to an authority needs a list that is
+    /// good and does not name it.
+    pub revocations: Revocations,
 }
 
 /// Why a server can't show something for itself.
@@ -175,6 +179,8 @@ fn verifier(clients: Clients) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     }
     let provider = Arc::new(ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    // Fail closed: whom no list speaks of is not believed, and neither is who is known by a list that has run out.
+    let verifier = verifier.with_crls(clients.revocations.into_lists()).enforce_revocation_expiration();
     let verifier = match clients.demand {
         Demand::Optional => verifier.allow_unauthenticated(),
         Demand::Required => verifier,
