@@ -26,9 +26,9 @@ const HASH_BYTES: usize = 32;
 const LENGTH_BYTES: usize = 2;
 
 /// Bytes of the largest tile of hashes.
-pub const HASHES_BYTES_MAX: usize = (1 << WIDTH_BITS) * HASH_BYTES;
+const HASHES_BYTES_MAX: usize = (1 << WIDTH_BITS) * HASH_BYTES;
 /// Bytes of the largest bundle of entries.
-pub const ENTRIES_BYTES_MAX: usize = (1 << WIDTH_BITS) * (LENGTH_BYTES + ENTRY_BYTES_MAX);
+const ENTRIES_BYTES_MAX: usize = (1 << WIDTH_BITS) * (LENGTH_BYTES + ENTRY_BYTES_MAX);
 
 const _: () = assert!(ENTRY_BYTES_MAX <= u16::MAX as usize, "the length before an entry has two bytes");
 
@@ -109,6 +109,14 @@ impl Tile {
     /// The position of its first hash, or entry, among those of its level.
     pub const fn start(&self) -> u64 {
         self.index.saturating_mul(WIDTH)
+    }
+
+    /// The most bytes that it can have. Whoever reads one that somebody else has written reads no more.
+    pub const fn bytes_max(&self) -> usize {
+        match self.content {
+            Content::Entries => ENTRIES_BYTES_MAX,
+            Content::Hashes(_) => HASHES_BYTES_MAX,
+        }
     }
 
     /// Whether it is final.

@@ -12,9 +12,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
-use ringfence_audit::tiles::Content;
-use ringfence_audit::tiles::ENTRIES_BYTES_MAX;
-use ringfence_audit::tiles::HASHES_BYTES_MAX;
 use ringfence_audit::tiles::Tile;
 use ringfence_audit::tiles::Tiles;
 use ringfence_model::limits::CHECKPOINT_BYTES_MAX;
@@ -113,11 +110,7 @@ impl Tiles for Published<'_> {
     type Error = io::Error;
 
     fn read(&self, tile: &Tile) -> io::Result<Option<Vec<u8>>> {
-        let bytes_max = match tile.content() {
-            Content::Entries => ENTRIES_BYTES_MAX,
-            Content::Hashes(_) => HASHES_BYTES_MAX,
-        };
-        read(&self.path(tile), bytes_max)
+        read(&self.path(tile), tile.bytes_max())
     }
 }
 

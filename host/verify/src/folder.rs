@@ -8,9 +8,6 @@ use std::io;
 use std::io::Read as _;
 use std::path::Path;
 
-use ringfence_audit::tiles::Content;
-use ringfence_audit::tiles::ENTRIES_BYTES_MAX;
-use ringfence_audit::tiles::HASHES_BYTES_MAX;
 use ringfence_audit::tiles::Tile;
 use ringfence_audit::tiles::Tiles;
 use ringfence_model::limits::CHECKPOINT_BYTES_MAX;
@@ -34,11 +31,7 @@ impl Tiles for Folder<'_> {
     type Error = io::Error;
 
     fn read(&self, tile: &Tile) -> io::Result<Option<Vec<u8>>> {
-        let bytes_max = match tile.content() {
-            Content::Entries => ENTRIES_BYTES_MAX,
-            Content::Hashes(_) => HASHES_BYTES_MAX,
-        };
-        read(&self.0.join(tile.to_string()), bytes_max)
+        read(&self.0.join(tile.to_string()), tile.bytes_max())
     }
 }
 
