@@ -110,9 +110,8 @@ impl Ledger {
         let how = Settlement::Committed;
         let (mut row, intended, contents) = self.draft(intent, Some(key))?;
         let [reason] = self.contents([reason(finding, "found what it returned").into_bytes()])?;
-        let [output, trace] = self.contents([ending.outcome, ending.trace])?;
-        let (decision, request) = self.decision_if(ending.decision)?;
         let call = row.call;
+        let (ended, found) = self.draft_ending(call, ending)?;
         let index = self.queue.append(|page| {
             let by = Principal::host();
             let said = Settled { by, call: doubted, finished, how, reason: reason.commitment };
@@ -120,21 +119,10 @@ impl Ledger {
             let state = CallState::Settled { begun, finished, settled, how };
             page.call(earlier.state.phase(), CallRow { state, ..earlier })?;
             let (begun, _) = page.entry_with(Body::Begun(Box::new(intended)), contents)?;
-            let body = Finished {
-                begun,
-                call,
-                code: ending.code,
-                decision,
-                effect: ending.effect,
-                outcome: ending.kind,
-                output: output.commitment,
-                redacted: ending.redacted,
-                trace: trace.commitment,
-                used: ending.used,
-            };
-            let contents = [output, trace].into_iter().chain(request);
-            let (finished, _) = page.entry_with(Body::Finished(Box::new(body)), contents)?;
-            row.state = CallState::Finished { begun, finished, effect: ending.effect };
+            let effect = ended.effect;
+            let ended = Finished { begun, ..ended };
+            let (finished, _) = page.entry_with(Body::Finished(Box::new(ended)), found)?;
+            row.state = CallState::Finished { begun, finished, effect };
             page.call(Phase::Attempting, row)?;
             Ok(finished)
         })?;

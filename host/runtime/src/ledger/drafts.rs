@@ -3,12 +3,15 @@
 use ringfence_model::digest::Nonce;
 use ringfence_model::entry;
 use ringfence_model::entry::DecisionRecord;
+use ringfence_model::entry::Finished;
+use ringfence_model::id::CallId;
 
 use crate::ledger::backend::CallRow;
 use crate::ledger::backend::CallState;
 use crate::ledger::backend::KeyRow;
 use crate::ledger::backend::StoredContent;
 use crate::ledger::call::DecisionDraft;
+use crate::ledger::call::Ending;
 use crate::ledger::call::Intent;
 use crate::ledger::error::LedgerError;
 use crate::ledger::record::Ledger;
@@ -45,6 +48,31 @@ impl Ledger {
         // The state is set when the index is known.
         let row = CallRow { call, principal, key, reach, state: CallState::Begun { begun: 0 } };
         Ok((row, entry, [input, grant].into_iter().chain(request).chain(component).collect()))
+    }
+
+    /// An ending as it is written: the entry and the contents, output first.
+    pub(in crate::ledger) fn draft_ending(
+        &self,
+        call: CallId,
+        ending: Ending,
+    ) -> Result<(Finished, Vec<StoredContent>), LedgerError> {
+        let Ending { code, decision, effect, kind, outcome, redacted, trace, used } = ending;
+        let [output, trace] = self.contents([outcome, trace])?;
+        let (decision, request) = self.decision_if(decision)?;
+        let entry = Finished {
+            // Set when it is known.
+            begun: 0,
+            call,
+            code,
+            decision,
+            effect,
+            outcome: kind,
+            output: output.commitment,
+            redacted,
+            trace: trace.commitment,
+            used,
+        };
+        Ok((entry, [output, trace].into_iter().chain(request).collect()))
     }
 
     /// A decision as it is written, and what the policies were told, unless that is not kept.

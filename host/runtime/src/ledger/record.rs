@@ -240,8 +240,8 @@ impl Ledger {
 
     fn ending(&self, begun: Begun, ending: Ending) -> Result<Write<'_, Recorded>, LedgerError> {
         let Unfinished { mut row, input, written, claim, counted, approval, keep } = *begun.0;
-        let [output, trace] = self.contents([ending.outcome, ending.trace])?;
-        let opening = output.opening();
+        let (ended, contents) = self.draft_ending(row.call, ending)?;
+        let output = contents.first().map(StoredContent::opening);
         let now = self.clock.now();
         // What this process began is attempting as long as there is its token. Of what another began, only the log knows.
         let from = match (&counted, &written) {
@@ -250,9 +250,8 @@ impl Ledger {
             (Some(_), Written::At(_)) if !self.queue.is_shared() => Phase::Attempting,
             _ => self.phase(&row.call)?,
         };
-        let (decision, request) = self.decision_if(ending.decision)?;
         if let Some(counted) = &counted {
-            self.count_used(counted, ending.used, now)?;
+            self.count_used(counted, ended.used, now)?;
         }
         let write = move |page: &mut Page| {
             let begun = match written {
@@ -264,28 +263,16 @@ impl Ledger {
                     page.entry_with(Body::Begun(entry), contents)?.0
                 }
             };
-            let body = Finished {
-                begun,
-                call: row.call,
-                code: ending.code,
-                decision,
-                effect: ending.effect,
-                outcome: ending.kind,
-                output: output.commitment,
-                redacted: ending.redacted,
-                trace: trace.commitment,
-                used: ending.used,
-            };
-            let contents = [output, trace].into_iter().chain(request);
-            let (index, hash) = page.entry_with(Body::Finished(Box::new(body)), contents)?;
+            let (call, effect, outcome) = (ended.call, ended.effect, ended.outcome);
+            let ended = Finished { begun, ..ended };
+            let (index, hash) = page.entry_with(Body::Finished(Box::new(ended)), contents)?;
             page.facts(counted.iter().flat_map(|counted| self.counts(counted)));
-            page.facts(keep.map(|keep| keep.fact(row.call, index, ending.kind, now)));
-            row.state = CallState::Finished { begun, finished: index, effect: ending.effect };
-            let call = row.call;
+            page.facts(keep.map(|keep| keep.fact(call, index, outcome, now)));
+            row.state = CallState::Finished { begun, finished: index, effect };
             page.call(from, row)?;
             // Ownership: only when it is durable may another call ask the log about the key.
             page.hold((claim, approval));
-            Ok(Recorded { call, index, hash, input, output: Some(opening) })
+            Ok(Recorded { call, index, hash, input, output })
         };
         Ok(Box::new(write))
     }
