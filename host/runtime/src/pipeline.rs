@@ -147,6 +147,13 @@ pub struct Response {
     pub steps: Vec<Taken>,
 }
 
+impl Response {
+    /// Of a call that did not run now: an answer that is on record, or a no.
+    fn without_run(call: CallId, outcome: Outcome, recorded: Recorded, denial: Option<Denial>) -> Self {
+        Self { call, outcome, recorded, denial, used: None, refused: Vec::new(), redacted: 0, steps: Vec::new() }
+    }
+}
+
 /// The one early exit.
 #[derive(Debug)]
 pub(crate) enum Stop {
@@ -528,18 +535,8 @@ fn removed_outcome(index: u64) -> Outcome {
 
 /// The answer of a call that was made before, under the same key.
 fn known(stored: &StoredCall) -> Result<Response, CallFailure> {
-    let call = stored.recorded.call;
     let outcome = stored_outcome(stored)?;
-    Ok(Response {
-        call,
-        outcome,
-        recorded: stored.recorded,
-        denial: None,
-        used: None,
-        refused: Vec::new(),
-        redacted: 0,
-        steps: Vec::new(),
-    })
+    Ok(Response::without_run(stored.recorded.call, outcome, stored.recorded, None))
 }
 
 fn stored_outcome(stored: &StoredCall) -> Result<Outcome, CallFailure> {
@@ -553,16 +550,7 @@ fn stored_outcome(stored: &StoredCall) -> Result<Outcome, CallFailure> {
 async fn reuse(parts: &Parts, (draft, stored): (ReuseDraft, StoredCall)) -> Result<Response, CallFailure> {
     let outcome = stored_outcome(&stored)?;
     let recorded = parts.on_ledger(move |ledger| ledger.reuse(draft)).await?;
-    Ok(Response {
-        call: recorded.call,
-        outcome,
-        recorded,
-        denial: None,
-        used: None,
-        refused: Vec::new(),
-        redacted: 0,
-        steps: Vec::new(),
-    })
+    Ok(Response::without_run(recorded.call, outcome, recorded, None))
 }
 
 async fn refuse(
@@ -573,16 +561,7 @@ async fn refuse(
     let outcome = denial.outcome();
     draft.admission = parts.take_admission(&draft.tool.digest);
     let recorded = parts.refuse(draft).await?;
-    Ok(Response {
-        call,
-        outcome,
-        recorded,
-        denial: Some(denial),
-        used: None,
-        refused: Vec::new(),
-        redacted: 0,
-        steps: Vec::new(),
-    })
+    Ok(Response::without_run(call, outcome, recorded, Some(denial)))
 }
 
 /// Canonical bytes of something that is made of strings and numbers: serialising it can't fail.

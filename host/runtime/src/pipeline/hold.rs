@@ -82,16 +82,7 @@ fn held(granted: &GrantedCall<'_>, approval: Approval, written: Written) -> Resp
     let outcome: Outcome = denial.outcome();
     let Written { index, hash, input } = written;
     let recorded = Recorded { call, index, hash, input, output: None };
-    Response {
-        call,
-        outcome,
-        recorded,
-        denial: Some(denial),
-        used: None,
-        refused: Vec::new(),
-        redacted: 0,
-        steps: Vec::new(),
-    }
+    Response::without_run(call, outcome, recorded, Some(denial))
 }
 
 fn call_binding(granted: &GrantedCall<'_>) -> Digest {
