@@ -511,16 +511,16 @@ fn reference_shows_what_rings_allow() {
             let shown = shown["limits"].get(name).and_then(toml::Value::as_integer);
             assert_eq!(shown, limit.as_i64(), "{name} of ring {ring}");
         }
-        let calls = limits::CONCURRENT_CALLS_PER_RING_MAX[usize::from(ring.number())];
+        let calls = limits::CONCURRENT_CALLS_PER_RING[usize::from(ring.number())];
         assert_eq!(shown["concurrent-calls"].as_integer(), Some(i64::from(calls)), "ring {ring}");
     }
     for (name, limit) in [
         ("compile-memory-bytes", limits::COMPILE_MEMORY_BYTES_MAX),
         ("compile-cpu-seconds", limits::COMPILE_CPU_SECONDS_MAX),
         ("compile-wall-ms", limits::COMPILE_WALL_MS_MAX),
-        ("concurrent-calls", limits::CONCURRENT_CALLS_MAX.into()),
-        ("concurrent-calls-per-tool", limits::CONCURRENT_CALLS_PER_TOOL_MAX.into()),
-        ("concurrent-calls-per-principal", limits::CONCURRENT_CALLS_PER_PRINCIPAL_MAX.into()),
+        ("concurrent-calls", limits::CONCURRENT_CALLS.into()),
+        ("concurrent-calls-per-tool", limits::CONCURRENT_CALLS_PER_TOOL.into()),
+        ("concurrent-calls-per-principal", limits::CONCURRENT_CALLS_PER_PRINCIPAL.into()),
         ("queued-calls-per-ring", limits::QUEUED_CALLS_PER_RING_MAX.into()),
         ("queue-wait-ms", limits::QUEUE_WAIT_MS_MAX),
     ] {

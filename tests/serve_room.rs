@@ -4,6 +4,7 @@
 use std::io::Read as _;
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -256,4 +257,59 @@ fn client_that_never_reads_is_left() {
     assert!(started.elapsed() >= Duration::from_millis(limits::HTTP_WRITE_MS_MAX), "{:?}", started.elapsed());
     server.ask("GET", "/healthz", None, "").is(200);
     assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn silent_connections_leave_room_for_calls() {
+    // CR-33, MAL-07: more strangers than there are file descriptors, who say nothing; whoever is connected is served.
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "call");
+    let server = Server::within(&home, 256);
+    let body = read();
+    let call = format!(
+        "POST /v1/calls HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {mine}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        server.address,
+        body.len()
+    );
+    let mut honest = server.connect();
+    let mut answered = || {
+        honest.write_all(call.as_bytes()).expect("written");
+        let mut said = [0; 16 * 1024];
+        let length = honest.read(&mut said).expect("an answer");
+        String::from_utf8_lossy(&said[..length]).into_owned()
+    };
+    assert!(answered().starts_with("HTTP/1.1 200"));
+    // Half of them are taken, and the others wait in the system's queue, which is no longer than this everywhere.
+    let silent: Vec<_> = (0..245).map(|_| server.connect()).collect();
+    for _ in 0..3 {
+        let answer = answered();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    drop(silent);
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn doctor_finds_what_keeps_a_server_down() {
+    // API-01, CR-33
+    let home = reading();
+    let line = |code| {
+        let ran = home.run(["doctor"]);
+        ran.code(code);
+        ran.text().lines().find(|line| line.contains(" server ")).expect("a line").to_owned()
+    };
+    assert!(line(0).contains("nobody has a token"));
+    token(&home, "mine", "agent:a", "call");
+    let connections = format!("up to {} connections", limits::HTTP_CONNECTIONS_MAX);
+    assert!(line(0).contains(&connections), "{}", line(0));
+    let path = home.path().join("tokens.toml");
+    let whole = std::fs::read_to_string(&path).expect("tokens");
+    for (mode, text) in [(0o644, whole.as_str()), (0o600, "[")] {
+        std::fs::write(&path, text).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
+        assert!(line(1).starts_with("FAILED"), "{mode:o}");
+        home.refuses(["serve", "--listen", "127.0.0.1:0"], 1);
+    }
 }

@@ -140,3 +140,55 @@ fn sessions_are_bounded_and_leave_nothing() {
     assert_eq!(server.stop(), 0);
     home.is_well();
 }
+
+#[test]
+fn session_narrows_what_is_listed_and_called() {
+    // AGT-04, API-13: what a session does not allow is neither listed in it nor called by name, by whatever way in.
+    let home = reading();
+    let mine = token(&home, "mine", "agent:a", "call,session");
+    let server = Server::new(&home);
+    let open = |body: &Value| server.ask("POST", "/v1/sessions", Some(&mine), &body.to_string());
+    let narrow = open(&json!({ "name": "s", "allow": ["files/stat", "files/read"] })).is(201);
+    assert_eq!(narrow["allow"], json!(["files/stat", "files/read"]));
+    let whole = open(&json!({ "name": "s", "allow": ["files/*"] })).is(201)["session"].clone();
+    let nothing = open(&json!({ "name": "s", "allow": [] })).is(201)["session"].clone();
+    let within = |session: &Value| {
+        let session = session.as_str().expect("an id");
+        format!("host: {}\r\nauthorization: Bearer {mine}\r\nringfence-session: {session}\r\n", server.address)
+    };
+    let names = |headers: &str| -> Vec<String> {
+        let tools = server.ask_with("GET", "/v1/tools", headers, "").is(200);
+        let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" }).to_string();
+        let listed = server.ask_with("POST", "/mcp", headers, &list).is(200);
+        let of = |all: &Value| -> Vec<String> {
+            let all = all.as_array().expect("a list").iter();
+            all.map(|tool| tool["name"].as_str().expect("a name").to_owned()).collect()
+        };
+        assert_eq!(of(&tools), of(&listed["result"]["tools"]));
+        of(&tools)
+    };
+    assert_eq!(names(&within(&narrow["session"])), ["files_read", "files_stat"]);
+    assert!(names(&within(&whole)).contains(&"files_list".to_owned()));
+    assert_eq!(names(&within(&nothing)), [""; 0]);
+    let call = |session: &Value, function: &str| {
+        let body = json!({ "tool": "files", "function": function, "input": { "path": "/docs/a.txt" } });
+        server.ask_with("POST", "/v1/calls", &within(session), &body.to_string())
+    };
+    call(&narrow["session"], "stat").is(200);
+    call(&narrow["session"], "list").is(404);
+    call(&whole, "stat").is(200);
+    call(&nothing, "stat").is(404);
+    for bad in [json!("files/*"), json!(["files"]), json!(["*/stat"]), json!(vec!["files/*"; 65])] {
+        open(&json!({ "name": "s", "allow": bad })).is(400);
+    }
+    assert_eq!(server.stop(), 0);
+    // The host holds a call to it as well, whoever makes it.
+    let opened = ["session", "open", "o", "--allow", "files/stat"];
+    let session = home.run(opened).code(0).text().split(' ').next().expect("an id").to_owned();
+    let call = |function: &str| {
+        home.run(["call", "files", function, "--session", &session, "--input", r#"{"path":"/docs/a.txt"}"#])
+    };
+    call("stat").code(0);
+    call("list").code(3).says("does not allow `files/list`");
+    home.is_well();
+}

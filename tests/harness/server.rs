@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Child;
 use std::process::ChildStderr;
+use std::process::Command;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::mpsc;
@@ -67,9 +68,22 @@ impl Server {
         server
     }
 
+    /// A server that may never have more file descriptors than these.
+    pub fn within(home: &Home, descriptors: u32) -> Self {
+        let plain = command(&home.path(), ["serve", "--listen", "127.0.0.1:0"]);
+        let mut limited = Command::new("/bin/sh");
+        limited.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &descriptors.to_string()]);
+        limited.arg(plain.get_program()).args(plain.get_args()).env_clear();
+        limited.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::started(limited).0
+    }
+
     /// A server whose notes nobody reads yet.
     pub fn unread(home: &Home, more: &[&str]) -> (Self, ChildStderr) {
-        let mut command = command(&home.path(), ["serve", "--listen", "127.0.0.1:0"].iter().chain(more));
+        Self::started(command(&home.path(), ["serve", "--listen", "127.0.0.1:0"].iter().chain(more)))
+    }
+
+    fn started(mut command: Command) -> (Self, ChildStderr) {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary runs");
         let stderr = child.stderr.take().expect("notes");

@@ -179,8 +179,9 @@ fn home(plan: &Plan, more: &str) -> Result<tempfile::TempDir, Failed> {
     run(plan, home.path(), &["init", "--origin", "bench.example/log"])?;
     let tool = plan.tool.to_str().ok_or("the tool's path is no text")?;
     run(plan, home.path(), &["tool", "add", tool])?;
-    // As many places as there are connections: the ring of what nobody vouches for has two, and all others would wait.
-    let places = format!("\n[rings.3]\nconcurrent-calls = {CONNECTIONS}\n");
+    // As many places as there are connections, beside the one that no principal takes: the ring of what nobody vouches for has
+    // four, and all others would wait.
+    let places = format!("\n[rings.3]\nconcurrent-calls = {}\n", CONNECTIONS + 1);
     let room = |listeners| format!("\n[server]\nstreams = {}\n", streams(listeners));
     let room = plan.listeners.map(room).unwrap_or_default();
     configure(&home, &(places + &room + more))?;

@@ -99,7 +99,8 @@ pub struct RunConfig {
     pub ring: Ring,
 }
 
-/// What the host does at the same time, and what compiling may take. Each lowers the host's own limit.
+/// What the host does at the same time, and what compiling may take. What compiling takes and who waits can be lowered, and no
+/// more; how many calls run at the same time is for the machine to say.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct HostLimits {
@@ -111,6 +112,33 @@ pub struct HostLimits {
     pub concurrent_calls_per_principal: Option<NonZeroU32>,
     pub queued_calls_per_ring: Option<u32>,
     pub queue_wait_ms: Option<u64>,
+}
+
+impl HostLimits {
+    /// What is higher than it may be comes with why.
+    fn check(&self) -> Result<(), (String, String)> {
+        let (compile, calls) = (CompileLimits::default(), limits::CONCURRENT_CALLS_MAX.into());
+        let wide = |number: Option<NonZeroU32>| number.map(|number| u64::from(number.get()));
+        for (key, number, max) in [
+            ("compile-memory-bytes", self.compile_memory_bytes.map(NonZeroU64::get), compile.memory_bytes),
+            ("compile-cpu-seconds", self.compile_cpu_seconds.map(NonZeroU64::get), compile.cpu_seconds),
+            ("compile-wall-ms", self.compile_wall_ms.map(NonZeroU64::get), compile.wall_ms),
+            ("concurrent-calls", wide(self.concurrent_calls), calls),
+            ("concurrent-calls-per-tool", wide(self.concurrent_calls_per_tool), calls),
+            ("concurrent-calls-per-principal", wide(self.concurrent_calls_per_principal), calls),
+            (
+                "queued-calls-per-ring",
+                self.queued_calls_per_ring.map(u64::from),
+                limits::QUEUED_CALLS_PER_RING_MAX.into(),
+            ),
+            ("queue-wait-ms", self.queue_wait_ms, limits::QUEUE_WAIT_MS_MAX),
+        ] {
+            if let Some(number) = number.filter(|number| *number > max) {
+                return Err((key.to_owned(), format!("`{key}` is at most {max}, and not {number}")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What is lowered in one ring.
@@ -416,6 +444,17 @@ impl Config {
                 format!("no component compiles within less than {min} bytes"),
             ));
         }
+        self.limits.check()?;
+        if let Some((number, calls)) = self.rings.iter().find_map(|(number, table)| {
+            table
+                .concurrent_calls
+                .filter(|calls| calls.get() > limits::CONCURRENT_CALLS_MAX)
+                .map(|calls| (number, calls))
+        }) {
+            let max = limits::CONCURRENT_CALLS_MAX;
+            let why = format!("`{calls}` in ring {number} is more than {max}");
+            return Err((format!("concurrent-calls = {calls}"), why));
+        }
         let streams_max = limits::HTTP_STREAMS_CONFIGURED_MAX;
         if self.server.streams_max() > streams_max {
             return Err(("streams".to_owned(), format!("a server has at most {streams_max} streams open at a time")));
@@ -492,31 +531,30 @@ impl Config {
     pub fn compile_limits(&self) -> CompileLimits {
         let most = CompileLimits::default();
         let HostLimits { compile_memory_bytes, compile_cpu_seconds, compile_wall_ms, .. } = self.limits;
-        let lower = |lowered: Option<NonZeroU64>, most: u64| lowered.map_or(most, |lowered| lowered.get().min(most));
+        let or = |configured: Option<NonZeroU64>, most: u64| configured.map_or(most, NonZeroU64::get);
         CompileLimits {
-            memory_bytes: lower(compile_memory_bytes, most.memory_bytes),
-            cpu_seconds: lower(compile_cpu_seconds, most.cpu_seconds),
-            wall_ms: lower(compile_wall_ms, most.wall_ms),
+            memory_bytes: or(compile_memory_bytes, most.memory_bytes),
+            cpu_seconds: or(compile_cpu_seconds, most.cpu_seconds),
+            wall_ms: or(compile_wall_ms, most.wall_ms),
         }
     }
 
     /// How many calls run at the same time.
     pub fn concurrency(&self) -> Concurrency {
-        let most = Concurrency::default();
-        let limits = self.limits;
-        let lower = |lowered: Option<NonZeroU32>, most: u32| lowered.map_or(most, |lowered| lowered.get().min(most));
-        let mut calls_per_ring = most.calls_per_ring;
+        let (usual, limits) = (Concurrency::default(), self.limits);
+        let or = |configured: Option<NonZeroU32>, usual: u32| configured.map_or(usual, NonZeroU32::get);
+        let mut calls_per_ring = usual.calls_per_ring;
         for (number, calls) in calls_per_ring.iter_mut().enumerate() {
             let table = self.rings.get(&number.to_string());
-            *calls = lower(table.and_then(|table| table.concurrent_calls), *calls);
+            *calls = or(table.and_then(|table| table.concurrent_calls), *calls);
         }
         Concurrency {
-            calls: lower(limits.concurrent_calls, most.calls),
+            calls: or(limits.concurrent_calls, usual.calls),
             calls_per_ring,
-            calls_per_tool: lower(limits.concurrent_calls_per_tool, most.calls_per_tool),
-            calls_per_principal: lower(limits.concurrent_calls_per_principal, most.calls_per_principal),
-            queued_per_ring: limits.queued_calls_per_ring.map_or(most.queued_per_ring, |n| n.min(most.queued_per_ring)),
-            queue_wait_ms: limits.queue_wait_ms.map_or(most.queue_wait_ms, |ms| ms.min(most.queue_wait_ms)),
+            calls_per_tool: or(limits.concurrent_calls_per_tool, usual.calls_per_tool),
+            calls_per_principal: or(limits.concurrent_calls_per_principal, usual.calls_per_principal),
+            queued_per_ring: limits.queued_calls_per_ring.unwrap_or(usual.queued_per_ring),
+            queue_wait_ms: limits.queue_wait_ms.unwrap_or(usual.queue_wait_ms),
         }
     }
 
@@ -623,18 +661,24 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_lowered_and_never_raised() {
-        let high = format!(
-            "[limits]\nconcurrent-calls = {n}\ncompile-cpu-seconds = {n}\nqueue-wait-ms = {n}",
-            n = 1_u64 << 31
-        );
-        let high = Config::parse(&format!("{high}\n[rings.2]\nconcurrent-calls = 1000")).expect("a configuration");
-        assert_eq!(high.concurrency(), Concurrency::default());
-        assert_eq!(high.compile_limits(), CompileLimits::default());
+    fn limits_are_what_they_say_or_refused() {
+        let max = limits::CONCURRENT_CALLS_MAX;
+        for (text, line) in [
+            ("[limits]\ncompile-cpu-seconds = 601".to_owned(), 2),
+            ("[limits]\nconcurrent-calls = 3\nqueue-wait-ms = 10001".to_owned(), 3),
+            (format!("[limits]\nconcurrent-calls = {}", max + 1), 2),
+            (format!("[rings.2]\n\nconcurrent-calls = {}", max + 1), 3),
+        ] {
+            let refused = Config::parse(&text).expect_err(&text);
+            assert_eq!(refused.0, line, "{text}: {}", refused.1);
+        }
+        let high = format!("[limits]\nconcurrent-calls = {max}\n[rings.3]\nconcurrent-calls = {max}");
+        let high = Config::parse(&high).expect("a configuration").concurrency();
+        assert_eq!((high.calls, high.calls_per_ring), (max, [32, 16, 8, max]));
         let low = "[limits]\nconcurrent-calls = 3\ncompile-cpu-seconds = 4\nqueued-calls-per-ring = 0\n[rings.2]\nconcurrent-calls = 5";
         let low = Config::parse(low).expect("a configuration");
         assert_eq!((low.concurrency().calls, low.concurrency().queued_per_ring), (3, 0));
-        assert_eq!(low.concurrency().calls_per_ring, [32, 16, 5, 2]);
+        assert_eq!(low.concurrency().calls_per_ring, [32, 16, 5, 4]);
         assert_eq!(low.compile_limits().cpu_seconds, 4);
     }
 

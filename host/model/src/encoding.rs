@@ -318,6 +318,7 @@ mod tests {
                 until: time,
             })),
             Body::SessionOpened(SessionOpened {
+                allow: Some(vec!["files/*".parse().expect("a pattern")]),
                 by: principal(),
                 ceiling: Some(Box::new(Ceiling { clock: Some(Source::Fixed), ..Ring::Sandbox.ceiling() })),
                 name: "nightly".into(),

@@ -12,6 +12,7 @@ use crate::content::ContentName;
 use crate::decision::DecisionPoint;
 use crate::digest::Commitment;
 use crate::digest::Digest;
+use crate::function_pattern::FunctionPattern;
 use crate::grant::Layer;
 use crate::grant::Limits;
 use crate::grant::Reach;
@@ -544,6 +545,9 @@ pub struct Elevated {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionOpened {
+    /// What may be called in it at all, if not everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<FunctionPattern>>,
     /// Who opened it.
     pub by: Principal,
     /// What bounds the calls in it, if anything does beside its ring.

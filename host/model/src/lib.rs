@@ -27,6 +27,7 @@ pub mod digest;
 pub mod egress;
 pub mod encoding;
 pub mod entry;
+pub mod function_pattern;
 pub mod glob;
 pub mod grant;
 pub mod id;

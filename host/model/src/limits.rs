@@ -1,7 +1,8 @@
 //! Every maximum in the system, named with its unit.
 //!
 //! A limit lives here and nowhere else; relations between limits are asserted when this crate is compiled. Limits that
-//! an operator may lower are the defaults of a ring's ceiling ([`crate::ring::Ring::ceiling`]); nobody raises them.
+//! an operator may lower are the defaults of a ring's ceiling ([`crate::ring::Ring::ceiling`]); nobody raises them. Where a
+//! number is the machine's to say, such as how many calls run at the same time, its default stands here and its maximum.
 
 /// Bytes in a mebibyte.
 pub const MIB: u64 = 1024 * 1024;
@@ -189,14 +190,16 @@ pub const TABLE_ELEMENTS_MAX: usize = 100_000;
 pub const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 64;
 /// Calls and decisions that hold an instance at the same time. Each reserves address space, and no memory.
 pub const INSTANCES_MAX: u32 = 1_024;
-/// Calls that run at the same time in one host.
-pub const CONCURRENT_CALLS_MAX: u32 = 64;
-/// Calls that run at the same time in each ring, by its number.
-pub const CONCURRENT_CALLS_PER_RING_MAX: [u32; 4] = [32, 16, 8, 2];
-/// Calls of one tool that run at the same time.
-pub const CONCURRENT_CALLS_PER_TOOL_MAX: u32 = 32;
-/// Calls of one principal that run at the same time.
-pub const CONCURRENT_CALLS_PER_PRINCIPAL_MAX: u32 = 32;
+/// Calls that run at the same time in one host, unless the configuration has another number.
+pub const CONCURRENT_CALLS: u32 = 64;
+/// Calls that run at the same time in each ring, by its number, unless the configuration has another.
+pub const CONCURRENT_CALLS_PER_RING: [u32; 4] = [32, 16, 8, 4];
+/// Calls of one tool that run at the same time, unless the configuration has another number.
+pub const CONCURRENT_CALLS_PER_TOOL: u32 = 32;
+/// Calls of one principal that run at the same time, unless the configuration has another number.
+pub const CONCURRENT_CALLS_PER_PRINCIPAL: u32 = 32;
+/// The most that each of these can be configured to.
+pub const CONCURRENT_CALLS_MAX: u32 = 512;
 /// Calls that wait for others to end, in each ring.
 pub const QUEUED_CALLS_PER_RING_MAX: u32 = 128;
 /// Milliseconds that a call waits for others to end.
@@ -275,6 +278,8 @@ pub const HOST_LEASE_MARGIN_MS: u64 = 1_000;
 pub const CHECKPOINT_MS: u64 = 1_000;
 /// Connections that a server of HTTP has at the same time, of which [`HTTP_STREAMS_MAX`] are for streams: of more, for more.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
+/// File descriptors that connections leave to everything else, where a process may have twice as many; else they leave half.
+pub const DESCRIPTORS_KEPT: u64 = 2_048;
 /// Requests that it works on at the same time.
 pub const HTTP_REQUESTS_MAX: usize = 512;
 /// Requests of one principal that it reads or works on at the same time.
@@ -392,6 +397,8 @@ pub const HTTP_QUICK_MS_MAX: u64 = 30_000;
 pub const HTTP_CALL_MS_MAX: u64 = 660_000;
 /// Sessions of one principal that are open at the same time, where a server opens one.
 pub const SESSIONS_PER_PRINCIPAL_MAX: usize = 64;
+/// Functions, or tools with all of theirs, that a session may be held to.
+pub const SESSION_FUNCTIONS_MAX: usize = 64;
 /// Bytes of a file that says what bounds a session: what it says stands in an entry.
 pub const SESSION_CEILING_BYTES_MAX: u64 = 16 * 1024;
 /// Milliseconds after which a connection ends whose client takes nothing of what it is sent.
@@ -471,6 +478,10 @@ const _: () = {
         "a component must fit beside its code"
     );
     assert!(COMPILE_CPU_SECONDS_BASE < COMPILE_CPU_SECONDS_MAX);
+    assert!(
+        SESSION_FUNCTIONS_MAX * (TOOL_NAME_BYTES_MAX + NAME_BYTES_MAX + 4) < ENTRY_BYTES_MAX / 2,
+        "what a session is held to fits an entry"
+    );
     assert!(JSON_DEPTH_MAX < 128, "the parser's own limit must not strike first");
     assert!(INPUT_BYTES_MAX <= HOST_CALL_BYTES_MAX);
     assert!(REMOVED_PER_ENTRY_MAX * 64 + REMARK_BYTES_MAX * 12 < ENTRY_BYTES_MAX, "what was removed fits an entry");

@@ -3,7 +3,7 @@
 //! A call takes a place before its intent is written and gives it back when its outcome is, so nothing is on record as
 //! begun that only waits. Places are counted for the host, for the ring, for the tool and for the principal; whoever
 //! finds one of them full waits, a bounded number a ring and for a bounded time, and then hears that the host is busy
-//! (RES-08).
+//! (RES-08). A principal has a share of each ring: all its places but one, and half of those that wait.
 //!
 //! Each ring has a queue. A place that comes free goes to the first that it fits, from the most privileged ring to the
 //! least and from the oldest to the newest, past those whose own bound is still full: a flood in one ring, at one tool
@@ -48,10 +48,10 @@ pub struct Concurrency {
 impl Default for Concurrency {
     fn default() -> Self {
         Self {
-            calls: limits::CONCURRENT_CALLS_MAX,
-            calls_per_ring: limits::CONCURRENT_CALLS_PER_RING_MAX,
-            calls_per_tool: limits::CONCURRENT_CALLS_PER_TOOL_MAX,
-            calls_per_principal: limits::CONCURRENT_CALLS_PER_PRINCIPAL_MAX,
+            calls: limits::CONCURRENT_CALLS,
+            calls_per_ring: limits::CONCURRENT_CALLS_PER_RING,
+            calls_per_tool: limits::CONCURRENT_CALLS_PER_TOOL,
+            calls_per_principal: limits::CONCURRENT_CALLS_PER_PRINCIPAL,
             queued_per_ring: limits::QUEUED_CALLS_PER_RING_MAX,
             queue_wait_ms: limits::QUEUE_WAIT_MS_MAX,
         }
@@ -83,6 +83,8 @@ pub enum Full {
     Tool,
     /// The caller's principal.
     Principal,
+    /// What the caller's principal may take of its ring.
+    Share(Ring),
 }
 
 /// Why a call does not wait, or not any longer.
@@ -101,6 +103,7 @@ impl fmt::Display for Full {
             Self::Ring(ring) => write!(f, "ring {ring}"),
             Self::Tool => f.write_str("this tool"),
             Self::Principal => f.write_str("this principal"),
+            Self::Share(ring) => write!(f, "this principal's share of ring {ring}"),
         }
     }
 }
@@ -120,6 +123,12 @@ pub(crate) struct Caller {
     pub(crate) ring: Ring,
     pub(crate) tool: Digest,
     pub(crate) principal: Principal,
+}
+
+impl Caller {
+    fn share(&self) -> (Ring, Principal) {
+        (self.ring, self.principal.clone())
+    }
 }
 
 /// The gate.
@@ -163,7 +172,7 @@ impl Gate {
         let turn = if state.full(&caller, &self.concurrency).is_none() {
             state.start(&caller);
             None
-        } else if state.queue(caller.ring).len() >= to_usize(self.concurrency.queued_per_ring) {
+        } else if state.is_queue_full(&caller, &self.concurrency) {
             drop(state);
             return Err(self.busy(&caller, Gone::QueueFull));
         } else {
@@ -215,6 +224,8 @@ impl Concurrency {
         match full {
             Full::Host => self.calls,
             Full::Ring(ring) => self.calls_per_ring.get(usize::from(ring.number())).copied().unwrap_or_default(),
+            // The last place is for somebody else, unless there is only one.
+            Full::Share(ring) => self.places(Full::Ring(ring)).saturating_sub(1).max(1),
             Full::Tool => self.calls_per_tool,
             Full::Principal => self.calls_per_principal,
         }
@@ -228,6 +239,7 @@ struct State {
     rings: HashMap<Ring, u32>,
     tools: HashMap<Digest, u32>,
     principals: HashMap<Principal, u32>,
+    shares: HashMap<(Ring, Principal), u32>,
     queues: HashMap<Ring, VecDeque<Waiting>>,
     /// How many have come so far; the newest has this number.
     tickets: u64,
@@ -246,6 +258,7 @@ impl State {
         let of_ring = Full::Ring(caller.ring);
         [
             (Full::Principal, self.principals.get(&caller.principal).copied().unwrap_or_default()),
+            (Full::Share(caller.ring), self.shares.get(&caller.share()).copied().unwrap_or_default()),
             (Full::Tool, self.tools.get(&caller.tool).copied().unwrap_or_default()),
             (of_ring, self.rings.get(&caller.ring).copied().unwrap_or_default()),
             (Full::Host, self.running),
@@ -259,6 +272,7 @@ impl State {
         up(&mut self.rings, caller.ring);
         up(&mut self.tools, caller.tool);
         up(&mut self.principals, caller.principal.clone());
+        up(&mut self.shares, caller.share());
     }
 
     fn stop(&mut self, caller: &Caller) {
@@ -266,10 +280,18 @@ impl State {
         down(&mut self.rings, &caller.ring);
         down(&mut self.tools, &caller.tool);
         down(&mut self.principals, &caller.principal);
+        down(&mut self.shares, &caller.share());
     }
 
     fn queue(&mut self, ring: Ring) -> &mut VecDeque<Waiting> {
         self.queues.entry(ring).or_default()
+    }
+
+    /// Whether no more may wait in a ring, or no more of this principal.
+    fn is_queue_full(&mut self, caller: &Caller, concurrency: &Concurrency) -> bool {
+        let (most, queue) = (to_usize(concurrency.queued_per_ring), self.queue(caller.ring));
+        let of_principal = queue.iter().filter(|waiting| waiting.caller.principal == caller.principal);
+        queue.len() >= most || of_principal.count() >= most.div_ceil(2)
     }
 
     /// Whether it was waiting: then it waits no more.
@@ -347,8 +369,8 @@ mod tests {
 
     fn is_empty(gate: &Gate) -> bool {
         let state = gate.state();
-        let counts = [state.rings.len(), state.tools.len(), state.principals.len()];
-        state.running == 0 && counts == [0; 3] && state.queues.values().all(VecDeque::is_empty)
+        let counts = [state.rings.len(), state.tools.len(), state.principals.len(), state.shares.len()];
+        state.running == 0 && counts == [0; 4] && state.queues.values().all(VecDeque::is_empty)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -356,7 +378,7 @@ mod tests {
         // RES-08
         use std::sync::atomic::AtomicU32;
         use std::sync::atomic::Ordering;
-        let gate = Gate::new(Concurrency { calls_per_ring: [2; 4], ..ROOMY });
+        let gate = Gate::new(Concurrency { calls_per_ring: [3; 4], ..ROOMY });
         let (running, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let calls = (0..100).map(|_| {
             let (gate, running, most) = (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&most));
@@ -379,7 +401,7 @@ mod tests {
         let other = caller(Ring::Standard, "other", "two");
         for (concurrency, full, free) in [
             (Concurrency { calls: 1, ..ROOMY }, Full::Host, None),
-            (Concurrency { calls_per_ring: [1; 4], ..ROOMY }, Full::Ring(Ring::Sandbox), Some(other.clone())),
+            (Concurrency { calls_per_ring: [1; 4], ..ROOMY }, Full::Share(Ring::Sandbox), Some(other.clone())),
             (Concurrency { calls_per_tool: 1, ..ROOMY }, Full::Tool, Some(other.clone())),
             (Concurrency { calls_per_principal: 1, ..ROOMY }, Full::Principal, Some(other.clone())),
         ] {
@@ -452,6 +474,29 @@ mod tests {
             let _ = call.await;
         }
         assert!(is_empty(&gate));
+    }
+
+    #[tokio::test]
+    async fn one_principal_fills_no_ring() {
+        // CON-07: neither all its places, nor all who may wait for one.
+        let gate = Gate::new(Concurrency { calls_per_ring: [3; 4], queued_per_ring: 4, ..ROOMY });
+        let _held = [gate.enter(one()).await.expect("a place"), gate.enter(one()).await.expect("a place")];
+        let waiting: Vec<_> = (0..2).map(|_| tokio::spawn(enter(Arc::clone(&gate), one()))).collect();
+        settle().await;
+        let busy = gate.enter(one()).await.expect_err("no more of it may wait");
+        assert_eq!((busy.full, busy.max, busy.why), (Full::Share(Ring::Sandbox), 2, Gone::QueueFull));
+        let other = caller(Ring::Sandbox, "tool", "two");
+        let place = gate.enter(other.clone()).await.expect("a place");
+        let third = tokio::spawn(enter(Arc::clone(&gate), other.clone()));
+        settle().await;
+        drop(place);
+        // Whoever came first has its share already, so the place goes past it.
+        assert_eq!(third.await.expect("no panic"), Ok(()));
+        waiting.into_iter().for_each(|call| call.abort());
+    }
+
+    async fn enter(gate: Arc<Gate>, caller: Caller) -> Result<(), Busy> {
+        gate.enter(caller).await.map(drop)
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! The tool is pinned, the function exists, the input fits its schema. What does not is refused here, before any policy
 //! sees it, so that policy and tool read the very same bytes (POL-07, POL-10). A session that is named has to be open,
-//! the caller's, and privileged enough for the ring. This module grants nothing.
+//! the caller's, privileged enough for the ring, and has to allow the function. This module grants nothing.
 
 use ringfence_model::call::CallRequest;
 use ringfence_model::entry::Stage;
@@ -83,6 +83,10 @@ pub(crate) fn admit(incoming: IncomingCall<'_>, session: Option<Session>) -> Res
         Ok(function) => function,
         Err(error) => return Err(refuse(&request, Denial::Function(error))),
     };
+    if let Some(session) = session.as_ref().filter(|session| !session.allows(&tool.reference().name, &function.name)) {
+        let why = format!("session `{}` does not allow `{}/{}`", session.session, tool.reference().name, function.name);
+        return Err(Stop::refused(&request, tool, Some(function), Stage::Admit, Denial::Session(why)));
+    }
     if let Err(problem) = function.check_input(&request.input) {
         return Err(Stop::refused(&request, tool, Some(function), Stage::Admit, Denial::Input(problem)));
     }

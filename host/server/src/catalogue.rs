@@ -5,6 +5,7 @@
 //! who may call: [`Catalogue::offers`] takes away what a ring can't reach, so that nobody is shown what would be refused
 //! for certain.
 
+use ringfence_model::function_pattern::FunctionPattern;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -221,6 +222,12 @@ impl Offer {
     /// Whether a caller in `ring` may have it run in its own.
     pub fn is_within(&self, ring: Option<Ring>) -> bool {
         ring.is_none_or(|ring| ring.reaches(self.registered.ring))
+    }
+
+    /// Whether it is a function that a pattern means.
+    pub(crate) fn is_covered_by(&self, pattern: &FunctionPattern) -> bool {
+        let tool = &self.registered.tool.reference().name;
+        self.function().is_some_and(|function| pattern.covers(tool, &function.name))
     }
 }
 

@@ -4,6 +4,7 @@
 //! behind is finished or interrupted, and on record either way. The host is lent for as long as that takes. This module
 //! decides nothing about a call.
 
+use ringfence_model::function_pattern::FunctionPattern;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -314,12 +315,13 @@ impl Service {
 
     /// What a seat can reach now. A session that is not open, or is somebody else's, leaves nothing to call.
     pub async fn reach(&self, seat: &Seat) -> Result<Reach, ServiceError> {
-        let Some(session) = seat.session else { return Ok(Reach::Rings([seat.ring, None])) };
+        let Some(session) = seat.session else { return Ok(Reach::Within { rings: [seat.ring, None], allow: None }) };
         let host = self.host().await?;
         let found = tokio::task::spawn_blocking(move || (host.ledger().open_session_by(session), host.now())).await;
         match found.map_err(|_| ServiceError::Unavailable)? {
             (Ok(session), now) if session.principal == seat.principal => {
-                Ok(Reach::Rings([seat.ring, Some(session.ring_at(now))]))
+                let rings = [seat.ring, Some(session.ring_at(now))];
+                Ok(Reach::Within { rings, allow: session.allow.map(Arc::from) })
             }
             _ => Ok(Reach::Nothing),
         }
@@ -360,7 +362,7 @@ impl Service {
     pub async fn refuse(self: &Arc<Self>, seat: &Seat, reach: Reach, missed: Missed) -> Result<(), ServiceError> {
         let why = match reach {
             Reach::Nothing => Unreached::Session,
-            Reach::Rings(_) => Unreached::Tool,
+            Reach::Within { .. } => Unreached::Tool,
         };
         let Missed { tool, function, input, keeps, parent } = missed;
         let (principal, ring) = (seat.principal.clone(), seat.ring.unwrap_or(Ring::Sandbox));
@@ -592,7 +594,7 @@ impl Changes {
             if seat.session.is_some()
                 && let Ok(reach) = service.reach(seat).await
             {
-                let before = self.reach.replace(reach);
+                let before = self.reach.replace(reach.clone());
                 if before.is_some_and(|before| before != reach) {
                     return;
                 }
@@ -617,12 +619,17 @@ async fn grows(grown: Option<&mut watch::Receiver<u64>>) {
 }
 
 /// What a seat can reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// Nothing: its session is not open.
     Nothing,
-    /// What each of these rings reaches; none of them bounds nothing.
-    Rings([Option<Ring>; 2]),
+    /// What is within all of these bounds; one that is missing bounds nothing.
+    Within {
+        /// Each has to reach it.
+        rings: [Option<Ring>; 2],
+        /// What its session allows.
+        allow: Option<Arc<[FunctionPattern]>>,
+    },
 }
 
 impl Reach {
@@ -630,7 +637,10 @@ impl Reach {
     pub fn covers(&self, offer: &Offer) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Rings(rings) => rings.iter().all(|ring| offer.is_within(*ring)),
+            Self::Within { rings, allow } => {
+                rings.iter().all(|ring| offer.is_within(*ring))
+                    && allow.as_ref().is_none_or(|allow| allow.iter().any(|pattern| offer.is_covered_by(pattern)))
+            }
         }
     }
 }

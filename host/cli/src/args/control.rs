@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use clap::Subcommand;
+use ringfence_model::function_pattern::FunctionPattern;
 use ringfence_model::id::ApprovalId;
 use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
@@ -26,6 +27,9 @@ pub enum SessionCommand {
         /// A file that bounds all its calls, with the keys of `[operator]`
         #[arg(long, value_name = "FILE")]
         within: Option<PathBuf>,
+        /// What may be called in it, and nothing else: `files/stat`, `files/*`; can be repeated
+        #[arg(long, value_name = "TOOL/FUNCTION")]
+        allow: Vec<FunctionPattern>,
     },
     /// List sessions
     List {

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use ringfence_model::outcome::one_line;
 use ringfence_model::time::Clock as _;
+use ringfence_runtime::descriptors;
 use ringfence_runtime::engine::child;
 use ringfence_runtime::sequencer::HeadPlace;
+use ringfence_server::http::Server;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::ResolveFlags;
@@ -14,6 +16,7 @@ use serde_json::json;
 
 use crate::commands;
 use crate::commands::admit::to_look_at;
+use crate::commands::serve;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
@@ -25,6 +28,7 @@ use crate::policies::Policies;
 use crate::telemetry::Reporting;
 use crate::tls;
 use crate::tls::Clients;
+use crate::tokens;
 use crate::tools;
 use crate::tools::store::Store;
 
@@ -47,6 +51,7 @@ pub fn run(folder: &Path, output: Output) -> Result<Exit, CommandError> {
         Check { name: "head", result: head(&home) },
         Check { name: "log", result: log(&home, output) },
         Check { name: "disk", result: disk(&home) },
+        Check { name: "server", result: server(&home) },
         Check { name: "tls", result: tls(&home) },
         Check { name: "telemetry", result: telemetry(&home) },
     ];
@@ -120,6 +125,23 @@ fn tools(home: &Home) -> Result<String, CommandError> {
     let left = Store::open(home.tools_path())?.left_over(tables.values())?.len();
     let left = if left == 0 { String::new() } else { format!("; {left} files that no registration names") };
     Ok(format!("{} registered, each as it was registered{left}", tables.len()))
+}
+
+/// Whether somebody could get in, if there were a server, and how many at a time. A home that nobody is let into needs none.
+fn server(home: &Home) -> Result<String, CommandError> {
+    let config = &home.config().server;
+    if tokens::read(home)?.is_empty() && config.tls.is_none() {
+        return Ok("nobody has a token: `ringfence token new` makes one".to_owned());
+    }
+    let (listen, _) = serve::ways_in(home, None)?;
+    let (most, wanted) = (descriptors::most(), Server::connections_wanted(config.streams_max()));
+    let connections = descriptors::for_connections(most).min(wanted);
+    if connections < wanted {
+        let why = format!("this process can have {most} file descriptors: a server holds {connections} connections");
+        return Err(CommandError::environment(format!("{why}, and not {wanted}"))
+            .hint("let it have more: `LimitNOFILE=` of its unit, or `ulimit -Hn`"));
+    }
+    Ok(format!("{listen}, up to {connections} connections"))
 }
 
 /// Opens the log's store and looks at nothing in it.

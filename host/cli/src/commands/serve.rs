@@ -8,10 +8,12 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
+use ringfence_runtime::descriptors;
 use ringfence_server::http;
 use ringfence_server::http::Origins;
 use ringfence_server::http::Server;
 use ringfence_server::http::token::Credential;
+use ringfence_server::http::token::Tokens;
 use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
 
@@ -36,14 +38,25 @@ use crate::tokens;
 /// Where it listens if nothing says otherwise.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8790);
 
-pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, CommandError> {
-    let (tokens, table) = (tokens::known(&home)?, home.config().server.clone());
-    if !tokens.any(|credential| gets_in(credential, &table)) {
+/// Where a server of this home listens, and who gets in; where somebody has to be asked who they are and can't be, it does not.
+pub fn ways_in(home: &Home, listen: Option<SocketAddr>) -> Result<(SocketAddr, Tokens), CommandError> {
+    let (tokens, table) = (tokens::known(home)?, &home.config().server);
+    if !tokens.any(|credential| gets_in(credential, table)) {
         return Err(CommandError::no_tokens());
     }
-    let listen = args.listen.or(table.listen).unwrap_or(LISTEN);
+    let listen = listen.or(table.listen).unwrap_or(LISTEN);
     if !listen.ip().is_loopback() && table.hosts.is_empty() {
         return Err(CommandError::open_listener(&listen.to_string()));
+    }
+    Ok((listen, tokens))
+}
+
+pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, CommandError> {
+    let ((listen, tokens), table) = (ways_in(&home, args.listen)?, home.config().server.clone());
+    let connections = descriptors::for_connections(descriptors::raise());
+    if connections < Server::connections_wanted(table.streams_max()) {
+        output.note(&format!("warning: no more than {connections} connections are held at a time"));
+        output.note("hint: let this process have more file descriptors: `LimitNOFILE=` of its unit, or `ulimit -n`");
     }
     let clients = table.tls.as_ref().map(|tls| Clients::read(&home, tls)).transpose()?.unwrap_or_default();
     let identity = table.tls.as_ref().map(|tls| tls::identity(&home, tls, &clients)).transpose()?;
@@ -55,6 +68,7 @@ pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, Command
             TcpListener::bind(listen).await.map_err(|error| CommandError::listener(&listen.to_string(), &error))?;
         let address = bound.local_addr().map_err(|error| CommandError::listener(&listen.to_string(), &error))?;
         let server = Server::new(service, tokens, origins(address, &table)).with_streams(table.streams_max());
+        let server = server.with_connections(connections);
         let server = Arc::new(match identity {
             Some(identity) => server.over_tls(identity),
             None => server,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ringfence_model::capability::Ceiling;
+use ringfence_model::function_pattern::FunctionPattern;
 use ringfence_model::limits;
 use ringfence_model::outcome::one_line;
 use ringfence_model::ring::Ring;
@@ -32,10 +33,11 @@ const PAGE: usize = 256;
 
 pub fn run(home: &Home, command: SessionCommand, output: Output) -> Result<Exit, CommandError> {
     match command {
-        SessionCommand::Open { name, principal, ring, within } => {
+        SessionCommand::Open { name, principal, ring, within, allow } => {
             let principal = commands::acting_for(principal.as_ref())?;
             let ceiling = within.as_deref().map(ceiling).transpose()?.unwrap_or_default();
-            let draft = SessionDraft { ceiling, name: checked_name(&name)?, principal, ring: numbered(ring)? };
+            let (allow, name, ring) = (allowed(allow)?, checked_name(&name)?, numbered(ring)?);
+            let draft = SessionDraft { allow, ceiling, name, principal, ring };
             let (ledger, sequencer) = commands::open_log(home, output)?;
             let session = ledger.open_session(draft, &commands::operator()?)?;
             sequencer.publish(&ledger)?;
@@ -135,6 +137,16 @@ fn ceiling(path: &Path) -> Result<Ceiling, CommandError> {
     Ok(ceiling)
 }
 
+/// What a session is held to; everything may be called in one that is held to nothing.
+fn allowed(allow: Vec<FunctionPattern>) -> Result<Option<Vec<FunctionPattern>>, CommandError> {
+    let max = limits::SESSION_FUNCTIONS_MAX;
+    if allow.len() > max {
+        return Err(CommandError::command_line(format!("`--allow` stands there more than {max} times"))
+            .hint("`TOOL/*` means all functions of a tool"));
+    }
+    Ok(Some(allow).filter(|allow| !allow.is_empty()))
+}
+
 fn checked_name(name: &str) -> Result<String, CommandError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > limits::NAME_BYTES_MAX || !name.chars().all(fits) {
@@ -172,6 +184,7 @@ fn rendered(session: &Session) -> Value {
         "session": session.session,
         "name": session.name,
         "principal": session.principal,
+        "allow": session.allow,
         "ceiling": session.ceiling,
         "ring": session.ring_at(SystemClock.now()),
         "opened": session.opened,

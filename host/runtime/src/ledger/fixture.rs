@@ -235,7 +235,13 @@ pub(crate) fn make(ledger: &Ledger, intent: Intent) -> Recorded {
 
 /// A session that somebody opens.
 pub(crate) fn session(name: &str, whose: &Principal) -> SessionDraft {
-    SessionDraft { ceiling: Ceiling::default(), name: name.to_owned(), principal: whose.clone(), ring: Ring::Sandbox }
+    SessionDraft {
+        allow: None,
+        ceiling: Ceiling::default(),
+        name: name.to_owned(),
+        principal: whose.clone(),
+        ring: Ring::Sandbox,
+    }
 }
 
 /// A question of `agent:a` to any operator, bound to the number, that waits for so long.

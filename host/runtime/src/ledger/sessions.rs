@@ -8,6 +8,7 @@ use ringfence_model::entry::Body;
 use ringfence_model::entry::Elevated;
 use ringfence_model::entry::SessionClosed;
 use ringfence_model::entry::SessionOpened;
+use ringfence_model::function_pattern::FunctionPattern;
 use ringfence_model::id::ApprovalId;
 use ringfence_model::id::SessionId;
 use ringfence_model::principal::Principal;
@@ -28,6 +29,9 @@ use crate::ledger::record::Ledger;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
+    /// What may be called in it at all, if not everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<FunctionPattern>>,
     /// What bounds its calls, beside its ring.
     #[serde(default, skip_serializing_if = "Ceiling::is_open")]
     pub ceiling: Ceiling,
@@ -61,6 +65,11 @@ pub struct Elevation {
 }
 
 impl Session {
+    /// Whether a function of a tool may be called in it.
+    pub fn allows(&self, tool: &str, function: &str) -> bool {
+        self.allow.as_ref().is_none_or(|allow| allow.iter().any(|pattern| pattern.covers(tool, function)))
+    }
+
     /// The ring it has now.
     pub fn ring_at(&self, now: Timestamp) -> Ring {
         self.elevated.filter(|elevation| now < elevation.until).map_or(self.ring, |elevation| elevation.ring)
@@ -93,6 +102,8 @@ pub enum SessionError {
 /// A session that is to be opened.
 #[derive(Clone, Debug)]
 pub struct SessionDraft {
+    /// What may be called in it at all, if not everything: no more than [`ringfence_model::limits::SESSION_FUNCTIONS_MAX`].
+    pub allow: Option<Vec<FunctionPattern>>,
     /// What bounds its calls, beside its ring.
     pub ceiling: Ceiling,
     /// A name.
@@ -121,12 +132,13 @@ pub struct ElevationDraft {
 impl Ledger {
     /// Opens a session.
     pub fn open_session(&self, draft: SessionDraft, by: &Principal) -> Result<Session, LedgerError> {
-        let SessionDraft { ceiling, name, principal, ring } = draft;
+        let SessionDraft { allow, ceiling, name, principal, ring } = draft;
         let _pen = self.pen()?;
         let mut bytes = [0; 16];
         self.random.fill(&mut bytes)?;
         let now = self.clock.now();
         let session = Session {
+            allow: allow.clone(),
             ceiling: ceiling.clone(),
             closed: None,
             elevated: None,
@@ -139,6 +151,7 @@ impl Ledger {
         };
         self.queue.append(|page| {
             page.entry(Body::SessionOpened(SessionOpened {
+                allow,
                 by: by.clone(),
                 ceiling: (!ceiling.is_open()).then(|| Box::new(ceiling)),
                 name,

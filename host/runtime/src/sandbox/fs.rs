@@ -10,6 +10,7 @@ use std::path::Path;
 
 use ringfence_model::capability::Access;
 use ringfence_model::capability::Folder;
+use ringfence_model::capability::GuestPath;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::open;
@@ -19,16 +20,17 @@ use wasmtime_wasi::WasiCtxBuilder;
 
 /// A granted folder can't be opened.
 #[derive(Debug, Error)]
-#[error("the folder `{host}` can't be opened for the tool: {why}")]
+#[error("the folder behind `{guest}` can't be opened for the tool: {why}")]
 pub struct FolderError {
-    host: String,
+    /// The guest's name for it: what is said of a call reaches whoever made it (API-13).
+    guest: GuestPath,
     why: String,
 }
 
 impl FolderError {
     /// Why a folder that can be opened can't be granted as it is asked for.
     pub(super) fn new(folder: &Folder, why: String) -> Self {
-        Self { host: folder.host.clone(), why }
+        Self { guest: folder.guest.clone(), why }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Who asks is known here, and sees what is their own: what is somebody else's is answered like what is not there
 //! (API-04). Bodies are read by the strict reader of all input, unknown fields refused.
 
+use ringfence_model::function_pattern::FunctionPattern;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
@@ -144,6 +145,8 @@ pub(super) struct SessionBody {
     ring: Option<u8>,
     /// Whose it is, if not one's own.
     principal: Option<String>,
+    /// What may be called in it, each `TOOL/FUNCTION` or `TOOL/*`; everything, without it.
+    allow: Option<Vec<String>>,
 }
 
 /// A session.
@@ -154,6 +157,9 @@ pub(super) struct SessionShown {
     principal: String,
     /// The ring that it has now.
     ring: u8,
+    /// What may be called in it, if not everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow: Option<Vec<String>>,
     opened: String,
     closed: Option<String>,
 }
@@ -347,7 +353,8 @@ fn no_cursor() -> Problem {
 }
 
 pub(super) async fn open_session(admitted: Admitted) -> Handled {
-    let SessionBody { name, ring, principal } = body(&admitted)?;
+    let SessionBody { name, ring, principal, allow } = body(&admitted)?;
+    let allow = allow.map(allowed).transpose()?;
     let holder = held(&admitted)?.clone();
     let whose = match principal {
         None => holder.principal.clone(),
@@ -376,11 +383,21 @@ pub(super) async fn open_session(admitted: Admitted) -> Handled {
             let why = format!("`{whose}` has {most} open sessions: close one first");
             return Err(Problem::new(StatusCode::CONFLICT, "denied.session", why));
         }
-        let draft = SessionDraft { ceiling: Ceiling::default(), name, principal: whose, ring };
+        let draft = SessionDraft { allow, ceiling: Ceiling::default(), name, principal: whose, ring };
         let opened = host.ledger().open_session(draft, &holder.principal).map_err(|_| failed())?;
         Ok(crate::http::json(StatusCode::CREATED, &shown_session(&opened, host)))
     })
     .await
+}
+
+/// What a session is to allow.
+fn allowed(texts: Vec<String>) -> Result<Vec<FunctionPattern>, Problem> {
+    let max = limits::SESSION_FUNCTIONS_MAX;
+    if texts.len() > max {
+        return Err(Problem::bad(format!("`allow` has more than {max} functions")));
+    }
+    let parsed = texts.into_iter().map(|text| text.parse::<FunctionPattern>());
+    parsed.collect::<Result<_, _>>().map_err(|error| Problem::bad(format!("`allow`: {error}")))
 }
 
 pub(super) async fn show_session(admitted: Admitted) -> Handled {
@@ -493,6 +510,7 @@ fn shown_session(session: &Session, host: &Host) -> SessionShown {
         name: session.name.clone(),
         principal: session.principal.to_string(),
         ring: session.ring_at(host.now()).number(),
+        allow: session.allow.as_ref().map(|allow| allow.iter().map(ToString::to_string).collect()),
         opened: session.opened.to_string(),
         closed: session.closed.map(|closed| closed.to_string()),
     }

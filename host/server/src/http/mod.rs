@@ -86,6 +86,7 @@ pub struct Server {
     room: Arc<Room>,
     unread: Arc<Unread>,
     streams_max: usize,
+    connections_max: usize,
     underway: mcp::Underway,
 }
 
@@ -97,7 +98,8 @@ impl Server {
         let counted = Arc::clone(&metrics);
         service.tell(Box::new(move |fate| counted.called(fate)));
         let (streams_max, underway, unread) = (limits::HTTP_STREAMS_MAX, Mutex::default(), Arc::default());
-        Self { service, tokens, identity: None, origins, metrics, room, unread, streams_max, underway }
+        let connections_max = usize::MAX;
+        Self { service, tokens, identity: None, origins, metrics, room, unread, streams_max, connections_max, underway }
     }
 
     /// The same, with room for so many streams, and for the connections that they take.
@@ -106,10 +108,21 @@ impl Server {
         Self { room: Arc::new(Room::new(streams_max)), streams_max, ..self }
     }
 
-    /// How many connections it has at the same time: what streams take leaves as many for everything else, whatever their
-    /// number.
+    /// The same, with no more connections than these, however many it would have.
+    #[must_use]
+    pub fn with_connections(self, connections_max: usize) -> Self {
+        Self { connections_max, ..self }
+    }
+
+    /// How many connections it would have at the same time: what streams take leaves as many for everything else, whatever
+    /// their number.
+    pub fn connections_wanted(streams_max: usize) -> usize {
+        limits::HTTP_CONNECTIONS_MAX - limits::HTTP_STREAMS_MAX + streams_max
+    }
+
+    /// How many connections it has at the same time.
     fn connections_max(&self) -> usize {
-        limits::HTTP_CONNECTIONS_MAX - limits::HTTP_STREAMS_MAX + self.streams_max
+        Self::connections_wanted(self.streams_max).min(self.connections_max)
     }
 
     /// The same, over TLS and nothing else.
