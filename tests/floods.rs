@@ -17,8 +17,8 @@ use crate::harness::server::reading;
 use crate::harness::server::token;
 
 /// What the policy lets everybody read, and what it forbids.
-const OPEN: &str = "/docs/open/a.txt";
-const CLOSED: &str = "/docs/closed/a.txt";
+const OPEN: &str = "/docs/a.txt";
+const CLOSED: &str = "/docs/b.txt";
 
 /// What somebody is told of a call.
 struct Said {
@@ -109,9 +109,8 @@ fn of_mcp(message: &Value) -> Said {
 /// A home whose policy forbids some of what its tool can read.
 fn home() -> Home {
     let home = reading();
-    home.file("docs/open/a.txt", "hello");
-    home.file("docs/closed/a.txt", "secret");
-    extend(&home, "[policies.ring-default]\n[policies.path-scope]\nsettings = { roots = [\"/docs/open\"] }\n");
+    home.file("docs/b.txt", "secret");
+    extend(&home, &format!("[policies.ring-default]\n[policies.path-scope]\nsettings = {{ roots = [\"{OPEN}\"] }}\n"));
     home
 }
 
@@ -188,6 +187,7 @@ fn refused_calls_fill_no_disk() {
         }
     }
     assert_eq!(server.stop(), 0);
+    home.configure("");
     home.is_well();
 }
 
@@ -197,7 +197,7 @@ fn few_large_refusals_fill_no_disk() {
     let home = home();
     let mine = token(&home, "mine", "agent:a", "call");
     let server = Server::new(&home);
-    let large = format!("/docs/closed/{}", "x".repeat(3_000_000));
+    let large = format!("/docs/{}", "x".repeat(3_000_000));
     let asked = limits::DENIED_BYTES_PER_MINUTE_MAX / 3_000_000 + 1;
     for _ in 0..asked {
         server.ask("POST", "/v1/calls", Some(&mine), &call(&large)).is(403);
@@ -210,6 +210,7 @@ fn few_large_refusals_fill_no_disk() {
     }
     assert!(size("log.sqlite") + size("log.sqlite-wal") <= before + 1_000_000);
     assert_eq!(server.stop(), 0);
+    home.configure("");
     home.is_well();
 }
 
