@@ -110,7 +110,8 @@ fn of_mcp(message: &Value) -> Said {
 fn home() -> Home {
     let home = reading();
     home.file("docs/b.txt", "secret");
-    extend(&home, &format!("[policies.ring-default]\n[policies.path-scope]\nsettings = {{ roots = [\"{OPEN}\"] }}\n"));
+    let rule = "[policies.argument-schema.settings.tools.\"files/read\".fields]";
+    extend(&home, &format!("[policies.ring-default]\n{rule}\n\"/path\" = {{ enum = [\"{OPEN}\"] }}\n"));
     home
 }
 

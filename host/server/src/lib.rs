@@ -16,6 +16,7 @@ pub mod catalogue;
 pub mod http;
 pub mod mcp;
 mod once;
+pub mod reach;
 mod refusals;
 pub mod service;
 pub mod telemetry;

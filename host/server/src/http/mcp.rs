@@ -48,7 +48,7 @@ use crate::http::token::Credential;
 use crate::mcp::Agent;
 use crate::mcp::message;
 use crate::mcp::message::Received;
-use crate::service::Changes;
+use crate::reach::Changes;
 use crate::service::Kept;
 use crate::service::Seat;
 
