@@ -146,10 +146,10 @@ mod tests {
             }));
             // One that nobody has answered waits in its place for ever, before what is listed.
             let expires = Timestamp::from_millis(1_700_000_000_000 + number);
-            let expired = Approval { approval: ApprovalId::from_random(id(number)), expires, ..asked.clone() };
-            facts.extend([fact(FactKind::Approval, expired.approval.to_string(), &expired), waits(&expired)]);
+            let unanswered = Approval { approval: ApprovalId::from_random(id(number)), expires, ..asked.clone() };
+            facts.extend([fact(FactKind::Approval, unanswered.approval.to_string(), &unanswered), waits(&unanswered)]);
             let state = ApprovalState::Used { by: by.clone() };
-            let used = Approval { approval: ApprovalId::from_random(id(PAST + number)), state, ..expired };
+            let used = Approval { approval: ApprovalId::from_random(id(PAST + number)), state, ..unanswered };
             facts.push(fact(FactKind::Approval, used.approval.to_string(), &used));
         }
         facts
@@ -218,8 +218,10 @@ mod tests {
         let mut open: Vec<_> = open.map(|session| session.session.to_string()).collect();
         let listed = ledger.open_sessions(Whose::All, None, 9).expect("sessions");
         let mut listed: Vec<_> = listed.iter().map(|session| session.session.to_string()).collect();
-        (open.sort(), listed.sort());
-        assert_eq!((open, ledger.sessions().expect("sessions").len()), (listed, PAST as usize + 5));
+        open.sort();
+        listed.sort();
+        assert_eq!(open, listed);
+        assert_eq!(ledger.sessions().expect("sessions").len() as u64, PAST + 5);
     }
 
     #[test]
