@@ -175,7 +175,9 @@ fn refused_calls_fill_no_disk() {
     }
     let metrics = server.ask("GET", "/metrics", Some(&operator), "");
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
-    let turned_away = metrics.lines().find_map(|line| line.strip_prefix("ringfence_calls_turned_away_total "));
+    let turned_away = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("ringfence_calls_turned_away_total{code=\"denied.too-many\"} "));
     assert_eq!(turned_away, Some("21"), "{metrics}");
     // Whoever comes when they were told to is served.
     let longest = flooded.iter().map(|(.., last)| *last).max().expect("ways");

@@ -116,8 +116,8 @@ pub trait Kept: fmt::Debug + Send + Sync {}
 pub enum Fate<'o> {
     /// It ended so.
     Ended(&'o Outcome),
-    /// It was not looked at: too many before it were refused.
-    TurnedAway,
+    /// It was not looked at, for too many before it were refused; answered with this code.
+    TurnedAway(&'static str),
 }
 
 /// Is told of what became of every call, whoever has made it.
@@ -492,7 +492,7 @@ impl Service {
     /// Answers for a call that is not looked at. The first of a minute is on record for all of them.
     async fn turn_away(&self, host: &Host, attempt: Attempt, error: ServiceError) -> ServiceError {
         if let Some(told) = self.told.get() {
-            told(Fate::TurnedAway);
+            told(Fate::TurnedAway(error.code()));
         }
         let refusals = if matches!(error, ServiceError::InVain { .. }) { &self.in_vain } else { &self.denied };
         if !refusals.is_news(&attempt.principal, Instant::now()) {

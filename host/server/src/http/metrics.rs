@@ -177,7 +177,7 @@ impl Metrics {
     pub fn called(&self, fate: Fate<'_>) {
         match fate {
             Fate::Ended(outcome) => self.add(Number::Calls, vec![("outcome", kind_name(outcome.kind).into())], 1),
-            Fate::TurnedAway => self.add(Number::CallsTurnedAway, Vec::new(), 1),
+            Fate::TurnedAway(code) => self.add(Number::CallsTurnedAway, vec![("code", code.into())], 1),
         }
     }
 
@@ -273,7 +273,7 @@ mod tests {
         metrics.answered("call", StatusCode::OK, Duration::from_millis(2));
         metrics.answered("call", StatusCode::OK, Duration::from_hours(1));
         metrics.called(Fate::Ended(&Outcome::returned(None)));
-        metrics.called(Fate::TurnedAway);
+        metrics.called(Fate::TurnedAway("denied.too-many"));
         metrics.shaken(Handshake::Slow);
         metrics.told(Spans::Dropped, 3);
         let text = metrics.text();
@@ -286,7 +286,7 @@ mod tests {
             "ringfence_http_request_seconds_bucket{le=\"600.0\",route=\"call\"} 1",
             "ringfence_http_request_seconds_bucket{le=\"+Inf\",route=\"call\"} 2",
             "ringfence_calls_total{outcome=\"returned\"} 1",
-            "ringfence_calls_turned_away_total 1",
+            "ringfence_calls_turned_away_total{code=\"denied.too-many\"} 1",
             "ringfence_tls_handshakes_total{outcome=\"slow\"} 1",
             "ringfence_telemetry_spans_total{fate=\"dropped\"} 3",
             "# EOF",
