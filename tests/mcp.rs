@@ -332,6 +332,8 @@ fn server_that_is_told_to_stop_settles_its_calls() {
         let code = if how == "signal" {
             let pid = rustix_pid(raw.pid());
             rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+            let said = raw.hear()["result"]["content"][0]["text"].to_string();
+            assert!(said.contains("the host was told to stop"), "{said}");
             raw.ends()
         } else {
             raw.leave()

@@ -340,10 +340,7 @@ impl Service {
             let mut made = std::pin::pin!(service.make(seat, wish));
             let made = tokio::select! {
                 made = &mut made => made,
-                () = async { tokio::select! { () = given_up.wait() => {}, () = service.stopped() => {} } } => {
-                    raise.raise();
-                    made.await
-                }
+                () = stops(&service, &given_up, &raise) => made.await,
             };
             drop(keeps);
             if let (Ok(response), Some(told)) = (&made, service.told.get()) {
@@ -511,6 +508,15 @@ impl Service {
 
     fn note(&self, text: &str) {
         (self.notes)(text);
+    }
+}
+
+/// Has a call stop when its caller gives it up, or the host is to stop: then it is the host's doing, whoever goes as well.
+async fn stops(service: &Service, given_up: &Interrupt, raise: &Interrupter) {
+    tokio::select! {
+        biased;
+        () = service.stopped() => raise.raise_for_host(),
+        () = given_up.wait() => raise.raise(),
     }
 }
 

@@ -137,6 +137,8 @@ impl Agent {
         let quit: Result<QuitReason, _> = tokio::select! {
             quit = &mut ended => quit,
             () = stop => {
+                // First, so that nobody takes for a caller's wish what is the host's.
+                service.interrupt_all();
                 ending.cancel();
                 ended.await
             }
