@@ -128,6 +128,12 @@ fn question_is_the_answer_where_clients_come_back() {
     );
     let ask = |body: &str| server.ask_with("POST", "/mcp", &headers, body).is(200)["result"].clone();
     let code = |result: &Value| result["_meta"]["ringfence/error"]["code"].clone();
+    // A no to what nobody was asked is not written down, and is not a call either.
+    let before = home.entries().len();
+    for no in ["decline", "cancel", "else"] {
+        assert_eq!(code(&ask(&call(&said(no), true))), "caller.bad-input", "{no}");
+    }
+    assert_eq!(home.entries().len(), before);
     let question = ask(&call(&json!({}), true));
     assert_eq!(question["resultType"], "input_required", "{question}");
     let message = question["inputRequests"]["approval"]["params"]["message"].as_str().expect("a message");
@@ -137,6 +143,10 @@ fn question_is_the_answer_where_clients_come_back() {
     let before = home.entries().len();
     let declined = ask(&call(&said("decline"), true));
     assert_eq!(code(&declined), "denied.declined");
+    // It was asked about this call, and about no other.
+    let mut other = said("decline");
+    other["arguments"] = json!({ "path": "/docs/other" });
+    assert_eq!(code(&ask(&call(&other, true))), "caller.bad-input");
     // The no is an entry, and nothing else has come of it: what was asked waits for whoever may answer.
     let entries = home.entries().split_off(before);
     assert_eq!((entries.len(), &entries[0]["kind"]), (1, &json!("refused")), "{entries:?}");

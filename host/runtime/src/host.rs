@@ -356,6 +356,14 @@ impl Host {
         Box::pin(pipeline::recalled(&self.parts, &self.policies(), incoming)).await
     }
 
+    /// Whether a call waits for an approval, or has one that it has not used, as the policies in force decide on it. Nothing
+    /// is begun, run or written down.
+    pub async fn is_held(&self, tool: &Tool, request: CallRequest) -> Result<bool, CallFailure> {
+        let contact = &Contact::none();
+        let incoming = IncomingCall { request, tool, contact };
+        Box::pin(pipeline::is_held(&self.parts, &self.policies(), incoming)).await
+    }
+
     /// Writes down that somebody wanted a call which could not be tried: an entry, and nothing else.
     pub async fn refuse(&self, attempt: Attempt) -> Result<Response, CallFailure> {
         pipeline::unreached(&self.parts, self.new_call_id()?, attempt).await

@@ -88,6 +88,7 @@ pub use crate::pipeline::load::Admission;
 pub use crate::pipeline::load::Arrival;
 pub use crate::pipeline::load::admission;
 use crate::pipeline::outbound::Outbound;
+pub(crate) use crate::pipeline::recall::is_held;
 pub(crate) use crate::pipeline::recall::recalled;
 pub use crate::pipeline::steps::Step;
 use crate::pipeline::steps::Stopwatch;

@@ -368,6 +368,18 @@ impl Service {
         self.record(attempt, keeps, Begun::of_nothing(ring, parent)).await.map(drop)
     }
 
+    /// Whether a call waits for somebody's approval, or has it and has not used it. Nothing is made or written down.
+    pub async fn is_held(&self, seat: &Seat, offer: &Offer, input: Input) -> Result<bool, ServiceError> {
+        let host = self.host().await?;
+        if let Some(retry_after_ms) = self.denied.too_many(&seat.principal, Instant::now()) {
+            return Err(ServiceError::Denied { retry_after_ms });
+        }
+        let Ok(asked) = asked(offer).await? else { return Ok(false) };
+        let call = host.new_call_id().map_err(|failure| self.failed(&failure))?;
+        let request = request(call, seat.clone(), offer, (input, None, asked));
+        host.is_held(&offer.registered().tool, request).await.map_err(|failure| self.failed(&failure))
+    }
+
     /// Has it written down that whoever was asked about a call has said no to it: nothing is made.
     pub async fn decline(self: &Arc<Self>, seat: &Seat, wish: Wish) -> Result<Response, ServiceError> {
         let Wish { offer, input, keeps, parent, .. } = wish;

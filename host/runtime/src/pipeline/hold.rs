@@ -45,6 +45,16 @@ pub(super) async fn approved<'t>(parts: &Parts, mut granted: GrantedCall<'t>) ->
     }
 }
 
+/// Whether somebody was asked about a call, and has not said no.
+pub(super) async fn is_asked(parts: &Parts, granted: &GrantedCall<'_>) -> Result<bool, Stop> {
+    if granted.obligations.approvals.is_empty() {
+        return Ok(false);
+    }
+    let binding = call_binding(granted);
+    let standing = parts.on_ledger(move |ledger| ledger.standing(&binding)).await?;
+    Ok(matches!(standing, Some(Standing::Approved(_) | Standing::Asked(_))))
+}
+
 fn refused(granted: &GrantedCall<'_>, denial: Denial) -> Stop {
     let admitted = &granted.admitted;
     let stop = Stop::refused(&admitted.request, admitted.tool, Some(admitted.function), Stage::Decide, denial);

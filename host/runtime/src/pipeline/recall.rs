@@ -1,4 +1,5 @@
-//! Recall: the answer that is on record under a call's key, for whoever may have nothing new written down.
+//! Recall: what is on record of a call already, for whoever may have nothing new written down: the answer under its key, or
+//! that it waits for an approval.
 //!
 //! It comes after what comes before it in every call: the session, the input, the policies, the grant. Who has lost the right
 //! gets no old result. What is refused on the way is not an entry here, so this is for callers who are refused anyway.
@@ -14,6 +15,7 @@ use crate::pipeline::IncomingCall;
 use crate::pipeline::Response;
 use crate::pipeline::Stop;
 use crate::pipeline::decide;
+use crate::pipeline::hold;
 use crate::policy::PolicySet;
 use crate::session;
 
@@ -43,4 +45,27 @@ async fn sought(parts: &Parts, policies: &Arc<PolicySet>, incoming: IncomingCall
     let authorized = decide::decide(parts, policies, admitted).await?;
     let granted = pipeline::narrow(parts, authorized)?;
     pipeline::recall(parts, &granted).await
+}
+
+/// Whether a call waits for somebody's approval, or has it and has not used it.
+pub(crate) async fn is_held(
+    parts: &Parts,
+    policies: &Arc<PolicySet>,
+    incoming: IncomingCall<'_>,
+) -> Result<bool, CallFailure> {
+    match found_held(parts, policies, incoming).await {
+        Err(Stop::Failed(failure)) => Err(failure),
+        // What is refused on the way waits for nobody.
+        Err(Stop::Held(_) | Stop::Known(_) | Stop::Refused(_) | Stop::Reused(_)) => Ok(false),
+        Ok(is_held) => Ok(is_held),
+    }
+}
+
+async fn found_held(parts: &Parts, policies: &Arc<PolicySet>, incoming: IncomingCall<'_>) -> Result<bool, Stop> {
+    let session = session::find(parts, &incoming.request, incoming.tool).await?;
+    let admitted = session::admit(incoming, session)?;
+    pipeline::not_halted(parts, &admitted, Stage::Admit)?;
+    let authorized = decide::decide(parts, policies, admitted).await?;
+    let granted = pipeline::narrow(parts, authorized)?;
+    hold::is_asked(parts, &granted).await
 }

@@ -55,6 +55,12 @@ pub(super) fn bad_arguments(why: &str) -> CallToolResult {
     stopped("caller.bad-input", why, "nothing has run: correct the arguments, then call it again", None)
 }
 
+/// The result of a call that comes with a no to a question that nobody was asked.
+pub(super) fn not_asked() -> CallToolResult {
+    let why = "this call waits for nobody's approval, so there is nothing to decline";
+    stopped("caller.bad-input", why, "nothing has run: to make the call, leave out `inputResponses`", None)
+}
+
 fn stopped(code: &str, message: &str, advice: &str, value: Option<Value>) -> CallToolResult {
     let message = one_line(message);
     let mut meta = MetaObject::new();

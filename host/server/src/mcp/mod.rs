@@ -167,8 +167,12 @@ impl Agent {
             Err(why) => return Ok(answer::bad_arguments(&why).into()),
         };
         if hold::is_declined(&params) {
-            let declined = self.decline(&offer, input, context).await;
-            return Ok(answered(&declined, function, form));
+            // Whoever makes a no up, of a call that nobody was asked about, leaves nothing behind.
+            return Ok(match self.service.is_held(&self.seat, &offer, input.clone()).await {
+                Ok(true) => answered(&self.decline(&offer, input, context).await, function, form),
+                Ok(false) => answer::not_asked().into(),
+                Err(error) => answer::not_made(error).into(),
+            });
         }
         let mut response = self.make(&offer, (input.clone(), key.clone()), context).await;
         if let Ok(held @ Response { denial: Some(Denial::Held(approval)), .. }) = &response {
