@@ -306,6 +306,27 @@ fn progress_is_told_to_who_asks() {
     home.is_well();
 }
 
+#[test]
+fn progress_comes_before_its_answer() {
+    let home = reading();
+    let mut raw = Raw::initialized(&home, &[]);
+    let (mut call, mut told) = (read(), 0);
+    for number in 0..40 {
+        call["_meta"] = json!({ "progressToken": number });
+        raw.say(&request(number, "tools/call", &call));
+        loop {
+            let next = raw.hear();
+            if next["id"] == number {
+                break;
+            }
+            assert_eq!(next["params"]["progressToken"], number, "{next}");
+            told += 1;
+        }
+    }
+    assert!(told >= 40 && raw.is_silent());
+    assert_eq!(raw.leave(), 0);
+}
+
 /// Has a server of lines read its configuration anew.
 fn hang_up(raw: &Raw) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(raw.pid()).expect("a pid")).expect("a pid");

@@ -212,15 +212,18 @@ impl Agent {
         let contact = Contact { interrupt, watcher };
         let (keeps, parent) = (self.keeps.clone(), self.parent(context));
         let wish = Wish { offer: offer.clone(), input, key, contact, keeps, parent };
-        let mut made = std::pin::pin!(self.service.call(&self.seat, wish));
-        tokio::select! {
-            response = &mut made => response,
-            () = told => made.await,
-            () = self.given_up(context) => {
-                raise.raise();
-                made.await
+        let made = async {
+            let mut made = std::pin::pin!(self.service.call(&self.seat, wish));
+            tokio::select! {
+                response = &mut made => response,
+                () = self.given_up(context) => {
+                    raise.raise();
+                    made.await
+                }
             }
-        }
+        };
+        // What is told of a call comes before its answer.
+        tokio::join!(made, told).0
     }
 
     /// Has it written down that whoever was asked about a call has said no.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::mcp::Context;
 
-/// What watches a call, if its client wants to be told; and what tells it, which never ends by itself.
+/// What watches a call, if its client wants to be told; and what tells it, which ends when that has been let go and all is told.
 pub(super) fn told(context: &Context) -> (Option<Watcher>, impl Future<Output = ()> + use<>) {
     let wanted = context.meta.get_progress_token().map(|token| (token, watch(limits::SIGHTS_BYTES_MAX)));
     let (watcher, seen) = match wanted {
@@ -31,7 +31,6 @@ pub(super) fn told(context: &Context) -> (Option<Watcher>, impl Future<Output = 
         if let Some((token, sights)) = seen {
             tell(&peer, &token, sights).await;
         }
-        std::future::pending::<()>().await;
     })
 }
 
