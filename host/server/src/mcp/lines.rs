@@ -32,6 +32,7 @@ use tokio::io::BufReader;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::mcp::message;
 use crate::mcp::message::Fault;
 use crate::mcp::message::Received;
 use crate::mcp::message::read;
@@ -126,7 +127,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
 async fn write_all<W: AsyncWrite + Unpin>(mut write: W, mut waiting: mpsc::Receiver<Sent>) -> io::Result<()> {
     while let Some(message) = waiting.recv().await {
-        let mut line = serde_json::to_vec(&message)?;
+        let mut line = match &message {
+            // JSON-RPC wants an id there, and the library leaves out what could not be told.
+            JsonRpcMessage::Error(error) if error.id.is_none() => {
+                serde_json::to_vec(&message::refusal(None, &error.error))?
+            }
+            message => serde_json::to_vec(message)?,
+        };
         line.push(b'\n');
         write.write_all(&line).await?;
         write.flush().await?;
@@ -212,7 +219,7 @@ impl Line {
             return Read::Nothing;
         }
         match json::parse(text) {
-            Ok(value) => message(value, open),
+            Ok(value) => told(value, open),
             Err(error) => {
                 let why = format!("the line is not JSON that can be read in one way: {error}");
                 refused(None, ErrorData::parse_error(why, None))
@@ -222,7 +229,7 @@ impl Line {
 }
 
 /// A message out of what is JSON at least.
-fn message(value: Value, open: &Open) -> Read {
+fn told(value: Value, open: &Open) -> Read {
     match read(value) {
         Ok((message, Some(id))) => opened(message, id, open),
         Ok((message, None)) => {

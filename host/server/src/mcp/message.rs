@@ -9,6 +9,7 @@ use rmcp::model::ErrorData;
 use rmcp::model::RequestId;
 use rmcp::service::RxJsonRpcMessage;
 use serde_json::Value;
+use serde_json::json;
 
 /// What a client sends.
 pub(crate) type Received = RxJsonRpcMessage<RoleServer>;
@@ -52,6 +53,10 @@ pub(crate) fn read(value: Value) -> Result<(Received, Option<RequestId>), Fault>
             ..Fault::of(id, ErrorData::invalid_params("`params` is not an object", None))
         });
     }
+    if fields.get("params").and_then(|params| params.get("_meta")).is_some_and(|meta| !has_token(meta)) {
+        let why = "`progressToken` is neither a short text nor an integer";
+        return Err(Fault { is_notification, ..Fault::of(id, ErrorData::invalid_params(why, None)) });
+    }
     match (serde_json::from_value(value), id) {
         (Ok(message), id) => Ok((message, id.filter(|_| is_call))),
         (Err(_), Some(id)) => Err(wrong(Some(id), "the message is neither a request nor an answer")),
@@ -62,10 +67,20 @@ pub(crate) fn read(value: Value) -> Result<(Received, Option<RequestId>), Fault>
     }
 }
 
+/// The answer to what is no message, or is none that is taken: with an id, also if there is none to be told.
+pub(crate) fn refusal(id: Option<&RequestId>, error: &ErrorData) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "error": error })
+}
+
 impl Fault {
     fn of(id: Option<RequestId>, error: ErrorData) -> Self {
         Self { id, error: Box::new(error), is_notification: false }
     }
+}
+
+/// Whether what progress is told under can be what it is for, or is not there.
+fn has_token(meta: &Value) -> bool {
+    meta.get("progressToken").is_none_or(|token| token.is_null() || id_of(token).is_some())
 }
 
 fn id_of(value: &Value) -> Option<RequestId> {
