@@ -42,6 +42,7 @@ use rmcp::model::ListResourceTemplatesResult;
 use rmcp::model::ListResourcesResult;
 use rmcp::model::ListToolsResult;
 use rmcp::model::PaginatedRequestParams;
+use rmcp::model::ProtocolVersion;
 use rmcp::model::ServerCapabilities;
 use rmcp::model::ServerConfig;
 use rmcp::model::Tool;
@@ -86,7 +87,7 @@ under the same text. A task of several calls that may be made again from its sta
 pub struct Agent {
     service: Arc<Service>,
     seat: Seat,
-    /// How a call is given up, where the connection does not say it.
+    /// How a call is given up, where the connection is not all that says it.
     interrupt: Option<Interrupt>,
     /// What each call keeps until it has ended.
     keeps: Option<Arc<dyn Kept>>,
@@ -246,10 +247,14 @@ impl Agent {
         said.and_then(|text| text.parse().ok()).or(self.parent)
     }
 
+    /// Ends when whoever has sent a request does not want it any more.
     async fn given_up(&self, context: &Context) {
-        match &self.interrupt {
-            Some(interrupt) => interrupt.wait().await,
-            None => context.ct.cancelled().await,
+        let Some(interrupt) = &self.interrupt else { return context.ct.cancelled().await };
+        // Up to 2025 who is gone may come again for the answer; from 2026 on going away is how a request is given up.
+        let is_bound = context.protocol_version() >= Some(ProtocolVersion::V_2026_07_28);
+        tokio::select! {
+            () = interrupt.wait() => {}
+            () = context.ct.cancelled(), if is_bound => {}
         }
     }
 }
