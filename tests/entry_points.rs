@@ -112,7 +112,8 @@ const ROUTES_THAT_START_NOTHING: [&str; 23] = [
     "tile",
 ];
 /// Methods of MCP that start no call.
-const METHODS_THAT_START_NOTHING: [&str; 4] = ["initialize", "ping", "server/discover", "tools/list"];
+const METHODS_THAT_START_NOTHING: [&str; 5] =
+    ["initialize", "ping", "server/discover", "subscriptions/listen", "tools/list"];
 
 /// A home with a tool that writes, a policy that says what it is told to, and ways to reach both.
 struct World {

@@ -40,6 +40,7 @@ mod limit;
 mod log_head;
 mod mcp;
 mod mcp_http;
+mod mcp_versions;
 mod memory;
 mod named;
 mod path_scope;

@@ -120,7 +120,7 @@ fn held_call_is_answered_by_somebody_else() {
 
 #[test]
 fn agents_use_the_protocol_over_http() {
-    // API-06: no session of the protocol, so none to guess; who calls is the token's holder, each time.
+    // API-06: nothing is kept for a session of the protocol, so there is none to guess; who calls is the token's holder, each time.
     let home = reading();
     let (mine, blind) = (token(&home, "mine", "agent:a", "call"), token(&home, "blind", "agent:b", "audit"));
     let server = Server::new(&home);
@@ -129,7 +129,7 @@ fn agents_use_the_protocol_over_http() {
         json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
     let hello = ask(&json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": info }));
     assert_eq!(hello.is(200)["result"]["serverInfo"]["name"], "ringfence");
-    assert!(!hello.head.to_ascii_lowercase().contains("mcp-session-id"), "{}", hello.head);
+    let client = hello.header("mcp-session-id").expect("an id").to_owned();
     let listed = ask(&json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/list" })).is(200);
     assert!(listed["result"]["tools"].as_array().expect("a list").iter().any(|tool| tool["name"] == "files_read"));
     let call = json!({ "jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": { "name": "files_read",
@@ -137,6 +137,9 @@ fn agents_use_the_protocol_over_http() {
     assert_eq!(ask(&call).is(200)["result"]["structuredContent"], json!({ "result": "hello" }));
     server.ask("POST", "/mcp", Some(&blind), &call.to_string()).is(403);
     server.ask("POST", "/mcp", None, &call.to_string()).is(401);
+    // What a client was given opens nothing.
+    let headers = format!("host: {}\r\nmcp-session-id: {client}\r\n", server.address);
+    server.ask_with("POST", "/mcp", &headers, &call.to_string()).is(401);
     server.ask("DELETE", "/mcp", Some(&mine), "").is(405);
     for bad in ["{", "[]", r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, "[[[[", "7"] {
         let answer = server.ask("POST", "/mcp", Some(&mine), bad);

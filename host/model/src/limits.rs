@@ -252,6 +252,10 @@ pub const OFFERS_PAGE_BYTES_MAX: usize = 1024 * 1024;
 pub const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of the id of such a message.
 pub const MESSAGE_ID_BYTES_MAX: usize = 256;
+/// Bytes of the name of a version of that protocol.
+pub const PROTOCOL_VERSION_BYTES_MAX: usize = 32;
+/// Bytes of what keeps the ids of one client's requests from those of another who shares its token.
+pub const CLIENT_ID_BYTES_MAX: usize = 128;
 /// Requests of one connection that are worked on at the same time.
 pub const REQUESTS_PER_CONNECTION_MAX: usize = 128;
 /// Answers of one connection that wait for their reader.

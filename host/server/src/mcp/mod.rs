@@ -45,9 +45,11 @@ use rmcp::model::PaginatedRequestParams;
 use rmcp::model::ProtocolVersion;
 use rmcp::model::ServerCapabilities;
 use rmcp::model::ServerConfig;
+use rmcp::model::SubscriptionFilter;
 use rmcp::model::Tool;
 use rmcp::service::QuitReason;
 use rmcp::service::RequestContext;
+use rmcp::service::SubscriptionContext;
 use rmcp::service::serve_directly;
 use rmcp::transport::Transport;
 use serde_json::Value;
@@ -73,7 +75,8 @@ use crate::telemetry::trace::Parent;
 use crate::telemetry::trace::TRACEPARENT;
 
 /// Every method that there is; all others are answered with "there is no such method".
-pub const METHODS: &[&str] = &["initialize", "ping", "server/discover", "tools/call", "tools/list"];
+pub const METHODS: &[&str] =
+    &["initialize", "ping", "server/discover", "subscriptions/listen", "tools/call", "tools/list"];
 
 const INSTRUCTIONS: &str = "\
 Each tool runs in a sandbox under a grant of its operator, judged by policies, and every call is on record. A result with \
@@ -316,6 +319,26 @@ impl ServerHandler for Agent {
             };
         };
         self.call(offer, request, &context).await
+    }
+
+    /// The library takes out what is not declared; whoever wants nothing else listens to nothing.
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(requested.clone())
+    }
+
+    async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
+        let is_told = subscription.accepted().tools_list_changed == Some(true);
+        let mut changes = Changes::of(&self.service, &self.seat);
+        loop {
+            tokio::select! {
+                () = self.given_up(subscription.request_context()) => return Ok(()),
+                () = self.service.stopped() => return Ok(()),
+                () = changes.next(&self.service, &self.seat), if is_told => {}
+            }
+            if subscription.sink().notify_tool_list_changed().await.is_err() {
+                return Ok(());
+            }
+        }
     }
 
     // The protocol library would answer these with empty lists; what is not in the table of methods is not there.
