@@ -4,7 +4,6 @@
 //! evidence against the log: it does not matter how either checkpoint was come by.
 
 use ringfence_model::digest::Digest;
-use ringfence_model::json;
 use ringfence_model::limits;
 use serde::Deserialize;
 use serde::Serialize;
@@ -15,6 +14,7 @@ use crate::finding::Kind;
 use crate::finding::Report;
 use crate::note::Verifier;
 use crate::proof::Consistency;
+use crate::receipt;
 use crate::receipt::ReceiptError;
 
 /// The version of the format that is written.
@@ -47,7 +47,7 @@ impl Extension {
         if bytes.len() > limits::EXTENSION_BYTES_MAX {
             return Err(ReceiptError::TooLarge);
         }
-        let extension: Self = serde_json::from_value(json::parse(bytes)?)?;
+        let extension: Self = serde_json::from_value(receipt::object(bytes)?)?;
         if extension.v != FORMAT_VERSION {
             return Err(ReceiptError::UnknownVersion(extension.v));
         }
@@ -109,6 +109,8 @@ fn open(which: &str, note: &str, keys: &[Verifier], findings: &mut Findings) -> 
 
 #[cfg(test)]
 mod tests {
+    use ringfence_model::json;
+
     use super::*;
     use crate::proof;
     use crate::signer::Signer as _;
@@ -145,6 +147,10 @@ mod tests {
             assert!(report.is_intact() && report.vouched == 12, "{report:?}");
             let bytes = json::canonical(&serde_json::to_value(&extension).expect("JSON"));
             assert_eq!(Extension::parse(&bytes).expect("an extension"), extension);
+            // A list of its fields in their order is none.
+            let Extension { checkpoint, from, proof, v } = &extension;
+            let list = serde_json::json!([checkpoint, from, proof, v]).to_string();
+            assert!(Extension::parse(list.as_bytes()).is_err(), "{list}");
         }
     }
 

@@ -17,6 +17,7 @@ use ringfence_model::json::JsonError;
 use ringfence_model::limits;
 use serde::Deserialize;
 use serde::Serialize;
+use serde::de::Error as _;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -96,6 +97,12 @@ pub struct Receipt {
     pub v: u64,
 }
 
+/// Parses one object: a list would be read as its fields in their order, which is no spelling that the format has.
+pub(crate) fn object(bytes: &[u8]) -> Result<Value, ReceiptError> {
+    let value = json::parse(bytes)?;
+    if value.is_object() { Ok(value) } else { Err(serde_json::Error::custom("it is not an object").into()) }
+}
+
 impl Receipt {
     /// A receipt without proof, of the canonical bytes of an entry.
     pub fn pending(entry_bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -123,7 +130,7 @@ impl Receipt {
         if u64::try_from(bytes.len()).is_ok_and(|length| length > limits::RECEIPT_BYTES_MAX) {
             return Err(ReceiptError::TooLarge);
         }
-        let receipt: Self = serde_json::from_value(json::parse(bytes)?)?;
+        let receipt: Self = serde_json::from_value(object(bytes)?)?;
         if receipt.v != FORMAT_VERSION {
             return Err(ReceiptError::UnknownVersion(receipt.v));
         }

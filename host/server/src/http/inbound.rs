@@ -107,14 +107,28 @@ pub(super) fn id<T: std::str::FromStr>(admitted: &Admitted) -> Result<T, Problem
     admitted.id.as_deref().and_then(|id| id.parse().ok()).ok_or_else(Problem::not_found)
 }
 
-/// Whether a body says that it is JSON: pages can send what they like as text (API-05).
+/// Whether a body says that it is JSON, as it is: pages can send what they like as text (API-05).
 pub(super) fn check_kind(admitted: &Admitted) -> Result<(), Problem> {
-    let kind = admitted.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        let why = "the body is JSON, and `content-type` says so";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "caller.content-type", why));
+    let refuse = |why| Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "caller.content-type", why));
+    match one_header(admitted, header::CONTENT_TYPE.as_str())? {
+        Some(kind) if is_json(kind) => {}
+        _ => return refuse("the body is JSON in UTF-8, and `content-type` says so"),
     }
-    Ok(())
+    match one_header(admitted, header::CONTENT_ENCODING.as_str())? {
+        Some(coding) if !coding.eq_ignore_ascii_case("identity") => {
+            refuse("the body is sent as it is, without a coding")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a media type is JSON's. It is UTF-8 by definition, and a client may say so.
+fn is_json(kind: &str) -> bool {
+    let (kind, parameters) = kind.split_once(';').unwrap_or((kind, ""));
+    let charsets = parameters.split(';').filter_map(|parameter| parameter.split_once('='));
+    let mut charsets = charsets.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    kind.trim().eq_ignore_ascii_case("application/json")
+        && charsets.all(|(_, charset)| charset.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
 }
 
 /// A body of JSON.
@@ -125,8 +139,34 @@ pub(super) fn value(admitted: &Admitted) -> Result<Value, Problem> {
     })
 }
 
+/// A body that is an object with these fields.
 pub(super) fn body<T: DeserializeOwned>(admitted: &Admitted) -> Result<T, Problem> {
-    serde_json::from_value(value(admitted)?).map_err(|error| Problem::bad(one_line(&error.to_string())))
+    object(value(admitted)?).map_err(Problem::bad)
+}
+
+/// What an object says, or what is wrong with it.
+fn object<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+    // Trust boundary: a list would be read as the fields in their order, which has names for nothing and outlives no change.
+    if !value.is_object() {
+        return Err("the body is not an object".to_owned());
+    }
+    serde_json::from_value(value).map_err(|error| one_line(&in_our_words(&error.to_string())))
+}
+
+/// What is wrong with a value, without the names that its type has in here.
+fn in_our_words(error: &str) -> String {
+    let Some((found, wanted)) = error.rsplit_once(", expected ") else { return error.to_owned() };
+    let wanted = match wanted {
+        "a map" => "an object",
+        "a sequence" => "a list",
+        "u8" => "a whole number from 0 to 255",
+        "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        wanted if wanted.starts_with("struct ") => "an object",
+        wanted => wanted,
+    };
+    let found = found.replacen("invalid type: sequence", "invalid type: list", 1);
+    let found = found.replacen("invalid type: map", "invalid type: object", 1);
+    format!("{found}, expected {wanted}")
 }
 
 /// Which call it is: by the header, or by what the body says of its task.
@@ -192,4 +232,66 @@ pub(super) fn linked(mut response: Response, next: Option<String>) -> Response {
     let link = next.and_then(|query| HeaderValue::try_from(format!("<{query}>; rel=\"next\"")).ok());
     response.headers_mut().extend(link.map(|link| (header::LINK, link)));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Asked {
+        name: String,
+        ring: Option<u8>,
+        #[serde(default)]
+        more: Vec<String>,
+    }
+
+    #[test]
+    fn body_is_an_object_and_nothing_else() {
+        // API-08
+        let read = |value: Value| object::<Asked>(value).map(|asked| (asked.name, asked.ring, asked.more.len()));
+        assert_eq!(read(json!({ "name": "a", "ring": 3 })), Ok(("a".to_owned(), Some(3), 0)));
+        for (value, why) in [
+            (json!(["a", 3, []]), "the body is not an object"),
+            (json!([]), "the body is not an object"),
+            (json!("a"), "the body is not an object"),
+            (json!(null), "the body is not an object"),
+            (
+                json!({ "name": "a", "ring": 300 }),
+                "invalid value: integer `300`, expected a whole number from 0 to 255",
+            ),
+            (json!({ "name": ["a"] }), "invalid type: list, expected a string"),
+            (json!({ "name": {} }), "invalid type: object, expected a string"),
+            (json!({ "name": "a", "more": {} }), "invalid type: object, expected a list"),
+            (
+                json!({ "name": "a", "ring": ", expected struct" }),
+                "invalid type: string \", expected struct\", expected a whole number from 0 to 255",
+            ),
+            (json!({ "ring": 3 }), "missing field `name`"),
+            (json!({ "name": "a", "rank": 3 }), "unknown field `rank`, expected one of `name`, `ring`, `more`"),
+        ] {
+            assert_eq!(read(value.clone()), Err(why.to_owned()), "{value}");
+        }
+    }
+
+    #[test]
+    fn json_is_known_by_its_kind() {
+        for (kind, is) in [
+            ("application/json", true),
+            ("Application/JSON; charset=UTF-8", true),
+            ("application/json; charset=\"utf-8\"; x=y", true),
+            ("application/json;", true),
+            ("application/json; charset=utf-16", false),
+            ("application/json; charset=utf-8; Charset=latin1", false),
+            ("application/json-patch+json", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            assert_eq!(is_json(kind), is, "{kind}");
+        }
+    }
 }
