@@ -60,6 +60,11 @@ pub trait Hosts: fmt::Debug + Send + Sync + 'static {
     fn lend_now(&self) -> Option<Arc<Host>> {
         None
     }
+
+    /// Whether an operator has halted whatever would run. It waits for nothing, and opens nothing.
+    fn is_halted(&self) -> bool {
+        false
+    }
 }
 
 /// Where what concerns the operator is written.
@@ -234,16 +239,21 @@ impl Service {
         })
     }
 
-    /// Whether a host could be had the last time that somebody wanted one. Asks for none.
+    /// Whether a host could be had the last time that somebody wanted one, and runs calls now. Asks for none.
     pub fn is_ready(&self) -> bool {
-        self.is_ready.load(Ordering::Relaxed)
+        self.is_ready.load(Ordering::Relaxed) && !self.hosts.is_halted()
+    }
+
+    /// How many calls there are that have not ended.
+    pub(crate) fn running(&self) -> watch::Receiver<usize> {
+        self.running.subscribe()
     }
 
     /// Asks for a host now and then for as long as none can be had: nobody who wants one may come otherwise.
     pub async fn keep_ready(&self) {
         loop {
             tokio::time::sleep(Duration::from_millis(limits::READY_RETRY_MS)).await;
-            if !self.is_ready() {
+            if !self.is_ready.load(Ordering::Relaxed) {
                 // The operator has been told, and what came of it is kept.
                 let _ = self.host().await;
             }

@@ -10,6 +10,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -29,6 +31,7 @@ use tokio::sync::watch;
 use crate::http::Server;
 use crate::http::gate;
 use crate::http::metrics::Handshake;
+use crate::http::metrics::Number;
 use crate::http::patience::Impatient;
 use crate::http::peer::Peer;
 use crate::http::tls::Identity;
@@ -52,6 +55,8 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: impl Future
     let connections_max = server.connections_max();
     let handshakes_max = server.identity().map(|_| limits::HTTP_HANDSHAKES_MAX);
     let places = Places::new(connections_max, handshakes_max);
+    let open = Arc::clone(&places.open);
+    server.metrics.watch(Number::Connections, move || open.load(Ordering::Relaxed));
     let kept = Arc::clone(server.service());
     let kept = tokio::spawn(async move { tokio::join!(kept.keep_ready(), kept.keep_looking()) });
     let (stage, at) = watch::channel(Stage::Serving);
@@ -85,11 +90,30 @@ pub async fn serve(server: Arc<Server>, listener: TcpListener, stop: impl Future
 struct Places {
     connections: Arc<Semaphore>,
     handshakes: Option<Handshakes>,
+    /// How many are taken.
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection, counted for as long as it is there.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What a connection takes.
 struct Place {
     _connection: OwnedSemaphorePermit,
+    _counted: Counted,
     /// Let go of once both ends have agreed: whoever never does takes no room from those who have. It ends by itself when
     /// somebody else has been given it.
     handshake: Option<oneshot::Receiver<()>>,
@@ -122,7 +146,8 @@ impl Handshakes {
 
 impl Places {
     fn new(connections: usize, handshakes: Option<usize>) -> Self {
-        Self { connections: Arc::new(Semaphore::new(connections)), handshakes: handshakes.map(Handshakes::new) }
+        let (connections, handshakes) = (Arc::new(Semaphore::new(connections)), handshakes.map(Handshakes::new));
+        Self { connections, handshakes, open: Arc::default() }
     }
 }
 
@@ -137,7 +162,7 @@ async fn next(
         let connection = Arc::clone(&places.connections).acquire_owned().await.ok()?;
         let accepted = listener.accept().await.map(|(stream, _)| stream);
         let handshake = places.handshakes.as_ref().filter(|_| accepted.is_ok()).map(Handshakes::take);
-        Some((accepted, Place { _connection: connection, handshake }))
+        Some((accepted, Place { _connection: connection, _counted: Counted::new(&places.open), handshake }))
     };
     tokio::select! {
         biased;

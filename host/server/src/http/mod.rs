@@ -8,6 +8,7 @@
 //! spelling: what is not exactly that of a route is nowhere. HTTP/1.1 only, with TLS or without: a proxy that speaks more may
 //! stand in front.
 
+mod accept;
 mod api;
 mod approval;
 mod events;
@@ -48,6 +49,7 @@ use ringfence_model::limits;
 use serde::Serialize;
 
 use crate::http::metrics::Metrics;
+use crate::http::metrics::Number;
 use crate::http::peer::Peer;
 pub use crate::http::problem::Problem;
 use crate::http::room::Room;
@@ -99,13 +101,18 @@ impl Server {
         service.tell(Box::new(move |fate| counted.called(fate)));
         let (streams_max, underway, unread) = (limits::HTTP_STREAMS_MAX, Mutex::default(), Arc::default());
         let connections_max = usize::MAX;
+        let running = service.running();
+        metrics.watch(Number::CallsUnderway, move || *running.borrow());
+        room.tell(&metrics);
         Self { service, tokens, identity: None, origins, metrics, room, unread, streams_max, connections_max, underway }
     }
 
     /// The same, with room for so many streams, and for the connections that they take.
     #[must_use]
     pub fn with_streams(self, streams_max: usize) -> Self {
-        Self { room: Arc::new(Room::new(streams_max)), streams_max, ..self }
+        let room = Arc::new(Room::new(streams_max));
+        room.tell(&self.metrics);
+        Self { room, streams_max, ..self }
     }
 
     /// The same, with no more connections than these, however many it would have.

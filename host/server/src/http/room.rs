@@ -13,6 +13,8 @@ use std::sync::PoisonError;
 use ringfence_model::limits;
 use ringfence_model::principal::Principal;
 
+use crate::http::metrics::Metrics;
+use crate::http::metrics::Number;
 use crate::service::Kept;
 
 /// There is no room, for a principal or for anybody.
@@ -72,6 +74,13 @@ impl Room {
     /// Room for so many streams, and for everything else as much as there is by default.
     pub(super) fn new(streams_max: usize) -> Self {
         Self { taken: Mutex::default(), streams_max }
+    }
+
+    /// Has it be told how much of it is taken.
+    pub(super) fn tell(self: &Arc<Self>, metrics: &Metrics) {
+        let (requests, streams) = (Arc::clone(self), Arc::clone(self));
+        metrics.watch(Number::RequestsUnderway, move || requests.taken().worked_on);
+        metrics.watch(Number::Streams, move || streams.taken().streams);
     }
 
     /// A place for a request that is about to be read.

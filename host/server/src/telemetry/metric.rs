@@ -26,7 +26,8 @@ pub(super) fn metrics(rows: &[Row], since: SystemTime) -> Vec<Metric> {
         }
         let Some(metric) = metrics.last_mut() else { continue };
         match (&mut metric.data, &row.value) {
-            (Data::Sum { data_points, .. }, Value::Count(count)) => {
+            (Data::Gauge { data_points }, Value::Level(count))
+            | (Data::Sum { data_points, .. }, Value::Count(count)) => {
                 let as_int = Whole(*count);
                 data_points.push(Count { attributes, start_time_unix_nano, time_unix_nano, as_int });
             }
@@ -39,7 +40,7 @@ pub(super) fn metrics(rows: &[Row], since: SystemTime) -> Vec<Metric> {
                 bucket_counts: spread.buckets.iter().copied().map(Whole).collect(),
                 explicit_bounds: crate::http::metrics::BUCKETS.to_vec(),
             }),
-            // A number is counted or spread, always the same.
+            // A number is counted, a level or spread, always the same.
             _ => {}
         }
     }
@@ -51,6 +52,7 @@ fn empty(row: &Row) -> Metric {
         Value::Count(_) => {
             ("1", Data::Sum { data_points: Vec::new(), aggregation_temporality: CUMULATIVE, is_monotonic: true })
         }
+        Value::Level(_) => ("1", Data::Gauge { data_points: Vec::new() }),
         Value::Spread(_) => ("s", Data::Histogram { data_points: Vec::new(), aggregation_temporality: CUMULATIVE }),
     };
     Metric { name: format!("ringfence.{}", row.number.name()), description: row.number.help(), unit, data }

@@ -107,6 +107,8 @@ pub(super) struct Metric {
 #[serde(rename_all = "camelCase")]
 pub(super) enum Data {
     #[serde(rename_all = "camelCase")]
+    Gauge { data_points: Vec<Count> },
+    #[serde(rename_all = "camelCase")]
     Histogram { data_points: Vec<Spread>, aggregation_temporality: u8 },
     #[serde(rename_all = "camelCase")]
     Sum { data_points: Vec<Count>, aggregation_temporality: u8, is_monotonic: bool },
