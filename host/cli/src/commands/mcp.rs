@@ -28,7 +28,7 @@ pub fn run(home: Home, args: &McpArgs, output: Output) -> Result<Exit, CommandEr
         output.hints(&nothing_offered_hints());
     }
     commands::serve_on_all(async move {
-        let stop = serving::asked_to_stop()?;
+        let stop = serving::asked_to_stop(output)?;
         let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());
         let metrics = Arc::new(Metrics::default());

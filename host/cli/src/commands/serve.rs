@@ -67,17 +67,17 @@ pub fn run(home: Home, args: &ServeArgs, output: Output) -> Result<Exit, Command
         let bound =
             TcpListener::bind(listen).await.map_err(|error| CommandError::listener(&listen.to_string(), &error))?;
         let address = bound.local_addr().map_err(|error| CommandError::listener(&listen.to_string(), &error))?;
-        let server = Server::new(service, tokens, origins(address, &table)).with_streams(table.streams_max());
+        let server = Server::new(service, tokens, origins(scheme, address, &table)).with_streams(table.streams_max());
         let server = server.with_connections(connections);
         let server = Arc::new(match identity {
             Some(identity) => server.over_tls(identity),
             None => server,
         });
-        let stop = serving::asked_to_stop()?;
+        let stop = serving::asked_to_stop(output)?;
         let hang_up = serving::listen_for(SignalKind::hangup())?;
         let minder = tokio::spawn(Arc::clone(&log).mind());
         let sending = reporting.start(server.service(), server.metrics(), output);
-        let first = Readings::new(&log, &server, (table.tls, clients)).all();
+        let first = Readings::new(&log, &server, (table, clients), output).all();
         let reloader = tokio::spawn(serving::reload(Arc::clone(&log), Arc::clone(server.service()), hang_up, first));
         // What came of it is told where it matters: to the operator, and to whoever asks whether the server is ready.
         let _ = server.service().host().await;
@@ -111,12 +111,21 @@ struct Readings {
     tls: RwLock<Option<TlsTable>>,
     /// Whom the server believes: of each file what could be read last.
     clients: Mutex<Clients>,
+    /// What stood under `[server]` at the start, where all of it but TLS is settled.
+    settled: ServerTable,
+    output: Output,
 }
 
 impl Readings {
-    fn new(log: &Arc<SharedLog>, server: &Arc<Server>, (tls, clients): (Option<TlsTable>, Clients)) -> Arc<Self> {
+    fn new(
+        log: &Arc<SharedLog>,
+        server: &Arc<Server>,
+        (table, clients): (ServerTable, Clients),
+        output: Output,
+    ) -> Arc<Self> {
         let (log, server) = (Arc::clone(log), Arc::clone(server));
-        Arc::new(Self { log, server, tls: RwLock::new(tls), clients: Mutex::new(clients) })
+        let (tls, clients) = (RwLock::new(table.tls.clone()), Mutex::new(clients));
+        Arc::new(Self { log, server, tls, clients, settled: table, output })
     }
 
     /// Each by itself, in this order. Fail closed: an authority that was taken out is out of force also where the server's own
@@ -149,7 +158,12 @@ impl Readings {
     /// Which files these are. Whether TLS is spoken at all is no matter of a connection that is there already.
     fn settings(&self) -> Result<(), CommandError> {
         let path = self.log.with_home(Home::config_path);
-        let read = Config::read(&path)?.server.tls;
+        let table = Config::read(&path)?.server;
+        if !is_settled_alike(&table, &self.settled) {
+            let what = "what stands under `[server]` beside `tls`";
+            self.output.note(&format!("warning: {what} has changed, and is in force from the next start"));
+        }
+        let read = table.tls;
         let mut known = self.tls.write().unwrap_or_else(PoisonError::into_inner);
         if read.is_some() != known.is_some() {
             return Err(CommandError::tls_at_start(known.is_some()));
@@ -195,12 +209,25 @@ impl Readings {
     }
 }
 
-/// What `Host` and `Origin` may be: this machine's own names where the listener is on loopback, and what is configured.
-fn origins(address: SocketAddr, table: &ServerTable) -> Origins {
-    let port = address.port();
+/// Whether two tables are alike in what is settled at the start.
+fn is_settled_alike(one: &ServerTable, other: &ServerTable) -> bool {
+    let address = |table: &ServerTable| (table.listen, table.streams);
+    address(one) == address(other) && one.hosts == other.hosts && one.origins == other.origins
+}
+
+/// What `Host` and `Origin` may be: this machine's own names where the listener is on loopback, and what is configured. Its own
+/// origin is foreign to no server: nobody but itself could have sent a page from there.
+fn origins(scheme: &str, address: SocketAddr, table: &ServerTable) -> Origins {
+    let port = if address.port() == port_of(scheme) { String::new() } else { format!(":{}", address.port()) };
     let own = ["127.0.0.1", "localhost", "[::1]"].into_iter().filter(|_| address.ip().is_loopback());
-    let hosts =
-        own.map(|host| format!("{host}:{port}")).chain(table.hosts.iter().map(|host| host.to_ascii_lowercase()));
-    let origins = table.origins.iter().map(|origin| origin.to_ascii_lowercase());
-    Origins { hosts: hosts.collect(), origins: origins.collect() }
+    let hosts = own.map(|host| format!("{host}{port}")).chain(table.hosts.iter().map(|host| host.to_ascii_lowercase()));
+    let hosts: Vec<_> = hosts.collect();
+    let named = table.origins.iter().map(|origin| origin.to_ascii_lowercase());
+    let origins = hosts.iter().map(|host| format!("{scheme}://{host}")).chain(named).collect();
+    Origins { hosts, origins }
+}
+
+/// The port that an address of a scheme leaves out.
+fn port_of(scheme: &str) -> u16 {
+    if scheme == "https" { 443 } else { 80 }
 }

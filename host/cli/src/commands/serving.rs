@@ -103,14 +103,15 @@ pub(super) async fn let_go(log: Arc<SharedLog>) -> Result<(), CommandError> {
     tended.map_err(|_| CommandError::environment("the host is shutting down"))
 }
 
-/// Ends when somebody wants this process to end.
-pub(super) fn asked_to_stop() -> Result<impl Future<Output = ()>, CommandError> {
+/// Ends when somebody wants this process to end, and says so.
+pub(super) fn asked_to_stop(output: Output) -> Result<impl Future<Output = ()>, CommandError> {
     let (mut terminate, mut interrupt) = (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        output.note("note: asked to stop: nothing new is taken, and what runs is let end");
     })
 }
 
@@ -229,6 +230,10 @@ impl Hosts for SharedLog {
     fn lend_now(&self) -> Option<Arc<Host>> {
         let open = self.open.try_lock().ok()?;
         open.as_ref().map(|open| Arc::clone(&open.host))
+    }
+
+    fn is_halted(&self) -> bool {
+        self.settings().home.halt().is_on()
     }
 
     fn lend(&self) -> Result<Arc<Host>, String> {
