@@ -12,6 +12,8 @@ mod values;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::CommandFactory as _;
+use clap::FromArgMatches as _;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
@@ -85,7 +87,8 @@ impl Args {
     /// Reads the command line. What is wrong with it is clap's to say; whoever asked for JSON gets an error to print.
     pub fn read() -> Result<Self, CommandError> {
         let words: Vec<_> = std::env::args_os().collect();
-        Self::try_parse_from(&words).map_err(|error| {
+        let read = known().try_get_matches_from(&words).and_then(|matches| Self::from_arg_matches(&matches));
+        read.map_err(|error| {
             if !error.use_stderr() || !asks_for_json(&words) {
                 error.exit();
             }
@@ -103,6 +106,15 @@ impl Args {
             _ => Format::Human,
         }
     }
+}
+
+/// What can be written. A variable that is empty is as if it were not set.
+fn known() -> clap::Command {
+    let known = Args::command();
+    if std::env::var_os("RINGFENCE_HOME").is_some_and(|folder| folder.is_empty()) {
+        return known.mut_arg("home", |home| home.env(None::<&'static str>));
+    }
+    known
 }
 
 /// Whether a command line that can't be read asks for JSON all the same. What comes after `--` is a tool's.

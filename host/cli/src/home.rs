@@ -95,11 +95,11 @@ pub enum HomeError {
     /// A file of it can't be read or written.
     #[error("`{path}` can't be used: {why}")]
     File { path: String, why: String },
-    /// A key can be read by others.
-    #[error("the key `{0}` is refused: others than its owner can read or write it")]
+    /// What is secret, or says who is who, can be read by others.
+    #[error("`{0}` is refused: others than its owner can read or write it")]
     Exposed(String),
-    /// A key is not a key.
-    #[error("the key `{path}` is refused: {why}")]
+    /// What is secret, or says who is who, is not what it should be.
+    #[error("`{path}` is refused: {why}")]
     Key { path: String, why: String },
     /// The configuration is wrong.
     #[error(transparent)]

@@ -64,7 +64,7 @@ impl From<HomeError> for CommandError {
                 .hint("use it, or name another with `--home DIR`"),
             HomeError::Exposed(_) => Self::environment(message)
                 .code("host.key")
-                .hint("a key is readable by its owner alone: `chmod 600` it, if nobody else can have read it"),
+                .hint("a file like this is readable by its owner alone: `chmod 600` it, if nobody else can have read it"),
             HomeError::Key { .. } => Self::environment(message)
                 .code("host.key")
                 .hint("restore the key from a copy: the log goes on under the key that it names last"),
