@@ -35,11 +35,17 @@ fn every_route_wants_its_scope() {
             };
             assert_eq!(status == 403, !is_let_in, "{route:?} with {scope}: {status}");
             assert_ne!(status, 401, "{route:?} with {scope}");
+            if method == "GET" {
+                assert_eq!(server.ask("HEAD", &path, Some(token), "").status, status, "{route:?} with {scope}");
+            }
         }
         let is_open = route.access == Access::Anybody;
         for token in [None, Some(wrong.as_str()), Some("rft_"), Some("")] {
             let answer = server.ask(method, &path, token, "");
             assert_eq!(answer.status == 401, !is_open, "{route:?} with {token:?}");
+            if method == "GET" {
+                assert_eq!(server.ask("HEAD", &path, token, "").status, answer.status, "{route:?} with {token:?}");
+            }
             // Without a token nobody learns what there is.
             assert!(is_open || answer.json() == absent, "{route:?}");
         }
@@ -48,10 +54,10 @@ fn every_route_wants_its_scope() {
     for (method, path) in [("GET", "/v1/nothing"), ("GET", "/"), ("GET", "/debug/pprof"), ("GET", "/v1/tools/")] {
         server.ask(method, path, holder, "").is(404);
     }
-    for (path, allowed) in [("/v1/calls", "POST"), ("/v1/sessions", "GET, POST")] {
+    for (path, allowed) in [("/v1/calls", "POST"), ("/v1/sessions", "GET, HEAD, POST")] {
         let answer = server.ask("PUT", path, holder, "");
         assert_eq!(answer.is(405)["code"], "caller.method");
-        assert_eq!(answer.header("allow"), Some(allowed));
+        assert_eq!(answer.header("allow"), Some(allowed), "{path}");
     }
     for query in ["?", "?a=b", "?limit=1&limit=2", "?limit=0", "?limit=x", "?limit=%31"] {
         server.ask("GET", &format!("/v1/sessions{query}"), Some(&tokens[4].1), "").is(400);
@@ -146,6 +152,10 @@ fn pages_and_borrowed_names_are_refused() {
     server.ask_with("GET", "/v1/tools", &own, "").is(200);
     server.ask_with("GET", "/v1/tools", &format!("host: localhost:{port}\r\n{authorized}"), "").is(200);
     server.ask_with("GET", "/v1/tools", &format!("{own}origin: https://console.example\r\n"), "").is(200);
+    // Its own origin is not foreign, by whichever of its names.
+    for name in ["localhost", "127.0.0.1", "[::1]"] {
+        server.ask_with("GET", "/v1/tools", &format!("{own}origin: http://{name}:{port}\r\n"), "").is(200);
+    }
     for headers in [
         format!("host: evil.example\r\n{authorized}"),
         format!("host: 127.0.0.1\r\n{authorized}"),
@@ -154,6 +164,11 @@ fn pages_and_borrowed_names_are_refused() {
         format!("{own}origin: null\r\n"),
         format!("{own}origin: https://evil.example\r\n"),
         format!("{own}origin: https://console.example.evil\r\n"),
+        format!("{own}origin: https://localhost:{port}\r\n"),
+        format!("{own}origin: http://localhost\r\n"),
+        format!("{own}origin: http://localhost:1\r\n"),
+        format!("{own}origin: http://localhost:{port}.evil.example\r\n"),
+        format!("{own}origin: http://localhost:{port}\r\norigin: https://evil.example\r\n"),
         authorized.clone(),
     ] {
         for path in ["/v1/tools", "/healthz", "/mcp"] {
@@ -163,8 +178,6 @@ fn pages_and_borrowed_names_are_refused() {
         let called = server.ask_with("POST", "/v1/calls", &headers, &read());
         assert!(called.status == 403 || called.status == 400, "{headers}: {}", called.status);
     }
-    let absolute = format!("GET http://{}/v1/tools HTTP/1.1\r\n{own}connection: close\r\n\r\n", server.address);
-    assert_eq!(server.raw(absolute.as_bytes()).status, 403);
     // What a page can send without asking first is no call.
     let body = read();
     let plain = format!(

@@ -139,6 +139,12 @@ fn certificate_says_who_calls() {
     let agent = place.clients.client(&[AGENT]);
     let called = ask(&server, place.visitor(Some(&agent)), "POST", "", &read()).expect("an answer");
     assert_eq!(called.is(200)["outcome"]["value"], "hello");
+    // API-05: its own origin is that of TLS, and of no page that came without.
+    for (scheme, status) in [("https", 200), ("http", 403)] {
+        let origin = format!("origin: {scheme}://{}\r\n", server.address);
+        let answer = ask(&server, place.visitor(Some(&agent)), "GET", &origin, "").expect("an answer");
+        assert_eq!(answer.status, status, "{origin}");
+    }
     for (names, status) in [
         (&[AGENT][..], 200),
         (&[AGENT, "dns:elsewhere.example.org"], 200),

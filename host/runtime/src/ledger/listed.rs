@@ -88,6 +88,13 @@ pub(super) fn waits(approval: &Approval) -> Fact {
     fact(FactKind::Waiting, key, approval)
 }
 
+/// Whether a text is made like the place of a question that waits.
+pub fn is_place(text: &str) -> bool {
+    let Some((time, entry)) = text.split_once('~') else { return false };
+    let is_time = time.starts_with(|first: char| first.is_ascii_digit()) && time.ends_with('Z');
+    is_time && entry.len() == 20 && entry.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// The same, where it waits no more: of the question as it was.
 pub(super) fn waits_no_more(approval: &Approval) -> Fact {
     Fact { value: None, ..waits(approval) }
@@ -201,6 +208,10 @@ mod tests {
         let (first, place) = page(None, 1);
         assert_eq!(first, wanted[..1]);
         let place = place.expect("a place");
+        assert!(is_place(&place), "{place}");
+        for other in ["", "0", "~", "Z~00000000000000000001", "ses_1", "2026Z~1", "2026Z~0000000000000000000x"] {
+            assert!(!is_place(other), "{other}");
+        }
         assert!(place.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)), "{place}");
         read(2, &|| assert_eq!(page(Some(&place), 9).0, wanted[1..]));
 

@@ -7,7 +7,9 @@ use ringfence_model::function_pattern::FunctionPattern;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use http::HeaderValue;
 use http::StatusCode;
+use http::header;
 use ringfence_audit::receipt::Receipt;
 use ringfence_model::call::Input;
 use ringfence_model::capability::Ceiling;
@@ -24,6 +26,7 @@ use ringfence_runtime::host::Host;
 use ringfence_runtime::ledger::approvals::AnswerError;
 use ringfence_runtime::ledger::approvals::Approval;
 use ringfence_runtime::ledger::backend::CallState;
+use ringfence_runtime::ledger::listed;
 use ringfence_runtime::ledger::listed::Whose;
 use ringfence_runtime::ledger::sessions::Session;
 use ringfence_runtime::ledger::sessions::SessionDraft;
@@ -40,6 +43,7 @@ use crate::advice;
 use crate::catalogue::Offer;
 use crate::http::Problem;
 use crate::http::Response;
+use crate::http::accept;
 use crate::http::inbound::CURSOR;
 use crate::http::inbound::Handled;
 use crate::http::inbound::answer;
@@ -55,9 +59,12 @@ use crate::http::inbound::page_limit;
 use crate::http::inbound::parent;
 use crate::http::inbound::part;
 use crate::http::inbound::seat;
+use crate::http::metrics::OPEN;
+use crate::http::metrics::PLAIN;
 use crate::http::openapi;
 use crate::http::respond;
 use crate::http::routes::Admitted;
+use crate::http::routes::TEXT;
 use crate::http::run;
 use crate::http::token::Holder;
 use crate::http::token::Scope;
@@ -175,24 +182,29 @@ pub(super) struct AnswerBody {
 // --- How the server is ---
 
 pub(super) fn health() -> Response {
-    respond(StatusCode::OK, "text/plain", "ok\n")
+    respond(StatusCode::OK, TEXT, "ok\n")
 }
 
-/// What was known before anybody asked: who needs no token has nothing opened for them (API-10).
+/// What was known before anybody asked, and whether an operator has halted everything: who needs no token has nothing opened
+/// for them (API-10).
 pub(super) fn ready(admitted: &Admitted) -> Handled {
     if !admitted.server.service().is_ready() {
         return Err(ServiceError::Unavailable.into());
     }
-    Ok(respond(StatusCode::OK, "text/plain", "ready\n"))
+    Ok(respond(StatusCode::OK, TEXT, "ready\n"))
 }
 
 pub(super) fn describe() -> Response {
     answer(&openapi::document())
 }
 
+/// In the form that was asked for; in the newer one, whoever takes both as gladly or says nothing that is known.
 pub(super) fn metrics(admitted: &Admitted) -> Response {
-    let text = admitted.server.metrics.text();
-    respond(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+    let metrics = &admitted.server.metrics;
+    if accept::weight(&admitted.headers, PLAIN) > accept::weight(&admitted.headers, OPEN) {
+        return respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.plain_text());
+    }
+    respond(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.text())
 }
 
 // --- Calls ---
@@ -385,7 +397,7 @@ pub(super) async fn open_session(admitted: Admitted) -> Handled {
         }
         let draft = SessionDraft { allow, ceiling: Ceiling::default(), name, principal: whose, ring };
         let opened = host.ledger().open_session(draft, &holder.principal).map_err(|_| failed())?;
-        Ok(crate::http::json(StatusCode::CREATED, &shown_session(&opened, host)))
+        Ok(located(crate::http::json(StatusCode::CREATED, &shown_session(&opened, host)), opened.session))
     })
     .await
 }
@@ -398,6 +410,13 @@ fn allowed(texts: Vec<String>) -> Result<Vec<FunctionPattern>, Problem> {
     }
     let parsed = texts.into_iter().map(|text| text.parse::<FunctionPattern>());
     parsed.collect::<Result<_, _>>().map_err(|error| Problem::bad(format!("`allow`: {error}")))
+}
+
+/// An answer that says where the session is that was made.
+fn located(mut response: Response, session: SessionId) -> Response {
+    let location = HeaderValue::try_from(format!("/v1/sessions/{session}")).ok();
+    response.headers_mut().extend(location.map(|location| (header::LOCATION, location)));
+    response
 }
 
 pub(super) async fn show_session(admitted: Admitted) -> Handled {
@@ -439,6 +458,9 @@ fn is_seen(holder: &Holder, session: &Session) -> bool {
 pub(super) async fn approvals(admitted: Admitted) -> Handled {
     let (limit, by) = (page_limit(&admitted)?, held(&admitted)?.principal.clone());
     let after = admitted.query.get(CURSOR).map(str::to_owned);
+    if after.as_deref().is_some_and(|after| !listed::is_place(after)) {
+        return Err(no_cursor());
+    }
     let listed = on_host(&admitted, move |host| {
         let (mut found, mut after, mut left) = (Vec::new(), after, limits::APPROVALS_READ_MAX);
         while found.len() <= limit && left > 0 {

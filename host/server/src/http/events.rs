@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use ringfence_model::encoding;
 use ringfence_model::entry::Body;
 use ringfence_model::id::CallId;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::http::Problem;
+use crate::http::accept;
 use crate::http::inbound::Handled;
 use crate::http::inbound::held;
 use crate::http::inbound::number;
@@ -28,6 +30,7 @@ use crate::http::inbound::one_header;
 use crate::http::log;
 use crate::http::routes::Admitted;
 use crate::http::stream;
+use crate::http::stream::EVENTS;
 use crate::http::stream::Feed;
 use crate::http::stream::Gone;
 use crate::http::token::AnyOf;
@@ -75,6 +78,10 @@ enum Then {
 }
 
 pub(super) async fn events(admitted: Admitted) -> Handled {
+    if accept::weight(&admitted.headers, EVENTS) == 0 {
+        let why = format!("nothing else is sent than `{EVENTS}`, which `accept` does not name");
+        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "caller.accept", why));
+    }
     let last = one_header(&admitted, LAST)?.map(|text| {
         let last = number(text).and_then(|last| last.checked_add(1));
         last.ok_or_else(|| Problem::bad(format!("`{LAST}` is not the id of an event")))

@@ -1,8 +1,8 @@
 //! The gate: what a request has to get past before anybody reads its body.
 //!
-//! In this order: it comes from where it may, its path is a route's, its sender holds a token, or a certificate, with the route's scope and
-//! has not all that one principal may have, the body is no larger than the route takes and comes in time, the server has
-//! room. A refusal says nothing that the one before it would not have said: without a token there is one answer, whatever
+//! In this order: it comes from where it may, its path is a route's, its sender holds a token, or a certificate, with the route's scope, the
+//! body is not announced as larger than the route takes, its sender has not all that one principal may have, the body comes in
+//! time and is no larger than it may be, the server has room. A refusal says nothing that the one before it would not have said: without a token there is one answer, whatever
 //! was asked for (API-13). Whoever needs no token takes no room, and nothing is read of what they send (API-10).
 
 use std::sync::Arc;
@@ -15,8 +15,10 @@ use http::HeaderMap;
 use http::HeaderValue;
 use http::Request;
 use http::StatusCode;
+use http::Version;
 use http::header;
 use http::request::Parts;
+use http::uri::Authority;
 use http_body_util::BodyExt as _;
 use http_body_util::Limited;
 use hyper::body::Body as _;
@@ -92,6 +94,7 @@ async fn admitted(sender: Sender<'_>, request: Request<Incoming>, found: Found) 
     };
     let holder = entitled(sender, route, &parts.headers)?;
     let query = Query::parse(parts.uri.query(), route.query).map_err(|NotAQuery| not_asked(route))?;
+    check_length(&parts.headers, &body, route)?;
     let (body, place) = match &holder {
         None if body.is_end_stream() => (Bytes::new(), None),
         None => return Err(too_large(0)),
@@ -136,6 +139,20 @@ fn busy(_: Full) -> Problem {
     Problem::busy("as many requests are worked on as there is room for", limits::RETRY_AFTER_MS)
 }
 
+/// What a body says of itself before any of it has come. Who waits to be told to go on (`100 Continue`) is told no at once.
+fn check_length(headers: &HeaderMap, body: &Incoming, route: &Route) -> Result<(), Problem> {
+    if !headers.get_all(header::TRANSFER_ENCODING).iter().all(|coding| is_chunked(coding)) {
+        let why = "the only coding that a body may come in is `chunked`";
+        return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "caller.coding", why));
+    }
+    let bytes_max = u64::try_from(route.body_bytes_max).unwrap_or(u64::MAX);
+    if body.size_hint().lower() > bytes_max { Err(too_large(route.body_bytes_max)) } else { Ok(()) }
+}
+
+fn is_chunked(coding: &HeaderValue) -> bool {
+    coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
+}
+
 fn too_large(bytes_max: usize) -> Problem {
     let why = format!("the body is larger than {bytes_max} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "caller.too-large", why)
@@ -156,22 +173,44 @@ fn check_origin(server: &Server, parts: &Parts) -> Result<(), Problem> {
     let refuse = |what: &str| {
         Err(Problem::new(StatusCode::FORBIDDEN, "caller.origin", format!("this {what} is not known here")))
     };
-    if parts.uri.scheme().is_some() || parts.uri.authority().is_some() {
+    if parts.uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
         return refuse("form of address");
     }
-    let one = |name| {
-        let mut values = parts.headers.get_all(name).iter();
-        (values.next().map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase()), values.next().is_some())
-    };
-    match one(header::HOST) {
-        (Some(host), false) if server.origins.hosts.contains(&host) => {}
+    match addressed(parts)? {
+        Some(host) if server.origins.hosts.contains(&host) => {}
         _ => return refuse("host"),
     }
-    match one(header::ORIGIN) {
+    let mut origins = parts.headers.get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
         (None, _) => Ok(()),
-        (Some(origin), false) if server.origins.origins.contains(&origin) => Ok(()),
+        (Some(origin), None) if server.origins.origins.contains(&lower(origin)) => Ok(()),
         _ => refuse("origin"),
     }
+}
+
+/// Whom a request is addressed to, in lower case; nobody, if an older version of HTTP does not say. RFC 9112, 3.2: whoever speaks
+/// 1.1 says it once, whatever the form of the target. Where a target that says it too says something else, its word would
+/// count; somebody in between may have gone by the other's, so it is no request.
+fn addressed(parts: &Parts) -> Result<Option<String>, Problem> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (None, _) if parts.version < Version::HTTP_11 => return Ok(None),
+        (Some(host), None) => lower(host),
+        _ => return Err(Problem::bad("`host` stands there once")),
+    };
+    if host.parse::<Authority>().is_err() {
+        return Err(Problem::bad("`host` is not a host with its port"));
+    }
+    let target = parts.uri.authority().map(|target| target.as_str().to_ascii_lowercase());
+    if target.is_some_and(|target| target != host) {
+        return Err(Problem::bad("the target of the request and `host` name two hosts"));
+    }
+    Ok(Some(host))
+}
+
+/// A header's value in lower case; nothing that anybody knows, if it is not text.
+fn lower(value: &HeaderValue) -> String {
+    value.to_str().unwrap_or_default().to_ascii_lowercase()
 }
 
 impl Sender<'_> {

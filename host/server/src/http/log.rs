@@ -24,6 +24,7 @@ use crate::http::inbound::number_in;
 use crate::http::inbound::on_host;
 use crate::http::respond;
 use crate::http::routes::Admitted;
+use crate::http::routes::BYTES;
 
 /// What a query has for the first entry that is wanted, or the size that a proof begins at.
 pub(super) const FROM: &str = "from";
@@ -96,7 +97,7 @@ pub(super) async fn tile(admitted: Admitted) -> Handled {
             return Err(not_covered(&format!("`{tile}`")));
         }
         let bytes = sequencer::tile(host.ledger(), &tile).map_err(|_| failed())?;
-        Ok(respond(StatusCode::OK, "application/octet-stream", bytes))
+        Ok(respond(StatusCode::OK, BYTES, bytes))
     })
     .await
 }

@@ -7,6 +7,7 @@ use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 use http::header;
+use ringfence_model::limits;
 use serde_json::Value;
 use serde_json::json;
 
@@ -133,7 +134,9 @@ impl Problem {
             let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
             headers.extend(HeaderValue::try_from(allowed).ok().map(|allowed| (header::ALLOW, allowed)));
         }
-        if let Some(after_ms) = retry_after_ms {
+        // What can't be had now is looked for now and then.
+        let soon = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(limits::READY_RETRY_MS);
+        if let Some(after_ms) = retry_after_ms.or(soon) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after_ms.div_ceil(1_000).max(1)));
         }
         response

@@ -23,10 +23,12 @@ use crate::http::explain;
 use crate::http::inbound;
 use crate::http::log;
 use crate::http::mcp;
+use crate::http::metrics;
 use crate::http::openapi;
 use crate::http::peer::Peer;
 use crate::http::query::Query;
 use crate::http::room::Place;
+use crate::http::stream::EVENTS;
 use crate::http::token::AnyOf;
 use crate::http::token::Holder;
 use crate::http::token::Scope;
@@ -35,6 +37,9 @@ use crate::http::token::Scope;
 const ID: &str = "{id}";
 /// The end of a path that stands for any segments, one at least.
 const REST: &str = "{path}";
+/// What answers are that are not JSON.
+pub(super) const BYTES: &str = "application/octet-stream";
+pub(super) const TEXT: &str = "text/plain";
 /// What a query of a list may say.
 const PAGES: &[&str] = &[inbound::LIMIT, inbound::CURSOR];
 
@@ -93,6 +98,8 @@ pub struct Route {
     pub body_bytes_max: usize,
     /// Milliseconds that it may take.
     pub wall_ms: u64,
+    /// What its answer may be beside JSON, as media types.
+    pub answers: &'static [&'static str],
     /// The schemas of its body and of its answer, where these are JSON.
     pub(super) shapes: fn() -> (Option<Value>, Option<Value>),
     pub(super) handler: fn(Admitted) -> Handled,
@@ -117,15 +124,18 @@ pub(super) enum Found {
 pub static ROUTES: &[Route] = &[
     quick(Method::GET, "/healthz", Access::Anybody, "health")
         .says("whether the process answers")
+        .gives(&[TEXT])
         .with(openapi::nothing, |_| Box::pin(ready(Ok(api::health())))),
     quick(Method::GET, "/readyz", Access::Anybody, "ready")
         .says("whether calls can be made now")
+        .gives(&[TEXT])
         .with(openapi::nothing, |admitted| Box::pin(ready(api::ready(&admitted)))),
     quick(Method::GET, "/openapi.json", Access::Holder, "describe")
         .says("this description")
-        .with(openapi::nothing, |_| Box::pin(ready(Ok(api::describe())))),
+        .with(openapi::shapes::<(), Value>, |_| Box::pin(ready(Ok(api::describe())))),
     quick(Method::GET, "/metrics", OPERATES, "metrics")
         .says("numbers, as Prometheus reads them")
+        .gives(&[metrics::OPEN, metrics::PLAIN])
         .with(openapi::nothing, |admitted| Box::pin(ready(Ok(api::metrics(&admitted))))),
     quick(Method::GET, "/v1/tools", CALLS, "list_tools")
         .asks(PAGES)
@@ -134,6 +144,7 @@ pub static ROUTES: &[Route] = &[
     quick(Method::POST, "/v1/calls", CALLS, "call")
         .says("makes a call, to its end; once, under an `Idempotency-Key`; as events, for who accepts nothing else")
         .lasting(limits::HTTP_CALL_MS_MAX, limits::MESSAGE_BYTES_MAX)
+        .gives(&[EVENTS])
         .with(openapi::shapes::<api::CallBody, api::CallShown>, |admitted| Box::pin(api::call(admitted))),
     quick(Method::GET, "/v1/calls/{id}", SEES_CALLS, "show_call")
         .says("what came of a call of one's own, with its receipt; of anybody's, with scope `audit`")
@@ -184,20 +195,25 @@ pub static ROUTES: &[Route] = &[
         .with(openapi::shapes::<(), Value>, |admitted| Box::pin(log::consistency(admitted))),
     quick(Method::GET, "/v1/log/checkpoint", AUDITS, "checkpoint")
         .says("the last checkpoint, a signed note (C2SP tlog-checkpoint)")
+        .gives(&[TEXT])
         .with(openapi::nothing, |admitted| Box::pin(log::checkpoint(admitted))),
     quick(Method::GET, "/v1/log/tile/{path}", AUDITS, "tile")
         .says("a tile of the log (C2SP tlog-tiles)")
+        .gives(&[BYTES])
         .with(openapi::nothing, |admitted| Box::pin(log::tile(admitted))),
     quick(Method::GET, "/v1/events", Access::Scope(events::SEES), "events")
         .says("entries of the log as they are written (server-sent events): all of them with scope `audit`, else one's own")
         .asks(&[log::FROM])
+        .gives(&[EVENTS])
         .with(openapi::nothing, |admitted| Box::pin(events::events(admitted))),
     quick(Method::GET, "/mcp", CALLS, "mcp_listen")
         .says("tells an agent's client when its list of tools has changed (server-sent events)")
+        .gives(&[EVENTS])
         .with(openapi::nothing, |admitted| Box::pin(ready(mcp::listen(&admitted)))),
     quick(Method::POST, "/mcp", CALLS, "mcp")
         .says("the Model Context Protocol, without sessions of the protocol")
         .lasting(limits::HTTP_CALL_MS_MAX, limits::MESSAGE_BYTES_MAX)
+        .gives(&[EVENTS])
         .with(openapi::shapes::<Value, Value>, |admitted| Box::pin(mcp::answer(admitted))),
 ];
 
@@ -212,6 +228,7 @@ const fn quick(method: Method, path: &'static str, access: Access, name: &'stati
         summary: "",
         body_bytes_max: limits::HTTP_SMALL_BODY_BYTES_MAX,
         wall_ms: limits::HTTP_QUICK_MS_MAX,
+        answers: &[],
         shapes: openapi::nothing,
         handler: |_| Box::pin(async { Err(Problem::not_found()) }),
     }
@@ -231,6 +248,11 @@ impl Route {
     const fn lasting(mut self, wall_ms: u64, body_bytes_max: usize) -> Self {
         self.wall_ms = wall_ms;
         self.body_bytes_max = body_bytes_max;
+        self
+    }
+
+    const fn gives(mut self, answers: &'static [&'static str]) -> Self {
+        self.answers = answers;
         self
     }
 
@@ -266,14 +288,17 @@ impl Route {
     }
 }
 
-/// Where a method and a path lead. There is one spelling of each (API-08).
+/// Where a method and a path lead. There is one spelling of each (API-08). `HEAD` leads where `GET` does, to the same answer, of
+/// which the listener sends the head alone.
 pub(super) fn find(method: &Method, path: &str) -> Found {
+    let wanted = if *method == Method::HEAD { &Method::GET } else { method };
     let mut others = Vec::new();
     for route in ROUTES.iter().filter(|route| route.leads(path)) {
-        if route.method == *method {
+        if route.method == *wanted {
             return Found::Route(route, route.id(path));
         }
         others.push(route.method.clone());
+        others.extend((route.method == Method::GET).then_some(Method::HEAD));
     }
     if others.is_empty() { Found::Nothing } else { Found::Methods(others) }
 }
@@ -294,7 +319,9 @@ mod tests {
         assert_eq!(found(Method::GET, "/v1/calls/call_1"), "show_call call_1");
         assert_eq!(found(Method::POST, "/v1/approvals/apr_1/approve"), "approve apr_1");
         assert_eq!(found(Method::GET, "/v1/calls"), "[POST]");
-        assert_eq!(found(Method::PUT, "/v1/sessions"), "[GET, POST]");
+        assert_eq!(found(Method::HEAD, "/v1/calls/call_1"), "show_call call_1");
+        assert_eq!(found(Method::HEAD, "/v1/calls"), "[POST]");
+        assert_eq!(found(Method::PUT, "/v1/sessions"), "[GET, HEAD, POST]");
         assert_eq!(found(Method::GET, "/v1/log/tile/0/x001/234.p/5"), "tile 0/x001/234.p/5");
         assert_eq!(found(Method::GET, "/v1/log/entries/7/proof"), "prove_entry 7");
         for path in [
