@@ -1,9 +1,10 @@
 //! The gate: what a request has to get past before anybody reads its body.
 //!
-//! In this order: it comes from where it may, its path is a route's, its sender holds a token, or a certificate, with the route's scope, the
-//! body is not announced as larger than the route takes, its sender has not all that one principal may have, the body comes in
-//! time and is no larger than it may be, the server has room. A refusal says nothing that the one before it would not have said: without a token there is one answer, whatever
-//! was asked for (API-13). Whoever needs no token takes no room, and nothing is read of what they send (API-10).
+//! In this order: it comes from where it may, its path is a route's, its sender holds a token, or a certificate, with the
+//! route's scope, the body is not announced as larger than the route takes, its sender has not all that one principal may have, the
+//! body comes in time and is no larger than it may be, the server has room. A refusal says nothing that the one before it would
+//! not have said: without a token there is one answer, whatever was asked for (API-13). Whoever needs no token takes no room, and
+//! nothing is read of what they send (API-10).
 
 use std::sync::Arc;
 use std::time::Duration;
