@@ -142,7 +142,7 @@ fn busy(_: Full) -> Problem {
 
 /// What a body says of itself before any of it has come. Who waits to be told to go on (`100 Continue`) is told no at once.
 fn check_length(headers: &HeaderMap, body: &Incoming, route: &Route) -> Result<(), Problem> {
-    if !headers.get_all(header::TRANSFER_ENCODING).iter().all(|coding| is_chunked(coding)) {
+    if !headers.get_all(header::TRANSFER_ENCODING).iter().all(is_chunked) {
         let why = "the only coding that a body may come in is `chunked`";
         return Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "caller.coding", why));
     }
