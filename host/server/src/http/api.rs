@@ -3,7 +3,6 @@
 //! Who asks is known here, and sees what is their own: what is somebody else's is answered like what is not there
 //! (API-04). Bodies are read by the strict reader of all input, unknown fields refused.
 
-use ringfence_model::function_pattern::FunctionPattern;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
@@ -13,6 +12,7 @@ use http::header;
 use ringfence_audit::receipt::Receipt;
 use ringfence_model::call::Input;
 use ringfence_model::capability::Ceiling;
+use ringfence_model::function_pattern::FunctionPattern;
 use ringfence_model::id::ApprovalId;
 use ringfence_model::id::CallId;
 use ringfence_model::id::SessionId;
