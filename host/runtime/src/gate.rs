@@ -492,7 +492,9 @@ mod tests {
         drop(place);
         // Whoever came first has its share already, so the place goes past it.
         assert_eq!(third.await.expect("no panic"), Ok(()));
-        waiting.into_iter().for_each(|call| call.abort());
+        for call in waiting {
+            call.abort();
+        }
     }
 
     async fn enter(gate: Arc<Gate>, caller: Caller) -> Result<(), Busy> {
