@@ -158,10 +158,10 @@ fn clients_under_one_token_are_apart() {
     std::thread::sleep(Duration::from_millis(300));
     assert!(asked.iter().all(waits));
     give_up(&named(&mine, &one));
-    let [given_up, left] = asked.map(whole);
+    let [unanswered, left] = asked.map(whole);
     // What was given up is not answered.
-    assert_eq!((given_up.status, given_up.header("content-type")), (200, Some("text/event-stream")));
-    assert!(!String::from_utf8_lossy(&given_up.body).contains("jsonrpc"), "{given_up:?}");
+    assert_eq!((unanswered.status, unanswered.header("content-type")), (200, Some("text/event-stream")));
+    assert!(!String::from_utf8_lossy(&unanswered.body).contains("jsonrpc"), "{unanswered:?}");
     assert_eq!(left.is(200)["result"]["_meta"]["ringfence/error"]["code"], "tool.limit.time");
     for bad in ["a b", &"x".repeat(limits::CLIENT_ID_BYTES_MAX + 1)] {
         let ping = request(BEFORE, 1, "ping", json!({}));
@@ -176,7 +176,7 @@ fn clients_under_one_token_are_apart() {
 }
 
 /// Opens a subscription.
-fn subscribed(server: &Server, token: &str, more: &str, wanted: Value) -> Events {
+fn subscribed(server: &Server, token: &str, more: &str, wanted: &Value) -> Events {
     let body = request(NEWEST, 5, "subscriptions/listen", json!({ "notifications": wanted }));
     let headers = format!("{}{more}accept: application/json\r\n", head(NEWEST, token, "subscriptions/listen", ""));
     server.events("POST", "/mcp", &headers, &body)
@@ -194,9 +194,9 @@ fn subscription_is_told_of_changed_lists() {
     let offered = server.ask_with("POST", "/mcp", &headers, &discover).is(200);
     assert_eq!(offered["result"]["capabilities"]["tools"]["listChanged"], true, "{offered}");
     let wanted = json!({ "toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["a:b"] });
-    let mut all = subscribed(&server, &mine, "", wanted.clone());
-    let mut within = subscribed(&server, &mine, &format!("ringfence-session: {session}\r\n"), wanted);
-    let mut none = subscribed(&server, &mine, "", json!({ "promptsListChanged": true }));
+    let mut all = subscribed(&server, &mine, "", &wanted);
+    let mut within = subscribed(&server, &mine, &format!("ringfence-session: {session}\r\n"), &wanted);
+    let mut none = subscribed(&server, &mine, "", &json!({ "promptsListChanged": true }));
     for (events, taken) in [
         (&mut all, json!({ "toolsListChanged": true })),
         (&mut within, json!({ "toolsListChanged": true })),
@@ -238,9 +238,9 @@ fn subscriptions_are_bounded_like_streams() {
         let headers = format!("host: {}\r\n{}", server.address, head(NEWEST, token, "subscriptions/listen", ""));
         server.ask_with("POST", "/mcp", &headers, &body)
     };
-    let wanted = || json!({ "toolsListChanged": true });
+    let wanted = json!({ "toolsListChanged": true });
     let max = limits::HTTP_STREAMS_PER_PRINCIPAL_MAX;
-    let held: Vec<_> = (0..max).map(|_| subscribed(&server, &mine, "", wanted())).collect();
+    let held: Vec<_> = (0..max).map(|_| subscribed(&server, &mine, "", &wanted)).collect();
     assert_eq!(ask(&mine).is(429)["code"], "host.busy");
     assert_eq!(ask(&other).status, 200);
     ask(&blind).is(403);
