@@ -544,11 +544,13 @@ fn assert_no_controls(text: &str) {
 fn remarks_nobody_reads_stop_no_call() {
     // OUT-08: what a server tells its operator fills a pipe that is not read; calls go on, and what is lost is counted.
     let home = server::reading();
-    let token = server::token(&home, "mine", "agent:a", "call");
+    // One principal alone would be turned away before that.
+    let tokens: Vec<_> =
+        (0..4).map(|n| server::token(&home, &format!("t{n}"), &format!("agent:a{n}"), "call")).collect();
     server::extend(&home, &format!("[operator]\nfolders = ['/{}']\n", "elsewhere/".repeat(50)));
     let (server, stderr) = Server::unread(&home, &[]);
-    for _ in 0..800 {
-        let denied = server.ask("POST", "/v1/calls", Some(&token), &server::read()).is(403);
+    for token in tokens.iter().cycle().take(800) {
+        let denied = server.ask("POST", "/v1/calls", Some(token), &server::read()).is(403);
         assert_eq!(denied["code"], "denied.operator");
     }
     // Whoever reads again is told.

@@ -130,7 +130,7 @@ fn tools(home: &Home) -> Result<String, CommandError> {
 /// Whether somebody could get in, if there were a server, and how many at a time. A home that nobody is let into needs none.
 fn server(home: &Home) -> Result<String, CommandError> {
     let config = &home.config().server;
-    if tokens::read(home)?.is_empty() && config.tls.is_none() {
+    if tokens::read(home)?.is_empty() {
         return Ok("nobody has a token: `ringfence token new` makes one".to_owned());
     }
     let (listen, _) = serve::ways_in(home, None)?;

@@ -211,7 +211,7 @@ pub static ROUTES: &[Route] = &[
         .gives(&[EVENTS])
         .with(openapi::nothing, |admitted| Box::pin(ready(mcp::listen(&admitted)))),
     quick(Method::POST, "/mcp", CALLS, "mcp")
-        .says("the Model Context Protocol, without sessions of the protocol")
+        .says("the Model Context Protocol, each request by itself")
         .lasting(limits::HTTP_CALL_MS_MAX, limits::MESSAGE_BYTES_MAX)
         .gives(&[EVENTS])
         .with(openapi::shapes::<Value, Value>, |admitted| Box::pin(mcp::answer(admitted))),
