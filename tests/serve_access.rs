@@ -2,11 +2,13 @@
 
 use std::fs;
 
+use ringfence_artifacts::TOOL_ECHO;
 use ringfence_server::http::routes::Access;
 use ringfence_server::http::routes::ROUTES;
 use ringfence_server::http::token::Scope;
 use serde_json::json;
 
+use crate::harness::Home;
 use crate::harness::server::Server;
 use crate::harness::server::extend;
 use crate::harness::server::read;
@@ -259,6 +261,24 @@ fn agents_learn_no_path_of_the_host() {
         let text = String::from_utf8(answer.body).expect("text");
         assert!(!text.contains(&host) && !text.contains(&home_path), "{text}");
     }
+    assert_eq!(server.stop(), 0);
+    home.is_well();
+}
+
+#[test]
+fn first_token_calls_and_does_nothing_else() {
+    // API-12: made with the home, shown once, and kept as a digest.
+    let home = Home::none();
+    let made = home.run(["init", "--origin", "test.example/log", "--token", "agent:a"]);
+    let token = made.code(0).text().lines().find_map(|line| line.strip_prefix("token ")).expect("a token").to_owned();
+    let kept = std::fs::read_to_string(home.path().join("tokens.toml")).expect("tokens");
+    assert!(!kept.contains(&token) && kept.contains("agent:a"), "{kept}");
+    home.run(["tool", "add", TOOL_ECHO]).code(0);
+    let server = Server::new(&home);
+    let call = r#"{"tool":"echo","function":"string","input":{"value":"hi"}}"#;
+    assert_eq!(server.ask("POST", "/v1/calls", Some(&token), call).is(200)["outcome"]["value"], "hi");
+    server.ask("POST", "/v1/calls", None, call).is(401);
+    server.ask("POST", "/v1/sessions", Some(&token), r#"{"name":"s"}"#).is(403);
     assert_eq!(server.stop(), 0);
     home.is_well();
 }

@@ -430,6 +430,16 @@ impl Config {
         Ok(config)
     }
 
+    /// A ring that would run more calls at the same time than any may comes with why.
+    fn check_places(&self) -> Result<(), (String, String)> {
+        let max = limits::CONCURRENT_CALLS_MAX;
+        let mut places = self.rings.iter().filter_map(|(ring, table)| Some((ring, table.concurrent_calls?.get())));
+        places.find(|(_, calls)| *calls > max).map_or(Ok(()), |(ring, calls)| {
+            let why = format!("ring {ring} runs at most {max} calls at the same time, and not {calls}");
+            Err((format!("concurrent-calls = {calls}"), why))
+        })
+    }
+
     /// What the shape of the types does not say already.
     fn check(&self) -> Result<(), (String, String)> {
         for name in self.rings.keys() {
@@ -445,16 +455,7 @@ impl Config {
             ));
         }
         self.limits.check()?;
-        if let Some((number, calls)) = self.rings.iter().find_map(|(number, table)| {
-            table
-                .concurrent_calls
-                .filter(|calls| calls.get() > limits::CONCURRENT_CALLS_MAX)
-                .map(|calls| (number, calls))
-        }) {
-            let max = limits::CONCURRENT_CALLS_MAX;
-            let why = format!("`{calls}` in ring {number} is more than {max}");
-            return Err((format!("concurrent-calls = {calls}"), why));
-        }
+        self.check_places()?;
         let streams_max = limits::HTTP_STREAMS_CONFIGURED_MAX;
         if self.server.streams_max() > streams_max {
             return Err(("streams".to_owned(), format!("a server has at most {streams_max} streams open at a time")));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
+use ringfence_model::principal::Principal;
 use ringfence_runtime::bench::Part;
 
 use crate::args::Seconds;
@@ -32,6 +33,9 @@ pub struct InitArgs {
     /// Certificates (PEM) that the server's of the head has to lead to [default: Mozilla's roots]
     #[arg(long, value_name = "FILE", requires = "head")]
     pub head_roots: Option<PathBuf>,
+    /// Make a token as well, with which this principal may call tools over HTTP; it is shown once
+    #[arg(long, value_name = "PRINCIPAL")]
+    pub token: Option<Principal>,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::path::PathBuf;
 
+use ringfence_model::principal::Principal;
 use ringfence_runtime::ledger::backend::postgres::address::Address;
 use ringfence_runtime::ledger::backend::postgres::address::AddressError;
+use ringfence_server::http::token::Scope;
 use serde_json::json;
 
 use crate::args::InitArgs;
@@ -15,6 +17,11 @@ use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::home::Home;
 use crate::output::Output;
+use crate::tokens;
+use crate::tokens::Rights;
+
+/// What the token is called that is made with the home.
+const FIRST_TOKEN: &str = "first";
 
 pub fn run(folder: &Path, args: &InitArgs, output: Output) -> Result<Exit, CommandError> {
     let store_password_file = args.store_password_file.as_deref().map(absolute).transpose()?;
@@ -28,8 +35,13 @@ pub fn run(folder: &Path, args: &InitArgs, output: Output) -> Result<Exit, Comma
     log.check().map_err(|(_, why)| CommandError::store_address(&why))?;
     let home = Home::init(folder, args.origin.as_deref(), log)?;
     let key = home.verifier()?.to_string();
+    let token = args.token.clone().map(|principal| first_token(&home, principal)).transpose()?;
     if output.is_json() {
-        output.json(&json!({ "home": home.folder(), "key": key }));
+        let mut made = json!({ "home": home.folder(), "key": key });
+        if let Some(token) = token {
+            made["token"] = token.into();
+        }
+        output.json(&made);
     } else {
         output.line(&format!("home  {}", home.folder().display()));
         if let Some(store) = &home.config().log.store {
@@ -42,9 +54,19 @@ pub fn run(folder: &Path, args: &InitArgs, output: Output) -> Result<Exit, Comma
         if let Some(StoreConfig::Memory) = &home.config().log.store {
             output.note("note: what is called is in memory, under keys of its own; the home's log is there for when that line is taken out");
         }
+        if let Some(token) = &token {
+            output.line(&format!("token {token}"));
+            output.note("note: the token is shown once and kept nowhere");
+        }
         output.note("hint: give the key to whoever will verify this log; it is public");
     }
     Ok(Exit::Done)
+}
+
+/// A token that lets its holder call tools, and nothing else.
+fn first_token(home: &Home, principal: Principal) -> Result<String, CommandError> {
+    let name = FIRST_TOKEN.parse().map_err(CommandError::command_line)?;
+    tokens::make(home, &name, Rights { principal, ring: None, scopes: vec![Scope::Call] })
 }
 
 /// What holds the log, or why it is nothing that does.
