@@ -52,6 +52,7 @@ use serde_json::json as object;
 use crate::http::Problem;
 use crate::http::Response;
 use crate::http::Server;
+use crate::http::accept;
 use crate::http::inbound;
 use crate::http::respond;
 use crate::http::routes::Admitted;
@@ -342,15 +343,9 @@ fn underway(server: &Server) -> MutexGuard<'_, HashMap<Sender, Vec<Interrupter>>
     server.underway.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a header `accept` takes a kind of answer. What it says of how much is not weighed.
+/// Whether a request takes a kind of answer, and says so: the protocol wants it said.
 fn accepts(headers: &HeaderMap, kind: &str) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut kinds = accepted.flat_map(|value| value.split(','));
-    kinds.any(|accepted| {
-        let accepted = accepted.split(';').next().unwrap_or_default().trim();
-        let group = kind.split('/').next().unwrap_or_default();
-        accepted == "*/*" || accepted.eq_ignore_ascii_case(kind) || accepted.eq_ignore_ascii_case(&format!("{group}/*"))
-    })
+    headers.contains_key(header::ACCEPT) && accept::weight(headers, kind) > 0
 }
 
 /// Host and Origin have been checked, for every route alike; the library's own check would know one of the two only.

@@ -7,7 +7,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::header;
 use ringfence_model::limits;
 use ringfence_model::outcome::Output;
 use ringfence_runtime::pipeline::Response as CallResponse;
@@ -21,6 +20,7 @@ use serde_json::json;
 
 use crate::catalogue::Offer;
 use crate::http::Problem;
+use crate::http::accept;
 use crate::http::api::CallShown;
 use crate::http::api::called;
 use crate::http::api::came_of;
@@ -38,13 +38,10 @@ use crate::service::Wish;
 
 type Made = Pin<Box<dyn Future<Output = Result<CallResponse, ServiceError>> + Send>>;
 
-/// Whether a request takes events and nothing else that a call could be answered with.
+/// Whether a request would rather have events than the answer as a whole.
 pub(super) fn is_wanted(admitted: &Admitted) -> bool {
-    let accepted = admitted.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let kinds = accepted.flat_map(|value| value.split(','));
-    let kinds: Vec<_> = kinds.map(|kind| kind.split(';').next().unwrap_or_default().trim()).collect();
-    let has = |name: &str| kinds.iter().any(|kind| kind.eq_ignore_ascii_case(name));
-    has(EVENTS) && !["application/json", "application/*", "*/*"].into_iter().any(has)
+    let gladly = |kind| accept::weight(&admitted.headers, kind);
+    gladly(EVENTS) > gladly("application/json")
 }
 
 pub(super) async fn streamed(admitted: &Admitted, seat: Seat, wish: Wish, offer: Offer) -> Handled {
