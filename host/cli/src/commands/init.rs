@@ -37,11 +37,10 @@ pub fn run(folder: &Path, args: &InitArgs, output: Output) -> Result<Exit, Comma
     let key = home.verifier()?.to_string();
     let token = args.token.clone().map(|principal| first_token(&home, principal)).transpose()?;
     if output.is_json() {
-        let mut made = json!({ "home": home.folder(), "key": key });
-        if let Some(token) = token {
-            made["token"] = token.into();
-        }
-        output.json(&made);
+        output.json(&match token {
+            Some(token) => json!({ "home": home.folder(), "key": key, "token": token }),
+            None => json!({ "home": home.folder(), "key": key }),
+        });
     } else {
         output.line(&format!("home  {}", home.folder().display()));
         if let Some(store) = &home.config().log.store {
