@@ -179,7 +179,7 @@ fn refused_calls_fill_no_disk() {
         .lines()
         .find_map(|line| line.strip_prefix("ringfence_calls_turned_away_total{code=\"denied.too-many\"} "));
     assert_eq!(turned_away, Some("21"), "{metrics}");
-    // Whoever comes when they were told to is served.
+    // Whoever comes when they were told to is served: the time is what `Retry-After` said, and nothing shows that it is over.
     let longest = flooded.iter().map(|(.., last)| *last).max().expect("ways");
     std::thread::sleep(Duration::from_secs(longest));
     for (name, way, mut caller, _) in flooded {

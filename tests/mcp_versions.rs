@@ -273,10 +273,13 @@ fn subscription_on_lines_ends_when_cancelled() {
     assert_eq!(raw.hear()["id"], 6);
     home.run(["tool", "remove", "echo"]).code(0);
     hang_up(&raw);
+    // That nothing comes has no sign to wait for: longer than the notification above took to come.
     std::thread::sleep(Duration::from_secs(1));
     assert!(raw.is_silent());
     raw.say(&request(NEWEST, 8, "tools/list", json!({})));
+    // A notification that was late would be heard first.
     let listed = raw.hear();
+    assert_eq!(listed["id"], 8, "{listed}");
     assert!(!listed.to_string().contains("echo_string"), "{listed}");
     assert_eq!(raw.leave(), 0);
     home.is_well();
